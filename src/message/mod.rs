@@ -1,0 +1,77 @@
+//! The DNS message: a view on the wire that copies nothing, and building in place. Knows no policy and no socket.
+
+mod name;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use name::{MAX_LABEL, MAX_NAME, Name, NameError, Suffixes};
+
+/// A message, or a part of one, that breaks the wire format (RFC 1035, section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the message is malformed")]
+pub struct Malformed;
+
+/// The type of a resource record or question (RFC 1035, section 3.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordType(pub u16);
+
+impl RecordType {
+    pub const A: Self = Self(1);
+    pub const NS: Self = Self(2);
+    pub const CNAME: Self = Self(5);
+    pub const SOA: Self = Self(6);
+    pub const PTR: Self = Self(12);
+    pub const HINFO: Self = Self(13);
+    pub const MX: Self = Self(15);
+    pub const TXT: Self = Self(16);
+    pub const AAAA: Self = Self(28);
+    pub const SRV: Self = Self(33);
+    pub const DNAME: Self = Self(39);
+    pub const OPT: Self = Self(41);
+    pub const RRSIG: Self = Self(46);
+    pub const SVCB: Self = Self(64);
+    pub const HTTPS: Self = Self(65);
+    pub const TKEY: Self = Self(249);
+    pub const TSIG: Self = Self(250);
+    pub const IXFR: Self = Self(251);
+    pub const AXFR: Self = Self(252);
+    pub const MAILB: Self = Self(253);
+    pub const MAILA: Self = Self(254);
+    pub const ANY: Self = Self(255);
+}
+
+impl fmt::Display for RecordType {
+    /// Writes the mnemonic, or `TYPE1234` (RFC 3597, section 5) where there is none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use hickory_proto::rr::RecordType as Known;
+        match Known::from(self.0) {
+            Known::Unknown(_) => write!(f, "TYPE{}", self.0),
+            known => write!(f, "{known}"),
+        }
+    }
+}
+
+impl FromStr for RecordType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let upper = text.to_ascii_uppercase();
+        if let Some(number) = upper.strip_prefix("TYPE").and_then(|number| number.parse().ok()) {
+            return Ok(Self(number));
+        }
+        hickory_proto::rr::RecordType::from_str(&upper)
+            .map(|known| Self(known.into()))
+            .map_err(|_| format!("`{text}` is not a record type such as A, AAAA, HTTPS or TYPE65"))
+    }
+}
+
+/// The class of a record or question (RFC 1035, section 3.2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Class(pub u16);
+
+impl Class {
+    pub const IN: Self = Self(1);
+    pub const CH: Self = Self(3);
+    pub const ANY: Self = Self(255);
+}

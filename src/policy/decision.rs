@@ -1,0 +1,112 @@
+//! What a decision says.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+/// What policy says of a name for a client at an instant, mildest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verdict {
+    /// No rule matches.
+    Pass,
+    /// A rule names it, and asks for nothing but a count.
+    Noted,
+    /// The order must not touch it, for a reason outside the act.
+    Exempt,
+    /// The act itself leaves it lawful.
+    Protected,
+    /// Left while the products are being removed.
+    Kept,
+    /// Prohibited from a later instant on: resolved and recorded.
+    Monitored,
+    /// Prohibited, and let through by a waiver.
+    Waived,
+    /// Prohibited and withheld.
+    Sunk,
+}
+
+impl Verdict {
+    /// Every verdict, mildest first.
+    pub const ALL: [Self; 8] =
+        [Self::Pass, Self::Noted, Self::Exempt, Self::Protected, Self::Kept, Self::Monitored, Self::Waived, Self::Sunk];
+
+    /// Returns the word that records, metrics and scenario files use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Noted => "noted",
+            Self::Exempt => "exempt",
+            Self::Protected => "protected",
+            Self::Kept => "kept",
+            Self::Monitored => "monitored",
+            Self::Waived => "waived",
+            Self::Sunk => "sunk",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Verdict {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == text).ok_or_else(|| {
+            let words: Vec<_> = Self::ALL.iter().map(|verdict| verdict.as_str()).collect();
+            format!("`{text}` is not one of {}", words.join(", "))
+        })
+    }
+}
+
+/// What one order says of a name. Indexes into the snapshot that made it; see the accessors of `Snapshot`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Match {
+    /// Index of the order.
+    pub order: usize,
+    /// Index of the entry over all catalogues.
+    pub entry: usize,
+    pub verdict: Verdict,
+    /// Index into the order's prohibitions, where the verdict rests on one.
+    pub prohibition: Option<usize>,
+    /// Whether the operator wants the attempt recorded with its client, rather than counted by rule.
+    pub recorded: bool,
+    /// Whether the look-up is a sign of a threat.
+    pub threat: bool,
+}
+
+/// What all orders together say of a name, for one client at one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    pub verdict: Verdict,
+    /// The match that the verdict rests on; none for `Verdict::Pass`.
+    pub deciding: Option<Match>,
+    /// The first instant after this one at which the decision may become another, if any is set.
+    pub until: Option<Timestamp>,
+}
+
+impl Decision {
+    /// The decision on a name that no rule matches.
+    pub const PASS: Self = Self { verdict: Verdict::Pass, deciding: None, until: None };
+}
+
+/// Which snapshot is in use and how many of its instants have passed.
+/// Two decisions of the same question in the same epoch are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch {
+    /// Number of the snapshot, unique in this process.
+    pub snapshot: u64,
+    pub instants: u32,
+}
+
+/// The entry that comes nearest to a name which nothing matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nearest {
+    /// Index of the entry over all catalogues.
+    pub entry: usize,
+    /// Why it does not match, as a clause.
+    pub reason: &'static str,
+}

@@ -1,0 +1,21 @@
+//! Which names are prohibited, when and by what: a pure decision over catalogues and orders.
+//!
+//! A *catalogue* says which names belong to which service of a vendor; it knows no date. An *order* says what a
+//! legal act prohibits, protects or leaves, service by service; it knows no name. A *snapshot* is both, compiled.
+//! Nothing here reads a clock, a file or a socket: the same arguments always give the same decision.
+
+mod catalogue;
+mod decision;
+mod index;
+mod order;
+mod pattern;
+mod snapshot;
+
+pub use catalogue::{Catalogue, Confidence, Entry, Service};
+pub use decision::{Decision, Epoch, Match, Nearest, Verdict};
+pub use order::{
+    Demand, Exempt, Exemption, Fact, Kept, Noted, Operator, OperatorTreatment, Order, Prohibition, Protected, Removal,
+    Source, Then, TreatmentChoice, Validity, ValidityError, Verification,
+};
+pub use pattern::{Matching, Pattern, PatternError, Specificity};
+pub use snapshot::{CompileError, Inputs, Snapshot};

@@ -1,0 +1,511 @@
+//! Catalogues and orders compiled for deciding.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+
+use super::catalogue::{Catalogue, Entry, Service};
+use super::decision::{Decision, Epoch, Match, Nearest, Verdict};
+use super::index::Index;
+use super::order::{Operator, Order, Prohibition, Removal, Then, TreatmentChoice, Verification};
+use super::pattern::{Pattern, Specificity};
+use crate::client::Client;
+use crate::message::Name;
+
+/// What a snapshot is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    pub catalogues: Vec<Catalogue>,
+    pub orders: Vec<Order>,
+    pub operator: Operator,
+}
+
+/// Catalogues, orders and the operator's choices, compiled. Never changes; a reload makes another one.
+#[derive(Debug)]
+pub struct Snapshot {
+    number: u64,
+    digest: [u8; 32],
+    inputs: Inputs,
+    /// Position of each entry: its catalogue and its place there. Entries are numbered over all catalogues.
+    entries: Vec<(usize, usize)>,
+    index: Index,
+    /// For each order, the treatments of each entry's service, by entry.
+    treatments: Vec<Vec<Vec<Treatment>>>,
+    /// Every instant at which some decision may change, ascending.
+    instants: Vec<Timestamp>,
+    /// Listed names below a listed name that are at some instant not sunk while it is.
+    open_below: HashMap<Name, Vec<Name>, foldhash::fast::RandomState>,
+}
+
+/// How one order treats a service. Indexes into the lists of the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Treatment {
+    Protected(usize),
+    /// `None` by the operator's choice.
+    Exempt(Option<usize>),
+    Kept(Option<usize>),
+    Prohibited(usize),
+    Noted,
+}
+
+/// Why inputs do not make a snapshot. Each names the faulty order or catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    #[error("two catalogues have the id `{0}`")]
+    DuplicateCatalogue(String),
+    #[error("two orders have the id `{0}`")]
+    DuplicateOrder(String),
+    #[error("order `{order}` is about catalogue `{catalogue}`, which is not loaded")]
+    UnknownCatalogue { order: String, catalogue: String },
+    #[error("order `{order}` names service `{service}`, which catalogue `{catalogue}` does not have")]
+    UnknownService { order: String, service: String, catalogue: String },
+    #[error("order `{order}` says nothing of service `{service}`; protect, exempt, keep, prohibit or note it")]
+    Untreated { order: String, service: String },
+    #[error("order `{order}` treats service `{service}` in two ways that exclude each other")]
+    Contradiction { order: String, service: String },
+    #[error("a treatment names order `{order}`, which is not loaded")]
+    TreatmentOfUnknownOrder { order: String },
+    #[error("a treatment prohibits under `{prohibition}`, which order `{order}` does not have")]
+    UnknownProhibition { order: String, prohibition: String },
+    #[error("order `{order}` protects service `{service}`; to prohibit it, write an order of your own")]
+    ProhibitsProtected { order: String, service: String },
+}
+
+impl Snapshot {
+    /// Compiles `inputs`. `number` is unique in this process; `digest` is that of the files the inputs were read from.
+    ///
+    /// # Errors
+    /// Every contradiction between the inputs, not only the first.
+    pub fn compile(number: u64, digest: [u8; 32], inputs: Inputs) -> Result<Self, Vec<CompileError>> {
+        let mut errors = Vec::new();
+        let mut catalogues = BTreeMap::new();
+        for (position, catalogue) in inputs.catalogues.iter().enumerate() {
+            if catalogues.insert(catalogue.id.as_str(), position).is_some() {
+                errors.push(CompileError::DuplicateCatalogue(catalogue.id.clone()));
+            }
+        }
+        for treatment in &inputs.operator.treatments {
+            if !inputs.orders.iter().any(|order| order.id == treatment.order) {
+                errors.push(CompileError::TreatmentOfUnknownOrder { order: treatment.order.clone() });
+            }
+        }
+        let mut entries = Vec::new();
+        let mut index = Index::default();
+        for (catalogue, of) in inputs.catalogues.iter().enumerate() {
+            for (place, entry) in of.entries.iter().enumerate() {
+                index.insert(&entry.pattern, entries.len());
+                entries.push((catalogue, place));
+            }
+        }
+        let mut treatments = Vec::new();
+        for (position, order) in inputs.orders.iter().enumerate() {
+            if inputs.orders[..position].iter().any(|earlier| earlier.id == order.id) {
+                errors.push(CompileError::DuplicateOrder(order.id.clone()));
+            }
+            let Some(catalogue) = catalogues.get(order.catalogue.as_str()).copied() else {
+                errors.push(CompileError::UnknownCatalogue {
+                    order: order.id.clone(),
+                    catalogue: order.catalogue.clone(),
+                });
+                continue;
+            };
+            let by_service = treat(order, &inputs.catalogues[catalogue], &inputs.operator, &mut errors);
+            let by_entry = entries.iter().map(|(of, place)| match *of == catalogue {
+                true => by_service[inputs.catalogues[*of].entries[*place].service].clone(),
+                false => Vec::new(),
+            });
+            treatments.push(by_entry.collect());
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let instants = instants(&inputs);
+        let open_below = HashMap::default();
+        let mut snapshot = Self { number, digest, inputs, entries, index, treatments, instants, open_below };
+        snapshot.open_below = snapshot.find_open_below();
+        Ok(snapshot)
+    }
+
+    /// Decides, for one name and one client at one instant, what the rules require.
+    /// Pure: the same arguments always give the same decision, so a logged one can be replayed.
+    pub fn decide(&self, name: &Name, client: &Client, at: Timestamp) -> Decision {
+        if !self.index.matches(name) {
+            return Decision::PASS;
+        }
+        let mut decision = Decision::PASS;
+        for order in 0..self.inputs.orders.len() {
+            let Some(found) = self.decide_by(order, name, client, at, &mut decision.until) else { continue };
+            // The first of two equal verdicts decides, so that the order of the configuration breaks ties.
+            if found.verdict > decision.verdict {
+                decision.verdict = found.verdict;
+                decision.deciding = Some(found);
+            }
+        }
+        decision
+    }
+
+    /// Returns what each order says of `name`, in the order of the configuration; orders that do not match are left out.
+    pub fn matches(&self, name: &Name, client: &Client, at: Timestamp) -> Vec<Match> {
+        (0..self.inputs.orders.len()).filter_map(|order| self.decide_by(order, name, client, at, &mut None)).collect()
+    }
+
+    /// Inside an order: protected or exempt before kept before the prohibition of the most specific entry before noted.
+    fn decide_by(
+        &self,
+        order: usize,
+        name: &Name,
+        _client: &Client,
+        at: Timestamp,
+        until: &mut Option<Timestamp>,
+    ) -> Option<Match> {
+        let mut best: Option<(Rank, Specificity, Match)> = None;
+        self.index.visit(name, |entry, specificity| {
+            for treatment in &self.treatments[order][entry] {
+                let (rank, found) = self.treat(order, entry, *treatment, at, until);
+                if best.is_none_or(|(top, most, _)| (rank, specificity) > (top, most)) {
+                    best = Some((rank, specificity, found));
+                }
+            }
+        });
+        // Prohibitions of the same rank and entry were compared in file order; one in force outranks one to come
+        // only inside the same entry, which `Rank` cannot tell, so the entry's prohibitions are looked at again.
+        let (rank, _, found) = best?;
+        if rank != Rank::Prohibited {
+            return Some(found);
+        }
+        let mut decided = found;
+        for treatment in &self.treatments[order][found.entry] {
+            let (rank, other) = self.treat(order, found.entry, *treatment, at, until);
+            if rank == Rank::Prohibited && other.verdict > decided.verdict {
+                decided = other;
+            }
+        }
+        Some(decided)
+    }
+
+    fn treat(
+        &self,
+        order: usize,
+        entry: usize,
+        treatment: Treatment,
+        at: Timestamp,
+        until: &mut Option<Timestamp>,
+    ) -> (Rank, Match) {
+        let of = &self.inputs.orders[order];
+        let plain = |verdict| Match { order, entry, verdict, prohibition: None, recorded: false, threat: false };
+        match treatment {
+            Treatment::Protected(_) => (Rank::Untouched, plain(Verdict::Protected)),
+            Treatment::Exempt(group) => {
+                let threat = group.is_some_and(|group| of.exempt[group].threat);
+                (Rank::Untouched, Match { threat, ..plain(Verdict::Exempt) })
+            }
+            Treatment::Kept(group) => {
+                let end = kept_until(group.and_then(|group| of.kept[group].until), self.inputs.operator.removal);
+                if end.is_none_or(|end| at < end) {
+                    soonest(until, end);
+                    let recorded = group.is_some_and(|group| of.kept[group].record);
+                    return (Rank::Kept, Match { recorded, ..plain(Verdict::Kept) });
+                }
+                match group.map_or(Then::Noted, |group| of.kept[group].then) {
+                    Then::Noted => (Rank::Noted, plain(Verdict::Noted)),
+                    Then::Prohibited(prohibition) => {
+                        self.treat(order, entry, Treatment::Prohibited(prohibition), at, until)
+                    }
+                }
+            }
+            Treatment::Prohibited(prohibition) => {
+                let validity = of.prohibitions[prohibition].validity;
+                let prohibited = |verdict| Match { prohibition: Some(prohibition), recorded: true, ..plain(verdict) };
+                if validity.contains(at) {
+                    soonest(until, validity.until());
+                    (Rank::Prohibited, prohibited(Verdict::Sunk))
+                } else if at < validity.from() {
+                    soonest(until, Some(validity.from()));
+                    (Rank::Prohibited, prohibited(Verdict::Monitored))
+                } else {
+                    (Rank::Noted, plain(Verdict::Noted))
+                }
+            }
+            Treatment::Noted => (Rank::Noted, plain(Verdict::Noted)),
+        }
+    }
+
+    /// Returns whether the catalogues list a name below `name` that is not sunk, so that NXDOMAIN would say too much
+    /// (RFC 8020).
+    pub fn has_open_name_below(&self, name: &Name, client: &Client, at: Timestamp) -> bool {
+        self.open_below
+            .get(name)
+            .is_some_and(|below| below.iter().any(|name| self.decide(name, client, at).verdict != Verdict::Sunk))
+    }
+
+    /// Returns the epoch of decisions taken at `at`.
+    pub fn epoch(&self, at: Timestamp) -> Epoch {
+        let passed = self.instants.partition_point(|instant| *instant <= at);
+        Epoch { snapshot: self.number, instants: u32::try_from(passed).unwrap_or(u32::MAX) }
+    }
+
+    /// Returns the first instant after `at` at which any decision may change.
+    pub fn next_instant(&self, at: Timestamp) -> Option<Timestamp> {
+        self.instants.get(self.instants.partition_point(|instant| *instant <= at)).copied()
+    }
+
+    /// Returns the SHA-256 of the inputs, which records carry.
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Returns what the snapshot was compiled from.
+    pub const fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Returns how many entries the catalogues have together.
+    pub fn entry_count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns the entry with this number over all catalogues.
+    pub fn entry(&self, entry: usize) -> &Entry {
+        let (catalogue, place) = self.entries[entry];
+        &self.inputs.catalogues[catalogue].entries[place]
+    }
+
+    /// Returns the catalogue that has the entry with this number.
+    pub fn catalogue_of(&self, entry: usize) -> &Catalogue {
+        &self.inputs.catalogues[self.entries[entry].0]
+    }
+
+    /// Returns the service of the entry with this number.
+    pub fn service_of(&self, entry: usize) -> &Service {
+        &self.catalogue_of(entry).services[self.entry(entry).service]
+    }
+
+    /// Returns the order that a match is by.
+    pub fn order_of(&self, of: &Match) -> &Order {
+        &self.inputs.orders[of.order]
+    }
+
+    /// Returns the prohibition that a match rests on.
+    pub fn prohibition_of(&self, of: &Match) -> Option<&Prohibition> {
+        of.prohibition.map(|prohibition| &self.inputs.orders[of.order].prohibitions[prohibition])
+    }
+
+    /// Returns on what a match rests, and how well that is verified.
+    pub fn basis_of(&self, of: &Match) -> (&str, Option<Verification>) {
+        let order = self.order_of(of);
+        if let Some(prohibition) = self.prohibition_of(of) {
+            return (&prohibition.basis, Some(prohibition.verification));
+        }
+        for treatment in &self.treatments[of.order][of.entry] {
+            match (treatment, of.verdict) {
+                (Treatment::Protected(group), Verdict::Protected) => {
+                    return (&order.protected[*group].basis, Some(order.protected[*group].verification));
+                }
+                (Treatment::Exempt(Some(group)), Verdict::Exempt) => return (&order.exempt[*group].reason, None),
+                (Treatment::Kept(Some(group)), Verdict::Kept) => return (&order.kept[*group].reason, None),
+                _ => {}
+            }
+        }
+        let service = &self.service_of(of.entry).id;
+        let noted = order.noted.iter().find(|noted| noted.services.contains(service));
+        match (of.verdict, noted) {
+            (Verdict::Noted, Some(noted)) => (&noted.reason, None),
+            _ => ("the operator's choice", None),
+        }
+    }
+
+    /// Returns the name that a synthetic SOA for `name` hangs on: the name of the deciding entry, or `name` itself where
+    /// the entry is a pattern with a star. Always `name` or a name above it.
+    pub fn owner(&self, of: &Match, name: &Name) -> Name {
+        match &self.entry(of.entry).pattern {
+            Pattern::Suffix(apex) if name.is_at_or_below(apex) => apex.clone(),
+            Pattern::Exact(_) | Pattern::Suffix(_) | Pattern::Pattern { .. } => name.clone(),
+        }
+    }
+
+    /// Returns the entry that comes nearest to a name which nothing matches, if any comes near.
+    pub fn nearest(&self, name: &Name) -> Option<Nearest> {
+        let mut best: Option<(usize, Nearest)> = None;
+        for entry in 0..self.entries.len() {
+            let pattern = &self.entry(entry).pattern;
+            for listed in pattern.names() {
+                let Some((distance, reason)) = distance(listed, pattern, name) else { continue };
+                if best.as_ref().is_none_or(|(nearest, _)| distance < *nearest) {
+                    best = Some((distance, Nearest { entry, reason }));
+                }
+            }
+        }
+        best.map(|(_, nearest)| nearest)
+    }
+
+    fn find_open_below(&self) -> HashMap<Name, Vec<Name>, foldhash::fast::RandomState> {
+        // Groups of clients do not change decisions, so that any client stands for all.
+        let anyone = Client::at(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+        let probes = || self.instants.iter().copied();
+        let sunk = |name: &Name, at| self.decide(name, &anyone, at).verdict == Verdict::Sunk;
+        let mut open = HashMap::<_, Vec<_>, _>::default();
+        for entry in 0..self.entries.len() {
+            for name in self.entry(entry).pattern.names() {
+                let above = std::iter::successors(name.parent(), Name::parent);
+                for above in above.filter(|above| self.index.matches(above)) {
+                    if probes().any(|at| sunk(&above, at) && !sunk(name, at)) {
+                        open.entry(above).or_default().push(name.clone());
+                    }
+                }
+            }
+        }
+        open
+    }
+}
+
+/// What outranks what inside an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Noted,
+    Prohibited,
+    Kept,
+    Untouched,
+}
+
+/// Says for each service of `catalogue` how `order` and the operator treat it.
+fn treat(
+    order: &Order,
+    catalogue: &Catalogue,
+    operator: &Operator,
+    errors: &mut Vec<CompileError>,
+) -> Vec<Vec<Treatment>> {
+    let mut treatments = vec![Vec::new(); catalogue.services.len()];
+    let groups = (order.protected.iter().enumerate().map(|(at, of)| (&of.services, Treatment::Protected(at))))
+        .chain(order.exempt.iter().enumerate().map(|(at, of)| (&of.services, Treatment::Exempt(Some(at)))))
+        .chain(order.kept.iter().enumerate().map(|(at, of)| (&of.services, Treatment::Kept(Some(at)))))
+        .chain(order.prohibitions.iter().enumerate().map(|(at, of)| (&of.services, Treatment::Prohibited(at))))
+        .chain(order.noted.iter().map(|of| (&of.services, Treatment::Noted)));
+    let position = |service: &str| catalogue.services.iter().position(|of| of.id == service);
+    for (services, treatment) in groups {
+        for service in services {
+            match position(service) {
+                Some(position) => treatments[position].push(treatment),
+                None => errors.push(unknown_service(order, service)),
+            }
+        }
+    }
+    for (treatments, service) in treatments.iter().zip(&catalogue.services) {
+        let prohibitions = treatments.iter().filter(|of| matches!(of, Treatment::Prohibited(_))).count();
+        match treatments.len() {
+            0 => errors.push(CompileError::Untreated { order: order.id.clone(), service: service.id.clone() }),
+            1 => {}
+            several if several == prohibitions => {}
+            _ => errors.push(CompileError::Contradiction { order: order.id.clone(), service: service.id.clone() }),
+        }
+    }
+    for own in operator.treatments.iter().filter(|own| own.order == order.id) {
+        let Some(position) = position(&own.service) else {
+            errors.push(unknown_service(order, &own.service));
+            continue;
+        };
+        let protected = matches!(treatments[position][..], [Treatment::Protected(_)]);
+        treatments[position] = vec![match &own.choice {
+            TreatmentChoice::Noted => Treatment::Noted,
+            TreatmentChoice::Exempt => Treatment::Exempt(None),
+            TreatmentChoice::Kept => match treatments[position][..] {
+                [kept @ Treatment::Kept(_)] => kept,
+                _ => Treatment::Kept(None),
+            },
+            TreatmentChoice::Prohibited(_) if protected => {
+                let (order, service) = (order.id.clone(), own.service.clone());
+                errors.push(CompileError::ProhibitsProtected { order, service });
+                continue;
+            }
+            TreatmentChoice::Prohibited(id) => match order.prohibitions.iter().position(|of| of.id == *id) {
+                Some(prohibition) => Treatment::Prohibited(prohibition),
+                None => {
+                    let (order, prohibition) = (order.id.clone(), id.clone());
+                    errors.push(CompileError::UnknownProhibition { order, prohibition });
+                    continue;
+                }
+            },
+        }];
+    }
+    treatments
+}
+
+fn unknown_service(order: &Order, service: &str) -> CompileError {
+    CompileError::UnknownService {
+        order: order.id.clone(),
+        service: service.to_owned(),
+        catalogue: order.catalogue.clone(),
+    }
+}
+
+/// Every instant at which a decision may change, ascending.
+fn instants(inputs: &Inputs) -> Vec<Timestamp> {
+    let mut instants = Vec::new();
+    for order in &inputs.orders {
+        for prohibition in &order.prohibitions {
+            instants.push(prohibition.validity.from());
+            instants.extend(prohibition.validity.until());
+        }
+        for kept in &order.kept {
+            instants.extend(kept_until(kept.until, inputs.operator.removal));
+        }
+    }
+    instants.extend(kept_until(None, inputs.operator.removal));
+    instants.sort_unstable();
+    instants.dedup();
+    instants
+}
+
+/// When services that are kept for removal stop being kept: the earlier of what order and operator say.
+fn kept_until(order: Option<Timestamp>, removal: Removal) -> Option<Timestamp> {
+    let operator = match removal {
+        Removal::Running => None,
+        Removal::Until(until) => Some(until),
+        Removal::Finished => Some(Timestamp::MIN),
+    };
+    match (order, operator) {
+        (Some(order), Some(operator)) => Some(order.min(operator)),
+        (order, operator) => order.or(operator),
+    }
+}
+
+fn soonest(until: &mut Option<Timestamp>, candidate: Option<Timestamp>) {
+    if let Some(candidate) = candidate {
+        *until = Some(until.map_or(candidate, |until| until.min(candidate)));
+    }
+}
+
+/// How far `name` is from matching `listed`, and why it does not match; `None` where it is not near.
+fn distance(listed: &Name, pattern: &Pattern, name: &Name) -> Option<(usize, &'static str)> {
+    let covers_below = matches!(pattern, Pattern::Suffix(_));
+    if !covers_below && name.is_at_or_below(listed) {
+        let labels = name.label_count() - listed.label_count();
+        return Some((labels, "the entry does not cover names below it"));
+    }
+    let (listed_wire, name_wire) = (listed.as_wire(), name.as_wire());
+    let stem = &listed_wire[..listed_wire.len() - 1];
+    if name_wire.windows(stem.len()).any(|window| window == stem) {
+        return Some((4, "the listed name stands in front of another domain"));
+    }
+    if listed.is_at_or_below(name) {
+        let labels = listed.label_count() - name.label_count();
+        return Some((4 + labels, "the entry lies below the name, and covers nothing above itself"));
+    }
+    let edits = edits(&listed_wire[..listed_wire.len() - 1], &name_wire[..name_wire.len() - 1]);
+    let near = listed_wire.len() / 3;
+    (edits <= near).then_some((8 + edits, "the names look alike but are different labels"))
+}
+
+/// Levenshtein distance of two octet strings.
+fn edits(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

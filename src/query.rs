@@ -1,0 +1,88 @@
+//! What was asked, by which peer, over what. Holds values only; it neither parses nor answers.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::message::{Class, Name, RecordType};
+
+/// The question of a query (RFC 1035, section 4.1.2).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Question {
+    pub name: Name,
+    pub record_type: RecordType,
+    pub class: Class,
+}
+
+/// What carried the query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// DNS over UDP, unencrypted (Do53).
+    Udp,
+    /// DNS over TCP, unencrypted (RFC 7766).
+    Tcp,
+}
+
+impl Transport {
+    /// Returns the word that records, logs and scenario files use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The two ends of the exchange with the stub resolver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Where the query came from and the answer goes to.
+    pub remote: SocketAddr,
+    /// The address of ours that was asked, and the interface it was asked on, where the transport tells them.
+    pub local: Option<LocalEnd>,
+}
+
+/// The end of ours that a datagram was sent to, so that the answer can leave from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalEnd {
+    pub address: IpAddr,
+    /// Index of the interface; 0 where it is not known.
+    pub interface: u32,
+}
+
+/// What EDNS(0) says of the requester (RFC 6891).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edns {
+    /// The largest UDP payload that the requester takes, in octets; values below 512 count as 512.
+    pub payload: u16,
+    /// DNSSEC OK: the requester wants DNSSEC records (RFC 3225).
+    pub dnssec_ok: bool,
+}
+
+/// One well-formed query of opcode QUERY.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub question: Question,
+    pub peer: Peer,
+    pub transport: Transport,
+    pub id: u16,
+    /// RD: the stub wants recursion (RFC 1035, section 4.1.1).
+    pub recursion_desired: bool,
+    /// AD: the stub understands the AD bit of an answer (RFC 6840, section 5.7).
+    pub authentic_data: bool,
+    /// CD: the stub validates for itself (RFC 4035, section 3.2.2).
+    pub checking_disabled: bool,
+    pub edns: Option<Edns>,
+}
+
+impl Query {
+    /// Returns whether the requester set DNSSEC OK.
+    pub fn dnssec_ok(&self) -> bool {
+        self.edns.is_some_and(|edns| edns.dnssec_ok)
+    }
+}
