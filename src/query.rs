@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::message::{Class, Name, RecordType};
+use crate::message::{Class, Name, RecordType, Spelling};
 
 /// The question of a query (RFC 1035, section 4.1.2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -55,6 +55,9 @@ pub struct LocalEnd {
     pub interface: u32,
 }
 
+/// The largest UDP payload that is sent or asked for, in octets: no path that is still in use fragments it.
+pub const MAX_PAYLOAD: u16 = 1232;
+
 /// What EDNS(0) says of the requester (RFC 6891).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edns {
@@ -68,6 +71,8 @@ pub struct Edns {
 #[derive(Debug, Clone)]
 pub struct Query {
     pub question: Question,
+    /// The name as the stub spelled it.
+    pub spelling: Spelling,
     pub peer: Peer,
     pub transport: Transport,
     pub id: u16,
@@ -81,6 +86,14 @@ pub struct Query {
 }
 
 impl Query {
+    /// Returns how long the response may be, in octets.
+    pub fn limit(&self) -> usize {
+        match self.transport {
+            Transport::Udp => usize::from(self.edns.map_or(512, |edns| edns.payload.clamp(512, MAX_PAYLOAD))),
+            Transport::Tcp => usize::from(u16::MAX),
+        }
+    }
+
     /// Returns whether the requester set DNSSEC OK.
     pub fn dnssec_ok(&self) -> bool {
         self.edns.is_some_and(|edns| edns.dnssec_ok)

@@ -1,11 +1,15 @@
 //! The DNS message: a view on the wire that copies nothing, and building in place. Knows no policy and no socket.
 
 mod name;
+mod view;
+mod writer;
 
 use std::fmt;
 use std::str::FromStr;
 
-pub use name::{MAX_LABEL, MAX_NAME, Name, NameError, Suffixes};
+pub use name::{MAX_LABEL, MAX_NAME, Name, NameError, Spelling, Suffixes};
+pub use view::{HEADER, Opt, QueryView, Record, Records, ResponseView, Section, Unusable, flag, u16_at, u32_at};
+pub use writer::{Owner, Writer};
 
 /// A message, or a part of one, that breaks the wire format (RFC 1035, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

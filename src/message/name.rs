@@ -22,6 +22,33 @@ pub struct Name {
     octets: [u8; MAX_NAME],
 }
 
+/// A name in uncompressed wire form, in the case that somebody chose. Answers repeat it; nothing is decided by it.
+#[derive(Clone)]
+pub struct Spelling {
+    length: u8,
+    octets: [u8; MAX_NAME],
+}
+
+impl Spelling {
+    /// Keeps the wire form of a name that was read before; `None` where it is longer than a name can be.
+    pub(super) fn of(wire: &[u8]) -> Option<Self> {
+        let mut octets = [0; MAX_NAME];
+        octets.get_mut(..wire.len())?.copy_from_slice(wire);
+        Some(Self { length: u8::try_from(wire.len()).ok()?, octets })
+    }
+
+    /// Returns the wire form, root label included.
+    pub fn as_wire(&self) -> &[u8] {
+        &self.octets[..usize::from(self.length)]
+    }
+}
+
+impl fmt::Debug for Spelling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_wire().escape_ascii().fmt(f)
+    }
+}
+
 /// Why a text is not a domain name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {

@@ -93,14 +93,10 @@ impl Decision {
     pub const PASS: Self = Self { verdict: Verdict::Pass, deciding: None, until: None };
 }
 
-/// Which snapshot is in use and how many of its instants have passed.
+/// Which snapshot is in use and how many of its instants have passed, as one number.
 /// Two decisions of the same question in the same epoch are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Epoch {
-    /// Number of the snapshot, unique in this process.
-    pub snapshot: u64,
-    pub instants: u32,
-}
+pub struct Epoch(pub u64);
 
 /// The entry that comes nearest to a name which nothing matches.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -144,6 +144,29 @@ impl Snapshot {
         decision
     }
 
+    /// Decides on a name found in the answer to `question`. An order that protects, exempts or keeps the question does
+    /// not reach behind it: the carve-outs and the removal tools work wherever they are hosted.
+    pub fn decide_subject(&self, question: &Name, subject: &Name, client: &Client, at: Timestamp) -> Decision {
+        if !self.index.matches(subject) {
+            return Decision::PASS;
+        }
+        let mut decision = Decision::PASS;
+        for order in 0..self.inputs.orders.len() {
+            let shielded = self
+                .decide_by(order, question, client, at, &mut decision.until)
+                .is_some_and(|of| matches!(of.verdict, Verdict::Protected | Verdict::Exempt | Verdict::Kept));
+            let found = match shielded {
+                true => None,
+                false => self.decide_by(order, subject, client, at, &mut decision.until),
+            };
+            if let Some(found) = found.filter(|found| found.verdict > decision.verdict) {
+                decision.verdict = found.verdict;
+                decision.deciding = Some(found);
+            }
+        }
+        decision
+    }
+
     /// Returns what each order says of `name`, in the order of the configuration; orders that do not match are left out.
     pub fn matches(&self, name: &Name, client: &Client, at: Timestamp) -> Vec<Match> {
         (0..self.inputs.orders.len()).filter_map(|order| self.decide_by(order, name, client, at, &mut None)).collect()
@@ -241,7 +264,8 @@ impl Snapshot {
     /// Returns the epoch of decisions taken at `at`.
     pub fn epoch(&self, at: Timestamp) -> Epoch {
         let passed = self.instants.partition_point(|instant| *instant <= at);
-        Epoch { snapshot: self.number, instants: u32::try_from(passed).unwrap_or(u32::MAX) }
+        // A process never makes 2^32 snapshots, nor has one so many instants.
+        Epoch(self.number << 32 | passed as u64)
     }
 
     /// Returns the first instant after `at` at which any decision may change.

@@ -1,0 +1,366 @@
+//! Reading messages in place: the query of a stub resolver, and the response of an upstream.
+
+use super::{Class, Malformed, Name, RecordType, Spelling};
+
+/// Octets of the header (RFC 1035, section 4.1.1).
+pub const HEADER: usize = 12;
+
+/// Bits of the third and fourth octet of the header.
+pub mod flag {
+    pub const RESPONSE: u16 = 0x8000;
+    pub const AUTHORITATIVE: u16 = 0x0400;
+    pub const TRUNCATED: u16 = 0x0200;
+    pub const RECURSION_DESIRED: u16 = 0x0100;
+    pub const RECURSION_AVAILABLE: u16 = 0x0080;
+    pub const AUTHENTIC_DATA: u16 = 0x0020;
+    pub const CHECKING_DISABLED: u16 = 0x0010;
+    pub const OPCODE: u16 = 0x7800;
+    pub const RCODE: u16 = 0x000F;
+}
+
+/// A well-formed query: one question of opcode QUERY, and at most one OPT record.
+#[derive(Debug, Clone)]
+pub struct QueryView {
+    pub id: u16,
+    pub flags: u16,
+    pub name: Name,
+    /// The name as the stub spelled it, which the answer repeats.
+    pub spelling: Spelling,
+    pub record_type: RecordType,
+    pub class: Class,
+    pub opt: Option<Opt>,
+}
+
+/// The OPT pseudo-record of a query (RFC 6891, section 6.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opt {
+    pub payload: u16,
+    pub version: u8,
+    pub dnssec_ok: bool,
+}
+
+/// What keeps a packet from being a query that can be decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusable {
+    /// Shorter than a header, or a response: answering it could start a loop between two servers.
+    Unanswerable,
+    /// An opcode other than QUERY.
+    Opcode { id: u16, flags: u16 },
+    /// Breaks the format, or asks more or less than one question (RFC 9619).
+    Malformed { id: u16, flags: u16 },
+}
+
+impl QueryView {
+    /// Reads a packet from a stub resolver.
+    ///
+    /// # Errors
+    /// Says how a packet that is not a well-formed query is to be treated.
+    pub fn read(wire: &[u8]) -> Result<Self, Unusable> {
+        let (Some(id), Some(flags)) = (u16_at(wire, 0), u16_at(wire, 2)) else { return Err(Unusable::Unanswerable) };
+        if wire.len() < HEADER || flags & flag::RESPONSE != 0 {
+            return Err(Unusable::Unanswerable);
+        }
+        if flags & flag::OPCODE != 0 {
+            return Err(Unusable::Opcode { id, flags });
+        }
+        Self::read_body(wire, id, flags).map_err(|Malformed| Unusable::Malformed { id, flags })
+    }
+
+    fn read_body(wire: &[u8], id: u16, flags: u16) -> Result<Self, Malformed> {
+        if [4, 6, 8].map(|at| u16_at(wire, at)) != [Some(1), Some(0), Some(0)] {
+            return Err(Malformed);
+        }
+        let (name, name_end) = Name::read(wire, HEADER)?;
+        // Nothing stands before the question that a pointer could mean.
+        if name_end - HEADER != name.as_wire().len() {
+            return Err(Malformed);
+        }
+        let spelling = Spelling::of(&wire[HEADER..name_end]).ok_or(Malformed)?;
+        let record_type = RecordType(u16_at(wire, name_end).ok_or(Malformed)?);
+        let class = Class(u16_at(wire, name_end + 2).ok_or(Malformed)?);
+        let mut opt = None;
+        let mut position = name_end + 4;
+        for _ in 0..u16_at(wire, 10).ok_or(Malformed)? {
+            let record = Record::read(wire, position, Section::Additional)?;
+            position = record.end;
+            if record.record_type == RecordType::OPT {
+                let owner_is_root = wire.get(record.start) == Some(&0);
+                if opt.is_some() || !owner_is_root {
+                    return Err(Malformed);
+                }
+                options_are_whole(&wire[record.data..record.end])?;
+                opt = Some(Opt {
+                    payload: record.class.0,
+                    version: record.ttl.to_be_bytes()[1],
+                    dnssec_ok: record.ttl & 0x8000 != 0,
+                });
+            }
+        }
+        if position != wire.len() {
+            return Err(Malformed);
+        }
+        Ok(Self { id, flags, name, spelling, record_type, class, opt })
+    }
+}
+
+/// Walks the options of an OPT record (RFC 6891, section 6.1.2); unknown ones are passed over.
+fn options_are_whole(mut options: &[u8]) -> Result<(), Malformed> {
+    while !options.is_empty() {
+        let length = usize::from(u16_at(options, 2).ok_or(Malformed)?);
+        options = options.get(4 + length..).ok_or(Malformed)?;
+    }
+    Ok(())
+}
+
+/// Where a record stands (RFC 1035, section 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    Answer,
+    Authority,
+    Additional,
+}
+
+/// The place of one resource record in its message; offsets count from the start of the message.
+#[derive(Debug, Clone, Copy)]
+pub struct Record {
+    pub section: Section,
+    pub start: usize,
+    pub record_type: RecordType,
+    pub class: Class,
+    /// Where the TTL stands.
+    pub ttl_at: usize,
+    pub ttl: u32,
+    /// Where the data begin.
+    pub data: usize,
+    /// Where the record ends.
+    pub end: usize,
+}
+
+impl Record {
+    /// Reads the record that starts at `start`.
+    ///
+    /// # Errors
+    /// `Malformed` where it leaves the message.
+    pub fn read(wire: &[u8], start: usize, section: Section) -> Result<Self, Malformed> {
+        let fixed = skip_name(wire, start)?;
+        let record_type = RecordType(u16_at(wire, fixed).ok_or(Malformed)?);
+        let class = Class(u16_at(wire, fixed + 2).ok_or(Malformed)?);
+        let ttl = u32_at(wire, fixed + 4).ok_or(Malformed)?;
+        let data = fixed + 10;
+        let end = data + usize::from(u16_at(wire, fixed + 8).ok_or(Malformed)?);
+        if end > wire.len() {
+            return Err(Malformed);
+        }
+        Ok(Self { section, start, record_type, class, ttl_at: fixed + 4, ttl, data, end })
+    }
+}
+
+/// A response that is whole: its question and every record lie inside it.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseView<'a> {
+    wire: &'a [u8],
+    question_end: usize,
+}
+
+impl<'a> ResponseView<'a> {
+    /// Reads a message with one question.
+    ///
+    /// # Errors
+    /// `Malformed` where it is not a response, has another count of questions, or a record leaves the message.
+    pub fn read(wire: &'a [u8]) -> Result<Self, Malformed> {
+        let flags = u16_at(wire, 2).ok_or(Malformed)?;
+        if flags & flag::RESPONSE == 0 || u16_at(wire, 4) != Some(1) {
+            return Err(Malformed);
+        }
+        let view = Self { wire, question_end: skip_name(wire, HEADER)? + 4 };
+        let mut position = view.question_end;
+        for record in view.records() {
+            position = record?.end;
+        }
+        // A truncated response may end anywhere behind its last whole record; another one must not carry more.
+        if position > wire.len() { Err(Malformed) } else { Ok(view) }
+    }
+
+    pub fn id(&self) -> u16 {
+        u16_at(self.wire, 0).unwrap_or_default()
+    }
+
+    pub fn flags(&self) -> u16 {
+        u16_at(self.wire, 2).unwrap_or_default()
+    }
+
+    /// Returns the response code, with the high bits of an OPT record (RFC 6891, section 6.1.3).
+    pub fn response_code(&self) -> u16 {
+        let high = self.opt().map_or(0, |opt| u16::from(opt.ttl.to_be_bytes()[0]));
+        high << 4 | self.flags() & flag::RCODE
+    }
+
+    /// Returns whether the question is `name`, in any case, of this type and class.
+    pub fn asks(&self, name: &Name, record_type: RecordType, class: Class) -> bool {
+        let at = self.question_end - 4;
+        self.wire[HEADER..at].eq_ignore_ascii_case(name.as_wire())
+            && u16_at(self.wire, at) == Some(record_type.0)
+            && u16_at(self.wire, at + 2) == Some(class.0)
+    }
+
+    pub const fn wire(&self) -> &'a [u8] {
+        self.wire
+    }
+
+    /// Returns the offset of the first octet behind the question.
+    pub const fn question_end(&self) -> usize {
+        self.question_end
+    }
+
+    /// Returns the records of all sections in order.
+    pub fn records(&self) -> Records<'a> {
+        let count = |at| u16_at(self.wire, at).unwrap_or_default();
+        Records { wire: self.wire, position: self.question_end, left: [count(6), count(8), count(10)], failed: false }
+    }
+
+    /// Returns the OPT record, if there is one.
+    pub fn opt(&self) -> Option<Record> {
+        self.records().filter_map(Result::ok).find(|record| record.record_type == RecordType::OPT)
+    }
+
+    /// Returns the data of the first option with this code.
+    pub fn option(&self, code: u16) -> Option<&'a [u8]> {
+        let opt = self.opt()?;
+        let mut options = self.wire.get(opt.data..opt.end)?;
+        while let (Some(found), Some(length)) = (u16_at(options, 0), u16_at(options, 2)) {
+            let data = options.get(4..4 + usize::from(length))?;
+            if found == code {
+                return Some(data);
+            }
+            options = &options[4 + usize::from(length)..];
+        }
+        None
+    }
+}
+
+/// The records of a message.
+#[derive(Debug, Clone)]
+pub struct Records<'a> {
+    wire: &'a [u8],
+    position: usize,
+    left: [u16; 3],
+    failed: bool,
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<Record, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let (at, section) = [Section::Answer, Section::Authority, Section::Additional]
+            .into_iter()
+            .enumerate()
+            .find(|(at, _)| self.left[*at] > 0)?;
+        self.left[at] -= 1;
+        let record = Record::read(self.wire, self.position, section);
+        match &record {
+            Ok(record) => self.position = record.end,
+            Err(Malformed) => self.failed = true,
+        }
+        Some(record)
+    }
+}
+
+/// Returns the offset of the first octet behind the name at `at`, without following pointers.
+fn skip_name(wire: &[u8], at: usize) -> Result<usize, Malformed> {
+    let mut position = at;
+    loop {
+        match *wire.get(position).ok_or(Malformed)? {
+            0 => return Ok(position + 1),
+            length @ 1..=63 => position += 1 + usize::from(length),
+            0xC0..=0xFF if position + 1 < wire.len() => return Ok(position + 2),
+            _ => return Err(Malformed),
+        }
+    }
+}
+
+/// Reads a 16-bit number in network order.
+pub fn u16_at(wire: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(wire.get(at..at + 2)?.try_into().ok()?))
+}
+
+/// Reads a 32-bit number in network order.
+pub fn u32_at(wire: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(wire.get(at..at + 4)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn query(counts: [u16; 4], body: &[u8]) -> Vec<u8> {
+        let mut wire = vec![0x12, 0x34, 0x01, 0x00];
+        wire.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
+        wire.extend_from_slice(body);
+        wire
+    }
+
+    const QUESTION: &[u8] = b"\x03Www\x07eXample\x00\x00\x01\x00\x01";
+
+    #[test]
+    fn a_query_keeps_its_spelling() {
+        let view = QueryView::read(&query([1, 0, 0, 0], QUESTION)).unwrap();
+        assert_eq!(view.name.to_string(), "www.example");
+        assert_eq!(view.spelling.as_wire(), b"\x03Www\x07eXample\x00");
+        assert_eq!((view.id, view.record_type, view.class, view.opt), (0x1234, RecordType::A, Class::IN, None));
+    }
+
+    /// RFC 6891, sections 6.1.1 and 6.1.2; RFC 9619.
+    #[test]
+    fn what_breaks_the_format_is_told_apart() {
+        let opt = b"\x00\x00\x29\x10\x00\x00\x00\x80\x00\x00\x00";
+        let with = |parts: &[&[u8]]| parts.concat();
+        for (counts, body, fine, what) in [
+            ([1, 0, 0, 1], with(&[QUESTION, opt]), true, "one OPT"),
+            ([1, 0, 0, 2], with(&[QUESTION, opt, opt]), false, "two OPT"),
+            ([2, 0, 0, 0], with(&[QUESTION, QUESTION]), false, "two questions"),
+            ([0, 0, 0, 0], vec![], false, "no question"),
+            ([1, 1, 0, 0], with(&[QUESTION, opt]), false, "a record in the answer section"),
+            ([1, 0, 0, 0], with(&[QUESTION, b"\x00"]), false, "octets behind the end"),
+            (
+                [1, 0, 0, 1],
+                with(&[QUESTION, b"\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x03\x00\x0A\x00"]),
+                false,
+                "half an option",
+            ),
+            (
+                [1, 0, 0, 1],
+                with(&[QUESTION, b"\x01a\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x00"]),
+                false,
+                "OPT below a name",
+            ),
+            ([1, 0, 0, 0], b"\xC0\x00\x00\x01\x00\x01".to_vec(), false, "a pointer for a name"),
+        ] {
+            assert_eq!(QueryView::read(&query(counts, &body)).is_ok(), fine, "{what}");
+        }
+    }
+
+    #[test]
+    fn responses_and_stumps_are_unanswerable() {
+        let mut response = query([1, 0, 0, 0], QUESTION);
+        response[2] |= 0x80;
+        assert_eq!(QueryView::read(&response).unwrap_err(), Unusable::Unanswerable);
+        assert_eq!(QueryView::read(&response[..11]).unwrap_err(), Unusable::Unanswerable);
+        let mut notify = query([1, 0, 0, 0], QUESTION);
+        notify[2] = 0x20;
+        assert!(matches!(QueryView::read(&notify), Err(Unusable::Opcode { id: 0x1234, .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_read_or_refused(wire in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = QueryView::read(&wire);
+            if let Ok(view) = ResponseView::read(&wire) {
+                let _ = (view.response_code(), view.option(15), view.records().count());
+            }
+        }
+    }
+}
