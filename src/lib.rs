@@ -2,8 +2,11 @@
 //!
 //! A query goes from `listen` through `pipeline`, which is the file to read first; `ARCHITECTURE.md` is the map.
 
+pub mod answer;
+pub mod cache;
 pub mod client;
 pub mod clock;
+pub mod inspect;
 pub mod message;
 pub mod policy;
 pub mod query;

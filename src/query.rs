@@ -38,6 +38,37 @@ impl fmt::Display for Transport {
     }
 }
 
+/// Where in an exchange a name stood that was decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Through {
+    /// It was asked for.
+    Question,
+    /// It is the target of a CNAME record in the answer.
+    Cname,
+    /// It is the target of a DNAME record in the answer (RFC 6672).
+    Dname,
+    /// It is the target of an SVCB or HTTPS record in the answer (RFC 9460).
+    Svcb,
+}
+
+impl Through {
+    /// Returns the word that records and scenario files use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Question => "question",
+            Self::Cname => "cname",
+            Self::Dname => "dname",
+            Self::Svcb => "svcb",
+        }
+    }
+}
+
+impl fmt::Display for Through {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The two ends of the exchange with the stub resolver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {

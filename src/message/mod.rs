@@ -36,6 +36,8 @@ impl RecordType {
     pub const RRSIG: Self = Self(46);
     pub const SVCB: Self = Self(64);
     pub const HTTPS: Self = Self(65);
+    /// Said of names that do not exist; never asked (RFC 9824, section 3.4).
+    pub const NXNAME: Self = Self(128);
     pub const TKEY: Self = Self(249);
     pub const TSIG: Self = Self(250);
     pub const IXFR: Self = Self(251);

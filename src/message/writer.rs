@@ -6,9 +6,14 @@ use super::{Class, Name, RecordType, Section};
 /// The owner of a record that is written.
 #[derive(Debug, Clone, Copy)]
 pub enum Owner<'a> {
-    /// The name of the question, by a pointer to it.
-    Question,
+    /// The name that stands at this offset of the message, by a pointer to it; below 2^14.
+    At(usize),
     Name(&'a Name),
+}
+
+impl Owner<'_> {
+    /// The name of the question.
+    pub const QUESTION: Self = Self::At(HEADER);
 }
 
 /// Writes one message into a buffer. Sections are written in their order.
@@ -45,7 +50,7 @@ impl<'a> Writer<'a> {
         data: &[&[u8]],
     ) {
         match owner {
-            Owner::Question => self.out.extend_from_slice(&[0xC0, HEADER as u8]),
+            Owner::At(offset) => self.out.extend_from_slice(&[0xC0 | (offset >> 8) as u8, offset as u8]),
             Owner::Name(name) => self.out.extend_from_slice(name.as_wire()),
         }
         self.out.extend_from_slice(&record_type.0.to_be_bytes());
@@ -83,11 +88,11 @@ impl<'a> Writer<'a> {
         self.out[10..12].copy_from_slice(&additional.to_be_bytes());
     }
 
-    /// Cuts the message behind its question and marks it as truncated (RFC 2181, section 9).
-    pub fn truncate(&mut self, question_end: usize) {
-        self.out.truncate(question_end);
-        self.out[2] |= (flag::TRUNCATED >> 8) as u8;
-        self.set_counts(0, 0, 0);
+    /// Cuts a finished message behind its question and marks it as truncated (RFC 2181, section 9).
+    pub fn truncated(out: &mut Vec<u8>, question_end: usize) {
+        out.truncate(question_end);
+        out[2] |= (flag::TRUNCATED >> 8) as u8;
+        out[6..12].fill(0);
     }
 
     /// Returns the length so far.

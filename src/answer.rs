@@ -1,0 +1,372 @@
+//! From an outcome to a response. The only place that chooses response codes, extended errors, TTLs and synthetic records.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::cache::Answer;
+use crate::message::{Class, HEADER, Name, Owner, RecordType, Section, Unusable, Writer, flag};
+use crate::policy::Demand;
+use crate::query::{MAX_PAYLOAD, Query};
+
+/// A response code (RFC 1035, section 4.1.1; RFC 6895, section 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResponseCode(pub u16);
+
+impl ResponseCode {
+    pub const NO_ERROR: Self = Self(0);
+    pub const FORM_ERR: Self = Self(1);
+    pub const SERV_FAIL: Self = Self(2);
+    pub const NX_DOMAIN: Self = Self(3);
+    pub const NOT_IMP: Self = Self(4);
+    pub const REFUSED: Self = Self(5);
+    pub const NOT_AUTH: Self = Self(9);
+    pub const BAD_VERS: Self = Self(16);
+
+    /// Returns the mnemonic of the registry, or `None` for a code without one.
+    pub const fn mnemonic(self) -> Option<&'static str> {
+        Some(match self.0 {
+            0 => "NOERROR",
+            1 => "FORMERR",
+            2 => "SERVFAIL",
+            3 => "NXDOMAIN",
+            4 => "NOTIMP",
+            5 => "REFUSED",
+            6 => "YXDOMAIN",
+            7 => "YXRRSET",
+            8 => "NXRRSET",
+            9 => "NOTAUTH",
+            10 => "NOTZONE",
+            16 => "BADVERS",
+            _ => return None,
+        })
+    }
+}
+
+/// Codes of extended errors (RFC 8914, section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub enum InfoCode {
+    /// Blocked because the operator chose to (section 4.16).
+    Blocked = 15,
+    /// Blocked because someone other than the operator requires it (section 4.17).
+    Censored = 16,
+    /// The server does not recurse for this query (section 4.21).
+    NotAuthoritative = 20,
+    /// Not supported (section 4.22).
+    NotSupported = 21,
+    /// No upstream answered, or none was willing to (section 4.23).
+    NoReachableAuthority = 22,
+    /// The network kept every upstream out of reach (section 4.24).
+    NetworkError = 23,
+}
+
+/// What a sunk name is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sink {
+    #[default]
+    Nxdomain,
+    Nodata,
+    Refused,
+    /// These addresses; a type without one is answered with NODATA.
+    Address {
+        v4: Option<Ipv4Addr>,
+        v6: Option<Ipv6Addr>,
+    },
+}
+
+/// How the operator wants responses to look.
+#[derive(Debug, Clone)]
+pub struct Style {
+    pub sink: Sink,
+    /// TTL of what is said of a sunk name, in seconds.
+    pub sink_ttl: u32,
+    /// What CHAOS `version.bind` is answered with; refused where empty.
+    pub version: String,
+    pub demand: Demand,
+}
+
+/// What became of a query.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// Withheld.
+    Sunk {
+        /// Owner of the synthetic SOA: the name of the question or one above it.
+        owner: &'a Name,
+        /// Where the act is published.
+        citation: &'a str,
+        /// Whether a name below exists that is not withheld, so that NXDOMAIN would say too much (RFC 8020).
+        open_below: bool,
+        /// Seconds until the name may be freed.
+        left: Option<u32>,
+    },
+    /// Answered by an upstream, the cache or a local zone.
+    Found {
+        answer: &'a Answer,
+        /// Seconds that the answer was kept.
+        age: u32,
+        /// Seconds until another decision may be due.
+        left: Option<u32>,
+    },
+    /// No upstream gave an answer; `detail` says why.
+    Failed { info: InfoCode, detail: &'a str },
+    /// Asked without recursion for what is neither local nor kept.
+    NotRecursive,
+    /// ANY (RFC 8482, section 4.2).
+    MinimalAny,
+    /// CHAOS `version.bind` and its like.
+    Version,
+    /// A class or type that is not served.
+    Refused,
+    /// A type that stands for no record.
+    Meaningless,
+    /// A type that this server does not implement.
+    NotImplemented,
+    /// An EDNS version above 0 (RFC 6891, section 6.1.3).
+    BadVersion,
+}
+
+/// Returns the extended error of a withheld name.
+///
+/// The operator's own choice is "Blocked"; "Censored" is for an operator who is bound (RFC 8914, sections 4.16, 4.17).
+pub const fn info_code(demand: Demand) -> InfoCode {
+    match demand {
+        Demand::Own => InfoCode::Blocked,
+        Demand::External => InfoCode::Censored,
+    }
+}
+
+/// Returns the response code that a sunk name gets.
+pub const fn sunk_code(sink: Sink, open_below: bool) -> ResponseCode {
+    match sink {
+        Sink::Nxdomain if open_below => ResponseCode::NO_ERROR,
+        Sink::Nxdomain => ResponseCode::NX_DOMAIN,
+        Sink::Nodata | Sink::Address { .. } => ResponseCode::NO_ERROR,
+        Sink::Refused => ResponseCode::REFUSED,
+    }
+}
+
+/// The words that go with the extended error of a withheld name, before the citation.
+pub const BLOCKED_TEXT: &str = "blocked by this network's policy; ref ";
+
+/// Writes the response to `query` into `out` and returns its code. Allocates nothing where `out` has room.
+pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Vec<u8>) -> ResponseCode {
+    let mut writer = Writer::new(out, query.id, 0);
+    writer.question(query.spelling.as_wire(), query.question.record_type, query.question.class);
+    let question_end = writer.len();
+    let (code, error) = match outcome {
+        Outcome::Sunk { owner, citation, open_below, left } => {
+            let ttl = cut(style.sink_ttl, *left);
+            let code = sink(&mut writer, query, (owner, ttl, *open_below), style.sink);
+            let error = ExtendedError { info: info_code(style.demand), text: [BLOCKED_TEXT, citation] };
+            (code, Some(error))
+        }
+        Outcome::Found { answer, age, left } => {
+            let fits = question_end + answer.body.len() + opt_length(query, answer.extended_error.as_deref());
+            if fits > query.limit() {
+                writer.octets()[2] |= (flag::TRUNCATED >> 8) as u8;
+            } else {
+                found(&mut writer, answer, *age, *left);
+            }
+            let code = ResponseCode(answer.flags & flag::RCODE);
+            return finish(writer, query, code, answer.flags, Passed(answer.extended_error.as_deref()));
+        }
+        Outcome::Failed { info, detail } => {
+            (ResponseCode::SERV_FAIL, Some(ExtendedError { info: *info, text: [detail, ""] }))
+        }
+        Outcome::NotRecursive => {
+            let text = ["this server forwards only with RD set", ""];
+            (ResponseCode::REFUSED, Some(ExtendedError { info: InfoCode::NotAuthoritative, text }))
+        }
+        Outcome::MinimalAny => {
+            let class = (RecordType::HINFO, query.question.class);
+            writer.record(Section::Answer, Owner::QUESTION, class, 3600, &[b"\x07RFC8482\x00"]);
+            (ResponseCode::NO_ERROR, None)
+        }
+        Outcome::Version if style.version.is_empty() => (ResponseCode::REFUSED, None),
+        Outcome::Version => {
+            let text = &style.version.as_bytes()[..style.version.len().min(255)];
+            let class = (RecordType::TXT, query.question.class);
+            writer.record(Section::Answer, Owner::QUESTION, class, 0, &[&[text.len() as u8], text]);
+            (ResponseCode::NO_ERROR, None)
+        }
+        Outcome::Refused => (ResponseCode::REFUSED, None),
+        Outcome::Meaningless => (ResponseCode::FORM_ERR, None),
+        Outcome::NotImplemented => (ResponseCode::NOT_IMP, None),
+        Outcome::BadVersion => (ResponseCode::BAD_VERS, None),
+    };
+    finish(writer, query, code, 0, error);
+    if out.len() > query.limit() {
+        // Only a synthetic SOA can be too long, for a client that takes 512 octets.
+        Writer::truncated(out, question_end);
+    }
+    code
+}
+
+/// An extended error of our own; its text is the two parts one after the other.
+struct ExtendedError<'a> {
+    info: InfoCode,
+    text: [&'a str; 2],
+}
+
+/// An extended error that came with an answer, as it came.
+struct Passed<'a>(Option<&'a [u8]>);
+
+/// Something that an OPT record can end with.
+trait Trailer {
+    fn write(&self, writer: &mut Writer<'_>, payload: u16, high: u8, dnssec_ok: bool);
+}
+
+/// The option code of extended errors (RFC 8914, section 2).
+const EXTENDED_ERROR: [u8; 2] = [0, 15];
+
+impl Trailer for Option<ExtendedError<'_>> {
+    fn write(&self, writer: &mut Writer<'_>, payload: u16, high: u8, dnssec_ok: bool) {
+        let Some(ExtendedError { info, text: [first, second] }) = self else {
+            return writer.opt(payload, high, dnssec_ok, &[]);
+        };
+        let length = (2 + first.len() + second.len()) as u16;
+        let parts: [&[u8]; 5] = [
+            &EXTENDED_ERROR,
+            &length.to_be_bytes(),
+            &(*info as u16).to_be_bytes(),
+            first.as_bytes(),
+            second.as_bytes(),
+        ];
+        writer.opt(payload, high, dnssec_ok, &parts);
+    }
+}
+
+impl Trailer for Passed<'_> {
+    fn write(&self, writer: &mut Writer<'_>, payload: u16, high: u8, dnssec_ok: bool) {
+        match self.0 {
+            Some(data) => {
+                let length = (data.len() as u16).to_be_bytes();
+                writer.opt(payload, high, dnssec_ok, &[&EXTENDED_ERROR, &length, data]);
+            }
+            None => writer.opt(payload, high, dnssec_ok, &[]),
+        }
+    }
+}
+
+/// Octets that the OPT record of the response to `query` will take.
+fn opt_length(query: &Query, extended_error: Option<&[u8]>) -> usize {
+    match query.edns {
+        Some(_) => 11 + extended_error.map_or(0, |data| 4 + data.len()),
+        None => 0,
+    }
+}
+
+/// Writes the OPT record and the header. Of `flags`, AA and AD are taken.
+fn finish(
+    mut writer: Writer<'_>,
+    query: &Query,
+    code: ResponseCode,
+    flags: u16,
+    trailer: impl Trailer,
+) -> ResponseCode {
+    if let Some(edns) = query.edns {
+        trailer.write(&mut writer, MAX_PAYLOAD, (code.0 >> 4) as u8, edns.dnssec_ok);
+    }
+    let mut header = flag::RESPONSE | flag::RECURSION_AVAILABLE | code.0 & flag::RCODE | flags & flag::AUTHORITATIVE;
+    header |= if query.recursion_desired { flag::RECURSION_DESIRED } else { 0 };
+    header |= if query.checking_disabled { flag::CHECKING_DISABLED } else { 0 };
+    // AD only for those who say that they understand it (RFC 6840, section 5.8).
+    if query.authentic_data || query.dnssec_ok() {
+        header |= flags & flag::AUTHENTIC_DATA;
+    }
+    let out = writer.octets();
+    out[2] |= (header >> 8) as u8;
+    out[3] = header as u8;
+    code
+}
+
+/// Writes what is said of a sunk name; all record types alike.
+fn sink(writer: &mut Writer<'_>, query: &Query, (owner, ttl, open): (&Name, u32, bool), sink: Sink) -> ResponseCode {
+    let code = sunk_code(sink, open);
+    let class = query.question.class;
+    match (sink, query.question.record_type) {
+        (Sink::Refused, _) => return code,
+        (Sink::Address { v4: Some(v4), .. }, RecordType::A) => {
+            writer.record(Section::Answer, Owner::QUESTION, (RecordType::A, class), ttl, &[&v4.octets()]);
+            return code;
+        }
+        (Sink::Address { v6: Some(v6), .. }, RecordType::AAAA) => {
+            writer.record(Section::Answer, Owner::QUESTION, (RecordType::AAAA, class), ttl, &[&v6.octets()]);
+            return code;
+        }
+        (Sink::Nxdomain | Sink::Nodata | Sink::Address { .. }, _) => {}
+    }
+    let data: [&[u8]; 3] = [SOA_NAMES, SOA_TIMES, &ttl.to_be_bytes()];
+    let owner = match query.question.name.is_at_or_below(owner) {
+        true => Owner::At(HEADER + query.spelling.as_wire().len() - owner.as_wire().len()),
+        false => Owner::Name(owner),
+    };
+    writer.record(Section::Authority, owner, (RecordType::SOA, class), ttl, &data);
+    code
+}
+
+/// `interdict.invalid. nobody.invalid.`: names that cannot exist (RFC 6761, section 6.4).
+const SOA_NAMES: &[u8] = b"\x09interdict\x07invalid\x00\x06nobody\x07invalid\x00";
+/// Serial 1, refresh 1 hour, retry 10 minutes, expire 1 day; the minimum follows.
+const SOA_TIMES: &[u8] = &[0, 0, 0, 1, 0, 0, 0x0E, 0x10, 0, 0, 0x02, 0x58, 0, 1, 0x51, 0x80];
+
+/// Writes the records of `answer` with their TTLs lessened by `age` and cut to `left`.
+fn found(writer: &mut Writer<'_>, answer: &Answer, age: u32, left: Option<u32>) {
+    let start = writer.len();
+    let [answers, authority, additional] = answer.counts;
+    let out = writer.octets();
+    out.extend_from_slice(&answer.body);
+    let mut patch = |offset: u16, value: u32| {
+        let at = start + usize::from(offset);
+        if let Some(field) = out.get_mut(at..at + 4) {
+            field.copy_from_slice(&value.to_be_bytes());
+        }
+    };
+    for offset in &answer.ttls {
+        patch(*offset, cut(answer.ttl_at(*offset).saturating_sub(age), left));
+    }
+    for offset in answer.minimums.iter().filter(|_| left.is_some()) {
+        patch(*offset, cut(answer.ttl_at(*offset), left));
+    }
+    writer.set_counts(answers, authority, additional);
+}
+
+fn cut(ttl: u32, left: Option<u32>) -> u32 {
+    left.map_or(ttl, |left| ttl.min(left))
+}
+
+/// Writes the response to a packet that is no query, if it gets one. Says nothing but the header: what stands behind
+/// it could not be read.
+pub fn respond_to_unusable(unusable: Unusable, out: &mut Vec<u8>) -> Option<ResponseCode> {
+    let (id, flags, code) = match unusable {
+        Unusable::Unanswerable => return None,
+        Unusable::Opcode { id, flags } => (id, flags, ResponseCode::NOT_IMP),
+        Unusable::Malformed { id, flags } => (id, flags, ResponseCode::FORM_ERR),
+    };
+    let kept = flags & (flag::OPCODE | flag::RECURSION_DESIRED | flag::CHECKING_DISABLED);
+    Writer::new(out, id, flag::RESPONSE | kept | code.0);
+    debug_assert_eq!(out.len(), HEADER);
+    Some(code)
+}
+
+/// Returns the outcome of a question that needs neither policy nor an answer, if it has one.
+pub fn immediate(query: &Query, edns_version: u8) -> Option<Outcome<'static>> {
+    if edns_version > 0 {
+        return Some(Outcome::BadVersion);
+    }
+    match (query.question.class, query.question.record_type) {
+        (Class::CH, RecordType::TXT | RecordType::ANY) if asks_for_version(&query.question.name) => {
+            Some(Outcome::Version)
+        }
+        (Class::IN, RecordType(0) | RecordType::OPT | RecordType::NXNAME) => Some(Outcome::Meaningless),
+        (Class::IN, RecordType::MAILA | RecordType::MAILB) => Some(Outcome::NotImplemented),
+        (Class::IN, RecordType::AXFR | RecordType::IXFR | RecordType::TSIG | RecordType::TKEY) => {
+            Some(Outcome::Refused)
+        }
+        (Class::IN, _) => None,
+        _ => Some(Outcome::Refused),
+    }
+}
+
+fn asks_for_version(name: &Name) -> bool {
+    matches!(name.as_wire(), b"\x07version\x04bind\x00" | b"\x07version\x06server\x00")
+}

@@ -1,0 +1,213 @@
+//! Answers in wire form with their TTLs, the subjects found in them, and the epoch in which those were decided.
+//!
+//! Keeps no OPT record and decides nothing: `pipeline` asks policy again before a kept answer leaves.
+
+use std::fmt;
+use std::time::Duration;
+
+use quick_cache::Weighter;
+use quick_cache::sync::{Cache as Store, DefaultLifecycle};
+
+use crate::message::{MAX_NAME, Name, u32_at};
+use crate::query::{Question, Through};
+
+/// What an upstream or a local zone answered: everything behind the question, without the OPT record.
+///
+/// Compression pointers in `body` count from the start of a message whose question is the one that was asked, so that
+/// the body can be put behind any spelling of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// AA, AD and the response code, as the header has them; other bits are 0.
+    pub flags: u16,
+    /// Records in the answer, authority and additional sections.
+    pub counts: [u16; 3],
+    pub body: Box<[u8]>,
+    /// Where the TTLs stand in `body`, ascending.
+    pub ttls: Box<[u16]>,
+    /// Where the minimum fields of SOA records in the authority section stand in `body` (RFC 2308, section 4).
+    pub minimums: Box<[u16]>,
+    /// How long the answer may be kept, in seconds; 0 where it must not be.
+    pub lifetime: u32,
+    /// The data of an extended error that came with it (RFC 8914, section 2).
+    pub extended_error: Option<Box<[u8]>>,
+}
+
+impl Answer {
+    /// Returns the TTL of the record whose TTL stands at `offset`.
+    pub fn ttl_at(&self, offset: u16) -> u32 {
+        u32_at(&self.body, usize::from(offset)).unwrap_or_default()
+    }
+}
+
+/// A name in an answer that a rule could match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    pub name: Name,
+    pub through: Through,
+}
+
+/// An answer that is kept.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub answer: Answer,
+    /// The names in the answer that were decided on.
+    pub subjects: Box<[Subject]>,
+    /// Whether any rule matches any subject, so that each hit has to be decided again for its client.
+    pub matched: bool,
+    /// The epoch of policy in which the subjects were decided.
+    pub epoch: u64,
+    /// When the answer was kept, since boot.
+    pub stored: Duration,
+}
+
+impl Entry {
+    /// Returns the age in whole seconds, or `None` once the lifetime is over.
+    pub fn age(&self, boot: Duration) -> Option<u32> {
+        let age = u32::try_from(boot.saturating_sub(self.stored).as_secs()).unwrap_or(u32::MAX);
+        (age < self.answer.lifetime).then_some(age)
+    }
+}
+
+/// What tells two answers apart: the question, and the bits that change what an upstream answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    length: usize,
+    octets: [u8; MAX_NAME + 5],
+}
+
+impl Key {
+    /// Returns the key of a question asked with these DO and CD bits.
+    pub fn new(question: &Question, dnssec_ok: bool, checking_disabled: bool) -> Self {
+        let mut octets = [0; MAX_NAME + 5];
+        let Question { name, record_type, class } = question;
+        let name = name.as_wire();
+        let length = name.len() + 5;
+        octets[..name.len()].copy_from_slice(name);
+        octets[name.len()..name.len() + 2].copy_from_slice(&record_type.0.to_be_bytes());
+        octets[name.len() + 2..name.len() + 4].copy_from_slice(&class.0.to_be_bytes());
+        octets[name.len() + 4] = u8::from(dnssec_ok) | u8::from(checking_disabled) << 1;
+        Self { length, octets }
+    }
+
+    /// Returns the key as octets that no other question has.
+    pub fn as_octets(&self) -> &[u8] {
+        &self.octets[..self.length]
+    }
+}
+
+/// Kept answers, bounded by the memory that they take.
+pub struct Cache {
+    entries: Store<Box<[u8]>, std::sync::Arc<Entry>, Weight>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Weight;
+
+impl Weighter<Box<[u8]>, std::sync::Arc<Entry>> for Weight {
+    fn weight(&self, key: &Box<[u8]>, entry: &std::sync::Arc<Entry>) -> u64 {
+        let answer = &entry.answer;
+        let subjects = entry.subjects.len() * size_of::<Subject>();
+        let parts = key.len() + answer.body.len() + 2 * (answer.ttls.len() + answer.minimums.len()) + subjects;
+        // The fixed part covers the entry itself, the allocator's overhead and the slot in the table.
+        (parts + size_of::<Entry>() + 128) as u64
+    }
+}
+
+impl Cache {
+    /// Returns an empty cache that takes about `size` octets at most.
+    pub fn new(size: u64) -> Self {
+        let typical = 512;
+        let items = usize::try_from(size / typical).unwrap_or(usize::MAX).clamp(64, 1 << 22);
+        let entries =
+            Store::with(items, size, Weight, quick_cache::DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self { entries }
+    }
+
+    /// Returns the entry with this key, fresh or not.
+    pub fn get(&self, key: &Key) -> Option<std::sync::Arc<Entry>> {
+        self.entries.get(key.as_octets())
+    }
+
+    /// Keeps `entry`, in place of another with this key.
+    pub fn insert(&self, key: &Key, entry: std::sync::Arc<Entry>) {
+        self.entries.insert(key.as_octets().into(), entry);
+    }
+
+    /// Drops every entry.
+    pub fn clear(&self) {
+        self.entries.clear();
+    }
+
+    /// Returns how many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns about how many octets the entries take.
+    pub fn weight(&self) -> u64 {
+        self.entries.weight()
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("entries", &self.len()).field("weight", &self.weight()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Class, RecordType};
+    use std::sync::Arc;
+
+    fn question(name: &str) -> Question {
+        Question { name: name.parse().unwrap(), record_type: RecordType::A, class: Class::IN }
+    }
+
+    fn entry(lifetime: u32, size: usize) -> Arc<Entry> {
+        let answer = Answer {
+            flags: 0,
+            counts: [0; 3],
+            body: vec![0; size].into(),
+            ttls: Box::default(),
+            minimums: Box::default(),
+            lifetime,
+            extended_error: None,
+        };
+        let stored = Duration::from_secs(100);
+        Arc::new(Entry { answer, subjects: Box::default(), matched: false, epoch: 0, stored })
+    }
+
+    #[test]
+    fn an_entry_ends_with_its_lifetime() {
+        let entry = entry(30, 10);
+        for (now, age) in [(100, Some(0)), (129, Some(29)), (130, None), (99, Some(0))] {
+            assert_eq!(entry.age(Duration::from_secs(now)), age, "{now}");
+        }
+    }
+
+    #[test]
+    fn bits_that_change_an_answer_keep_it_apart() {
+        let cache = Cache::new(1 << 20);
+        cache.insert(&Key::new(&question("a.example"), false, false), entry(30, 10));
+        assert!(cache.get(&Key::new(&question("A.Example"), false, false)).is_some());
+        assert!(cache.get(&Key::new(&question("a.example"), true, false)).is_none());
+        assert!(cache.get(&Key::new(&question("a.example"), false, true)).is_none());
+        assert!(cache.get(&Key::new(&question("b.example"), false, false)).is_none());
+    }
+
+    #[test]
+    fn its_size_is_bounded() {
+        let cache = Cache::new(1 << 20);
+        for number in 0..10_000 {
+            cache.insert(&Key::new(&question(&format!("n{number}.example")), false, false), entry(30, 1000));
+        }
+        assert!(cache.weight() <= 1 << 20 && cache.len() > 100, "{cache:?}");
+    }
+}
