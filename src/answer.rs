@@ -2,8 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::cache::Answer;
-use crate::message::{Class, HEADER, Name, Owner, RecordType, Section, Unusable, Writer, flag};
+use crate::message::{Body, Class, EXTENDED_ERROR, HEADER, Name, Owner, RecordType, Section, Unusable, Writer, flag};
 use crate::policy::Demand;
 use crate::query::{MAX_PAYLOAD, Query};
 
@@ -45,6 +44,8 @@ impl ResponseCode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub enum InfoCode {
+    /// None of the others (section 4.1).
+    Other = 0,
     /// Blocked because the operator chose to (section 4.16).
     Blocked = 15,
     /// Blocked because someone other than the operator requires it (section 4.17).
@@ -57,6 +58,8 @@ pub enum InfoCode {
     NoReachableAuthority = 22,
     /// The network kept every upstream out of reach (section 4.24).
     NetworkError = 23,
+    /// The data that an upstream holds are not valid (section 4.25).
+    InvalidData = 24,
 }
 
 /// What a sunk name is answered with.
@@ -84,6 +87,49 @@ pub struct Style {
     pub demand: Demand,
 }
 
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The network kept every upstream out of reach.
+    Unreachable,
+    /// No upstream answered in time.
+    Silent,
+    /// No upstream could or would answer.
+    Unwilling,
+    /// Too many queries are waiting for upstreams.
+    Busy,
+    /// The answer could not be inspected.
+    Suspicious,
+}
+
+impl Trouble {
+    const fn words(self) -> (InfoCode, &'static str) {
+        match self {
+            Self::Unreachable => (InfoCode::NetworkError, "no upstream could be reached"),
+            Self::Silent => (InfoCode::NoReachableAuthority, "no upstream answered in time"),
+            Self::Unwilling => (InfoCode::NoReachableAuthority, "no upstream would answer"),
+            Self::Busy => (InfoCode::Other, "too many queries under way"),
+            Self::Suspicious => (InfoCode::InvalidData, "the upstream's answer is malformed"),
+        }
+    }
+
+    /// Returns what is kept so that the trouble is not sought again at once (RFC 9520, section 3.2). `extended_error`
+    /// is what an upstream said of it, which tells more than we know.
+    pub fn kept(self, lifetime: u32, extended_error: Option<&[u8]>) -> Body {
+        let (info, text) = self.words();
+        let own = || [&(info as u16).to_be_bytes(), text.as_bytes()].concat().into();
+        Body {
+            flags: ResponseCode::SERV_FAIL.0,
+            counts: [0; 3],
+            octets: Box::default(),
+            ttls: Box::default(),
+            minimums: Box::default(),
+            lifetime,
+            extended_error: Some(extended_error.map_or_else(own, Box::from)),
+        }
+    }
+}
+
 /// What became of a query.
 #[derive(Debug)]
 pub enum Outcome<'a> {
@@ -100,14 +146,14 @@ pub enum Outcome<'a> {
     },
     /// Answered by an upstream, the cache or a local zone.
     Found {
-        answer: &'a Answer,
+        body: &'a Body,
         /// Seconds that the answer was kept.
         age: u32,
         /// Seconds until another decision may be due.
         left: Option<u32>,
     },
-    /// No upstream gave an answer; `detail` says why.
-    Failed { info: InfoCode, detail: &'a str },
+    /// Without an answer.
+    Trouble(Trouble),
     /// Asked without recursion for what is neither local nor kept.
     NotRecursive,
     /// ANY (RFC 8482, section 4.2).
@@ -159,18 +205,19 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             let error = ExtendedError { info: info_code(style.demand), text: [BLOCKED_TEXT, citation] };
             (code, Some(error))
         }
-        Outcome::Found { answer, age, left } => {
-            let fits = question_end + answer.body.len() + opt_length(query, answer.extended_error.as_deref());
+        Outcome::Found { body, age, left } => {
+            let fits = question_end + body.octets.len() + opt_length(query, body.extended_error.as_deref());
             if fits > query.limit() {
                 writer.octets()[2] |= (flag::TRUNCATED >> 8) as u8;
             } else {
-                found(&mut writer, answer, *age, *left);
+                found(&mut writer, body, *age, *left);
             }
-            let code = ResponseCode(answer.flags & flag::RCODE);
-            return finish(writer, query, code, answer.flags, Passed(answer.extended_error.as_deref()));
+            let code = ResponseCode(body.flags & flag::RCODE);
+            return finish(writer, query, code, body.flags, Passed(body.extended_error.as_deref()));
         }
-        Outcome::Failed { info, detail } => {
-            (ResponseCode::SERV_FAIL, Some(ExtendedError { info: *info, text: [detail, ""] }))
+        Outcome::Trouble(trouble) => {
+            let (info, text) = trouble.words();
+            (ResponseCode::SERV_FAIL, Some(ExtendedError { info, text: [text, ""] }))
         }
         Outcome::NotRecursive => {
             let text = ["this server forwards only with RD set", ""];
@@ -215,9 +262,6 @@ trait Trailer {
     fn write(&self, writer: &mut Writer<'_>, payload: u16, high: u8, dnssec_ok: bool);
 }
 
-/// The option code of extended errors (RFC 8914, section 2).
-const EXTENDED_ERROR: [u8; 2] = [0, 15];
-
 impl Trailer for Option<ExtendedError<'_>> {
     fn write(&self, writer: &mut Writer<'_>, payload: u16, high: u8, dnssec_ok: bool) {
         let Some(ExtendedError { info, text: [first, second] }) = self else {
@@ -225,7 +269,7 @@ impl Trailer for Option<ExtendedError<'_>> {
         };
         let length = (2 + first.len() + second.len()) as u16;
         let parts: [&[u8]; 5] = [
-            &EXTENDED_ERROR,
+            &EXTENDED_ERROR.to_be_bytes(),
             &length.to_be_bytes(),
             &(*info as u16).to_be_bytes(),
             first.as_bytes(),
@@ -240,7 +284,7 @@ impl Trailer for Passed<'_> {
         match self.0 {
             Some(data) => {
                 let length = (data.len() as u16).to_be_bytes();
-                writer.opt(payload, high, dnssec_ok, &[&EXTENDED_ERROR, &length, data]);
+                writer.opt(payload, high, dnssec_ok, &[&EXTENDED_ERROR.to_be_bytes(), &length, data]);
             }
             None => writer.opt(payload, high, dnssec_ok, &[]),
         }
@@ -309,23 +353,23 @@ const SOA_NAMES: &[u8] = b"\x09interdict\x07invalid\x00\x06nobody\x07invalid\x00
 /// Serial 1, refresh 1 hour, retry 10 minutes, expire 1 day; the minimum follows.
 const SOA_TIMES: &[u8] = &[0, 0, 0, 1, 0, 0, 0x0E, 0x10, 0, 0, 0x02, 0x58, 0, 1, 0x51, 0x80];
 
-/// Writes the records of `answer` with their TTLs lessened by `age` and cut to `left`.
-fn found(writer: &mut Writer<'_>, answer: &Answer, age: u32, left: Option<u32>) {
+/// Writes the records of `body` with their TTLs lessened by `age` and cut to `left`.
+fn found(writer: &mut Writer<'_>, body: &Body, age: u32, left: Option<u32>) {
     let start = writer.len();
-    let [answers, authority, additional] = answer.counts;
+    let [answers, authority, additional] = body.counts;
     let out = writer.octets();
-    out.extend_from_slice(&answer.body);
+    out.extend_from_slice(&body.octets);
     let mut patch = |offset: u16, value: u32| {
         let at = start + usize::from(offset);
         if let Some(field) = out.get_mut(at..at + 4) {
             field.copy_from_slice(&value.to_be_bytes());
         }
     };
-    for offset in &answer.ttls {
-        patch(*offset, cut(answer.ttl_at(*offset).saturating_sub(age), left));
+    for offset in &body.ttls {
+        patch(*offset, cut(body.ttl_at(*offset).saturating_sub(age), left));
     }
-    for offset in answer.minimums.iter().filter(|_| left.is_some()) {
-        patch(*offset, cut(answer.ttl_at(*offset), left));
+    for offset in body.minimums.iter().filter(|_| left.is_some()) {
+        patch(*offset, cut(body.ttl_at(*offset), left));
     }
     writer.set_counts(answers, authority, additional);
 }

@@ -8,48 +8,13 @@ use std::time::Duration;
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache as Store, DefaultLifecycle};
 
-use crate::message::{MAX_NAME, Name, u32_at};
-use crate::query::{Question, Through};
-
-/// What an upstream or a local zone answered: everything behind the question, without the OPT record.
-///
-/// Compression pointers in `body` count from the start of a message whose question is the one that was asked, so that
-/// the body can be put behind any spelling of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// AA, AD and the response code, as the header has them; other bits are 0.
-    pub flags: u16,
-    /// Records in the answer, authority and additional sections.
-    pub counts: [u16; 3],
-    pub body: Box<[u8]>,
-    /// Where the TTLs stand in `body`, ascending.
-    pub ttls: Box<[u16]>,
-    /// Where the minimum fields of SOA records in the authority section stand in `body` (RFC 2308, section 4).
-    pub minimums: Box<[u16]>,
-    /// How long the answer may be kept, in seconds; 0 where it must not be.
-    pub lifetime: u32,
-    /// The data of an extended error that came with it (RFC 8914, section 2).
-    pub extended_error: Option<Box<[u8]>>,
-}
-
-impl Answer {
-    /// Returns the TTL of the record whose TTL stands at `offset`.
-    pub fn ttl_at(&self, offset: u16) -> u32 {
-        u32_at(&self.body, usize::from(offset)).unwrap_or_default()
-    }
-}
-
-/// A name in an answer that a rule could match.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    pub name: Name,
-    pub through: Through,
-}
+use crate::message::{Body, MAX_NAME};
+use crate::query::{Question, Subject};
 
 /// An answer that is kept.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    pub answer: Answer,
+    pub body: Body,
     /// The names in the answer that were decided on.
     pub subjects: Box<[Subject]>,
     /// Whether any rule matches any subject, so that each hit has to be decided again for its client.
@@ -64,7 +29,7 @@ impl Entry {
     /// Returns the age in whole seconds, or `None` once the lifetime is over.
     pub fn age(&self, boot: Duration) -> Option<u32> {
         let age = u32::try_from(boot.saturating_sub(self.stored).as_secs()).unwrap_or(u32::MAX);
-        (age < self.answer.lifetime).then_some(age)
+        (age < self.body.lifetime).then_some(age)
     }
 }
 
@@ -105,9 +70,9 @@ struct Weight;
 
 impl Weighter<Box<[u8]>, std::sync::Arc<Entry>> for Weight {
     fn weight(&self, key: &Box<[u8]>, entry: &std::sync::Arc<Entry>) -> u64 {
-        let answer = &entry.answer;
+        let body = &entry.body;
         let subjects = entry.subjects.len() * size_of::<Subject>();
-        let parts = key.len() + answer.body.len() + 2 * (answer.ttls.len() + answer.minimums.len()) + subjects;
+        let parts = key.len() + body.octets.len() + 2 * (body.ttls.len() + body.minimums.len()) + subjects;
         // The fixed part covers the entry itself, the allocator's overhead and the slot in the table.
         (parts + size_of::<Entry>() + 128) as u64
     }
@@ -171,17 +136,17 @@ mod tests {
     }
 
     fn entry(lifetime: u32, size: usize) -> Arc<Entry> {
-        let answer = Answer {
+        let body = Body {
             flags: 0,
             counts: [0; 3],
-            body: vec![0; size].into(),
+            octets: vec![0; size].into(),
             ttls: Box::default(),
             minimums: Box::default(),
             lifetime,
             extended_error: None,
         };
         let stored = Duration::from_secs(100);
-        Arc::new(Entry { answer, subjects: Box::default(), matched: false, epoch: 0, stored })
+        Arc::new(Entry { body, subjects: Box::default(), matched: false, epoch: 0, stored })
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! What in a response a rule could match: the names that an answer sends a client on to. Pure; decides nothing.
 
-use crate::cache::Subject;
 use crate::message::{Malformed, Name, RecordType, ResponseView, Section, u16_at};
-use crate::query::Through;
+use crate::query::{Subject, Through};
 
 /// The most names of one answer that are looked at. An honest answer has a handful; one with more is refused.
 const MAX_SUBJECTS: usize = 64;

@@ -69,6 +69,13 @@ impl fmt::Display for Through {
     }
 }
 
+/// A name in an answer that a rule could match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    pub name: Name,
+    pub through: Through,
+}
+
 /// The two ends of the exchange with the stub resolver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {

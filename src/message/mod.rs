@@ -1,5 +1,6 @@
 //! The DNS message: a view on the wire that copies nothing, and building in place. Knows no policy and no socket.
 
+mod body;
 mod name;
 mod view;
 mod writer;
@@ -7,14 +8,20 @@ mod writer;
 use std::fmt;
 use std::str::FromStr;
 
+pub use body::Body;
 pub use name::{MAX_LABEL, MAX_NAME, Name, NameError, Spelling, Suffixes};
-pub use view::{HEADER, Opt, QueryView, Record, Records, ResponseView, Section, Unusable, flag, u16_at, u32_at};
+pub use view::{
+    HEADER, Opt, QueryView, Record, Records, ResponseView, Section, Unusable, flag, u16_at, u32_at, without_opt,
+};
 pub use writer::{Owner, Writer};
 
 /// A message, or a part of one, that breaks the wire format (RFC 1035, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the message is malformed")]
 pub struct Malformed;
+
+/// The code of the EDNS option for extended errors (RFC 8914, section 2).
+pub const EXTENDED_ERROR: u16 = 15;
 
 /// The type of a resource record or question (RFC 1035, section 3.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

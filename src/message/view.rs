@@ -203,6 +203,11 @@ impl<'a> ResponseView<'a> {
             && u16_at(self.wire, at + 2) == Some(class.0)
     }
 
+    /// Returns the type that was asked for.
+    pub fn record_type(&self) -> RecordType {
+        RecordType(u16_at(self.wire, self.question_end - 4).unwrap_or_default())
+    }
+
     pub const fn wire(&self) -> &'a [u8] {
         self.wire
     }
@@ -266,6 +271,16 @@ impl Iterator for Records<'_> {
         }
         Some(record)
     }
+}
+
+/// Builds a message anew without its OPT record, for messages in which other records stand behind it.
+///
+/// # Errors
+/// `Malformed` where a record's data do not fit its type.
+pub fn without_opt(wire: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut message = hickory_proto::op::Message::from_vec(wire).map_err(|_| Malformed)?;
+    message.edns = None;
+    message.to_vec().map_err(|_| Malformed)
 }
 
 /// Returns the offset of the first octet behind the name at `at`, without following pointers.

@@ -144,6 +144,11 @@ impl Snapshot {
         decision
     }
 
+    /// Returns whether any entry matches `name`, whatever the orders make of it.
+    pub fn is_listed(&self, name: &Name) -> bool {
+        self.index.matches(name)
+    }
+
     /// Decides on a name found in the answer to `question`. An order that protects, exempts or keeps the question does
     /// not reach behind it: the carve-outs and the removal tools work wherever they are hosted.
     pub fn decide_subject(&self, question: &Name, subject: &Name, client: &Client, at: Timestamp) -> Decision {

@@ -1,0 +1,117 @@
+//! From the configuration to the state that the pipeline works with: all of it, or every fault.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use crate::answer::Style;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::feed::{self, Archive, Selection};
+use crate::pipeline::State;
+use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
+use crate::zones::{Zones, ZonesSpec};
+
+/// Where the system's resolvers are named.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// A state with what it was built from.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) state: State,
+    pub(super) archive: Archive,
+    /// What the operator should know of, though it is no fault.
+    pub(super) notes: Vec<String>,
+}
+
+/// Builds the state with the snapshot number `number`.
+pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Result<Built, Vec<String>> {
+    let mut faults = Vec::new();
+    let mut notes = Vec::new();
+    let policy = &config.policy;
+    let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
+    let loaded = feed::load(&selection, policy.operator.clone(), number)
+        .map_err(|of| faults.extend(of.iter().map(ToString::to_string)));
+    let zones = zones(config).map_err(|of| faults.extend(of));
+    let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
+    for forward in &config.upstream.zones {
+        for server in forward.servers.iter().filter(|server| leads_here(**server, &config.listen.dns)) {
+            faults.push(own_address(*server, &format!("the upstream of zone {}", forward.zone)));
+        }
+    }
+    let (Ok(loaded), Ok(zones), Ok(default), true) = (loaded, zones, default, faults.is_empty()) else {
+        return Err(faults);
+    };
+    let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
+    let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
+    let routes = Routes { zones, forward, default: group(&default) };
+    let probes = super::loops::probes(&routes);
+    let state = State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), probes };
+    Ok(Built { state, archive: loaded.archive, notes })
+}
+
+fn zones(config: &Config) -> Result<Zones, Vec<String>> {
+    let spec = ZonesSpec {
+        hosts: config.zones.hosts.iter().map(|host| (host.name.clone(), host.addresses.clone())).collect(),
+        zones: config.zones.zone.iter().map(|zone| (zone.origin.clone(), zone.text.clone())).collect(),
+        special_use: config.zones.special_use,
+    };
+    Zones::build(&spec).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+fn asking(config: &Config) -> Asking {
+    Asking {
+        timeout: config.upstream.timeout,
+        tries: config.upstream.attempts.into(),
+        lifetimes: Lifetimes {
+            most: config.cache.max_ttl,
+            most_negative: config.cache.negative_max_ttl,
+            failure: config.cache.failure_ttl,
+        },
+    }
+}
+
+fn style(config: &Config) -> Style {
+    Style {
+        sink: config.answer.sink,
+        sink_ttl: config.answer.sink_ttl,
+        version: config.answer.version.clone(),
+        demand: config.policy.operator.demand,
+    }
+}
+
+/// The configured servers, or the system's without those that are this daemon itself.
+fn default_upstreams(config: &Config, notes: &mut Vec<String>) -> Result<Vec<SocketAddr>, String> {
+    let listening = &config.listen.dns;
+    let configured = &config.upstream.servers;
+    if let Some(own) = configured.iter().find(|server| leads_here(**server, listening)) {
+        return Err(own_address(*own, "[upstream] servers"));
+    }
+    if !configured.is_empty() {
+        return Ok(configured.clone());
+    }
+    let text = std::fs::read_to_string(RESOLV_CONF)
+        .map_err(|error| format!("cannot read {RESOLV_CONF} ({error}); set [upstream] servers = [\"ip:port\"]"))?;
+    let (own, others): (Vec<_>, Vec<_>) =
+        servers_of(&text).into_iter().partition(|server| leads_here(*server, listening));
+    for server in own {
+        notes.push(format!("{RESOLV_CONF} names {server}, which is this daemon itself: left out, it would be a loop"));
+    }
+    match others.is_empty() {
+        true => Err(format!("{RESOLV_CONF} names no other resolver; set [upstream] servers = [\"ip:port\"]")),
+        false => Ok(others),
+    }
+}
+
+fn own_address(server: SocketAddr, place: &str) -> String {
+    format!("{place}: {server} is an address that this daemon listens on: every query would loop; name another server")
+}
+
+/// Returns whether what is sent to `server` arrives at one of the addresses in `listening`.
+fn leads_here(server: SocketAddr, listening: &[SocketAddr]) -> bool {
+    let local = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
+    listening.iter().any(|own| {
+        own.port() == server.port()
+            && (own.ip() == server.ip()
+                || own.ip().is_unspecified() && own.is_ipv4() == server.is_ipv4() && local(server.ip()))
+    })
+}

@@ -1,0 +1,60 @@
+//! The data folder: one daemon works in it at a time, and it says which policy is active.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::StartError;
+use crate::feed::Archive;
+
+/// The folder below the data folder that a rehearsal works in.
+pub const REHEARSAL: &str = "rehearsal";
+/// The file that a running daemon holds a lock on.
+pub const LOCK: &str = "lock";
+/// The folder of archived policies, and the file in it that names the active one.
+pub const POLICY: &str = "policy";
+pub const CURRENT: &str = "current";
+
+/// The data folder, held until dropped.
+#[derive(Debug)]
+pub(super) struct Folder {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Creates the folder where it is missing, and takes its lock.
+    pub(super) fn open(data_dir: &Path, rehearsal: bool) -> Result<Self, StartError> {
+        let root = if rehearsal { data_dir.join(REHEARSAL) } else { data_dir.to_owned() };
+        let unwritable = |source| StartError::Unwritable { path: root.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o750).create(&root).map_err(unwritable)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(root.join(LOCK));
+        let lock = lock.map_err(unwritable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { root, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(StartError::Locked { path: root }),
+            Err(TryLockError::Error(source)) => Err(unwritable(source)),
+        }
+    }
+
+    /// Archives a policy and names it the active one, for those who ask beside the daemon.
+    pub(super) fn activate(&self, archive: &Archive) -> Result<(), StartError> {
+        let folder = self.root.join(POLICY);
+        let activate = || -> io::Result<()> {
+            archive.store(&folder)?;
+            let fresh = folder.join("current.new");
+            let mut file = File::create(&fresh)?;
+            writeln!(file, "{}", hex::encode(archive.digest()))?;
+            file.sync_all()?;
+            fs::rename(&fresh, folder.join(CURRENT))?;
+            File::open(&folder)?.sync_all()
+        };
+        activate().map_err(|source| StartError::Unwritable { path: folder.clone(), source })
+    }
+
+    /// Returns the folder itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+}

@@ -1,0 +1,232 @@
+//! Binds the transports and adapts them to `pipeline`. Knows nothing of DNS but where a message begins and ends.
+
+mod tcp;
+mod udp;
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+
+use crate::ledger::Recorder;
+use crate::observe::Metrics;
+use crate::pipeline::Pipeline;
+
+/// What clients may do and how much of it.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    /// Networks whose queries are taken. Anyone else gets no answer, and is counted.
+    pub allow: Vec<IpNet>,
+    /// Queries that may wait for upstreams at a time, over all transports.
+    pub in_flight: usize,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Connections at a time from one address.
+    pub connections_per_client: usize,
+    /// Queries of one connection that may wait for upstreams at a time.
+    pub connection_in_flight: usize,
+    /// How long a connection may stay silent, a message may take to arrive, or an answer to be taken.
+    pub idle: Duration,
+}
+
+impl Limit {
+    /// Returns whether queries from `address` are taken.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.allow.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error(
+        "{address} is in use by another program or another Interdict; stop it (`ss -lnptu 'sport = :{port}'` shows it) \
+         or set another [listen] dns",
+        port = address.port()
+    )]
+    InUse { address: SocketAddr },
+    #[error(
+        "listening on {address} is not permitted; ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower \
+         net.ipv4.ip_unprivileged_port_start, or set another [listen] dns"
+    )]
+    Refused { address: SocketAddr },
+    #[error("cannot listen on {address}; is it an address of this machine?")]
+    Failed { address: SocketAddr, source: io::Error },
+}
+
+/// The bound sockets, before anything is read from them.
+#[derive(Debug)]
+pub struct Bound {
+    /// Datagram sockets, one for each worker of each address.
+    datagram: Vec<std::net::UdpSocket>,
+    stream: Vec<std::net::TcpListener>,
+}
+
+/// Binds every address over UDP and TCP; all or none.
+///
+/// # Errors
+/// The first address that cannot be had, with the remedy.
+pub fn bind(addresses: &[SocketAddr], workers: Option<NonZeroUsize>) -> Result<Bound, BindError> {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let workers = workers.unwrap_or(cores).get();
+    let mut bound = Bound { datagram: Vec::new(), stream: Vec::new() };
+    for address in addresses {
+        let told = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { address: *address },
+            io::ErrorKind::PermissionDenied => BindError::Refused { address: *address },
+            _ => BindError::Failed { address: *address, source },
+        };
+        // SO_REUSEPORT would let a second Interdict take a share of the queries; a socket without it finds that out.
+        drop(socket(*address, Type::DGRAM, false).map_err(told)?);
+        for _ in 0..workers {
+            bound.datagram.push(socket(*address, Type::DGRAM, true).map_err(told)?.into());
+        }
+        let listener = socket(*address, Type::STREAM, false).map_err(told)?;
+        listener.listen(1024).map_err(told)?;
+        bound.stream.push(listener.into());
+    }
+    Ok(bound)
+}
+
+fn socket(address: SocketAddr, kind: Type, shared: bool) -> io::Result<Socket> {
+    let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if kind == Type::STREAM {
+        // Connections of an earlier run that wait to be closed must not keep the address.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+    } else {
+        socket.set_reuse_port(shared)?;
+        // Bursts wait here while a worker is busy; the system may grant less.
+        let _ = socket.set_recv_buffer_size(4 << 20);
+        udp::prepare(&socket, address)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// What all transports share.
+struct Shared {
+    pipeline: Arc<Pipeline>,
+    metrics: Arc<Metrics>,
+    limit: Limit,
+    /// One permit for each query that waits for an upstream.
+    in_flight: Arc<Semaphore>,
+    /// Records of the queries that were resolved off the workers.
+    recorder: Arc<Recorder>,
+    stopping: AtomicBool,
+}
+
+/// The running transports.
+pub struct Listeners {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    closing: watch::Sender<bool>,
+}
+
+impl Listeners {
+    /// Starts a thread for each datagram socket and a task for each listener on `runtime`. `recorders` gives each
+    /// worker a recorder of its own.
+    ///
+    /// # Errors
+    /// Where the system gives no thread, or a socket cannot be handed to the runtime.
+    pub fn start(
+        bound: Bound,
+        pipeline: &Arc<Pipeline>,
+        metrics: &Arc<Metrics>,
+        limit: Limit,
+        runtime: &Handle,
+        recorders: impl Fn() -> Recorder,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            pipeline: Arc::clone(pipeline),
+            metrics: Arc::clone(metrics),
+            in_flight: Arc::new(Semaphore::new(limit.in_flight)),
+            limit,
+            recorder: Arc::new(recorders()),
+            stopping: AtomicBool::new(false),
+        });
+        let (closing, closed) = watch::channel(false);
+        let mut workers = Vec::new();
+        for (number, socket) in bound.datagram.into_iter().enumerate() {
+            let worker = udp::Worker::new(socket, Arc::clone(&shared), recorders(), runtime.clone());
+            workers.push(std::thread::Builder::new().name(format!("udp-{number}")).spawn(move || worker.run())?);
+        }
+        let _entered = runtime.enter();
+        for listener in bound.stream {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            runtime.spawn(tcp::serve(listener, Arc::clone(&shared), closed.clone()));
+        }
+        Ok(Self { shared, workers, closing })
+    }
+
+    /// Stops taking queries, answers those that were taken and returns once they are answered, or when `patience` is
+    /// over. Returns how many queries were left without an answer.
+    pub async fn stop(self, patience: Duration) -> usize {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        let _ = self.closing.send(true);
+        let workers = self.workers;
+        let joined = tokio::task::spawn_blocking(move || {
+            for worker in workers {
+                // A worker that panicked has told of it already.
+                let _ = worker.join();
+            }
+        });
+        let all = u32::try_from(self.shared.limit.in_flight).unwrap_or(u32::MAX);
+        let answered = async {
+            let _ = joined.await;
+            self.closing.closed().await;
+            let _ = self.shared.in_flight.acquire_many(all).await;
+        };
+        let _ = tokio::time::timeout(patience, answered).await;
+        self.shared.limit.in_flight - self.shared.in_flight.available_permits().min(self.shared.limit.in_flight)
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listeners").field("workers", &self.workers.len()).field("limit", &self.shared.limit).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_listener_is_told_of_the_first() {
+        let first = bind(&["127.0.0.1:0".parse().unwrap()], NonZeroUsize::new(1)).unwrap();
+        let taken = first.datagram[0].local_addr().unwrap();
+        assert!(matches!(bind(&[taken], NonZeroUsize::new(1)), Err(BindError::InUse { .. })));
+    }
+
+    #[test]
+    fn mapped_addresses_are_judged_as_what_they_are() {
+        let limit = Limit {
+            allow: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            in_flight: 1,
+            connections: 1,
+            connections_per_client: 1,
+            connection_in_flight: 1,
+            idle: Duration::from_secs(1),
+        };
+        for (address, allowed) in
+            [("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false)]
+        {
+            assert_eq!(limit.allows(address.parse().unwrap()), allowed, "{address}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! DNS over TCP (RFC 7766): queries of one connection are answered as their answers come, not in turn.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::timeout;
+
+use super::Shared;
+use crate::observe::Dropped;
+use crate::pipeline::Step;
+use crate::query::{Peer, Query, Transport};
+
+/// How long accepting pauses when the system has no more descriptors: the connection stays in the queue, so that
+/// trying again at once would only burn the processor.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Answers that wait to be written. A client that does not read is not read from either.
+const BACKLOG: usize = 16;
+
+/// Takes connections until `closed` says to stop.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut closed: watch::Receiver<bool>) {
+    let connections = Arc::new(Semaphore::new(shared.limit.connections));
+    let by_client: Arc<Mutex<HashMap<IpAddr, usize>>> = Arc::default();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = closed.wait_for(|closed| *closed) => return,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let address = remote.ip().to_canonical();
+        if !shared.limit.allows(address) {
+            shared.metrics.count_dropped(Dropped::NotAllowed);
+            continue;
+        }
+        let seat = Seat::take(&by_client, address, shared.limit.connections_per_client);
+        let (Some(seat), Ok(permit)) = (seat, Arc::clone(&connections).try_acquire_owned()) else {
+            shared.metrics.count_dropped(Dropped::ConnectionLimit);
+            continue;
+        };
+        let local = stream.local_addr().ok().map(|local| crate::query::LocalEnd { address: local.ip(), interface: 0 });
+        let connection =
+            Connection { shared: Arc::clone(&shared), peer: Peer { remote, local }, closed: closed.clone() };
+        tokio::spawn(async move {
+            // A connection that breaks concerns its client alone.
+            let _ = connection.run(stream).await;
+            drop((seat, permit));
+        });
+    }
+}
+
+/// One of the connections that a client may have; given back when dropped.
+struct Seat {
+    by_client: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    client: IpAddr,
+}
+
+impl Seat {
+    fn take(by_client: &Arc<Mutex<HashMap<IpAddr, usize>>>, client: IpAddr, most: usize) -> Option<Self> {
+        let mut seats = by_client.lock().expect("no holder of this lock panics");
+        let taken = seats.entry(client).or_default();
+        if *taken >= most {
+            return None;
+        }
+        *taken += 1;
+        Some(Self { by_client: Arc::clone(by_client), client })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut seats = self.by_client.lock().expect("no holder of this lock panics");
+        if let Some(taken) = seats.get_mut(&self.client) {
+            *taken -= 1;
+            if *taken == 0 {
+                seats.remove(&self.client);
+            }
+        }
+    }
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    peer: Peer,
+    closed: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn run(mut self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let (read, write) = stream.into_split();
+        let (answers, waiting) = mpsc::channel(BACKLOG);
+        let writer = tokio::spawn(write_all(write, waiting, self.shared.limit.idle));
+        let ended = self.read(BufReader::new(read), answers).await;
+        // The writer ends when the last query under way is answered.
+        let _ = writer.await;
+        ended
+    }
+
+    async fn read(&mut self, mut stream: BufReader<OwnedReadHalf>, answers: mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+        let places = self.shared.limit.connection_in_flight;
+        let under_way = Arc::new(Semaphore::new(places));
+        let mut packet = Vec::new();
+        let mut out = Vec::new();
+        loop {
+            // Waiting takes nothing off the stream, so that it can be broken off at any point.
+            tokio::select! {
+                waited = timeout(self.shared.limit.idle, stream.fill_buf()) => match waited {
+                    Ok(octets) if octets?.is_empty() => return Ok(()),
+                    Ok(_) => {}
+                    // Silent, but still waiting for answers of ours.
+                    Err(_) if under_way.available_permits() < places => continue,
+                    Err(_) => return Ok(()),
+                },
+                _ = self.closed.wait_for(|closed| *closed) => return Ok(()),
+                () = answers.closed() => return Ok(()),
+            }
+            // A message has to arrive whole in the time that a client may be silent: dribbling holds nothing up.
+            timeout(self.shared.limit.idle, read_message(&mut stream, &mut packet)).await??;
+            let moment = self.shared.pipeline.moment();
+            let pipeline = &self.shared.pipeline;
+            match pipeline.begin(&packet, (self.peer, Transport::Tcp), &moment, &self.shared.recorder, &mut out) {
+                Step::Answer => {}
+                // What is no DNS message says that the stream is out of step.
+                Step::Ignore => return Ok(()),
+                Step::Resolve(query) => {
+                    let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { return Ok(()) };
+                    if let Ok(permit) = Arc::clone(&self.shared.in_flight).try_acquire_owned() {
+                        let (shared, answers) = (Arc::clone(&self.shared), answers.clone());
+                        tokio::spawn(async move {
+                            resolve(&shared, &query, &answers).await;
+                            drop((permit, place));
+                        });
+                        continue;
+                    }
+                    pipeline.turn_away(&query, &moment, &mut out);
+                }
+            }
+            if answers.send(framed(&out)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn read_message(stream: &mut BufReader<OwnedReadHalf>, packet: &mut Vec<u8>) -> io::Result<()> {
+    let length = stream.read_u16().await?;
+    packet.resize(usize::from(length), 0);
+    stream.read_exact(packet).await.map(|_| ())
+}
+
+async fn resolve(shared: &Shared, query: &Query, answers: &mpsc::Sender<Vec<u8>>) {
+    let mut out = Vec::new();
+    shared.pipeline.complete(query, &shared.recorder, &mut out).await;
+    // The client may have gone; its record is written all the same.
+    let _ = answers.send(framed(&out)).await;
+}
+
+/// Puts the length before a message (RFC 1035, section 4.2.2).
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut framed = Vec::with_capacity(message.len() + 2);
+    framed.extend_from_slice(&u16::try_from(message.len()).unwrap_or_default().to_be_bytes());
+    framed.extend_from_slice(message);
+    framed
+}
+
+/// Writes answers as they come, those that wait together in one go; ends when nobody can send more, or when the client
+/// takes nothing for the time that it may be silent.
+async fn write_all(
+    mut stream: OwnedWriteHalf,
+    mut waiting: mpsc::Receiver<Vec<u8>>,
+    patience: Duration,
+) -> io::Result<()> {
+    while let Some(mut answer) = waiting.recv().await {
+        while let Ok(more) = waiting.try_recv() {
+            answer.extend_from_slice(&more);
+        }
+        timeout(patience, stream.write_all(&answer)).await??;
+    }
+    stream.shutdown().await
+}

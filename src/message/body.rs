@@ -1,0 +1,31 @@
+//! What stands behind the question of a response, in the form in which it is kept.
+
+use super::view::u32_at;
+
+/// What an upstream or a local zone answered: everything behind the question, without the OPT record.
+///
+/// Compression pointers in `octets` count from the start of a message whose question is the one that was asked, so that
+/// the octets can be put behind any spelling of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// AA, AD and the response code, as the header has them; other bits are 0.
+    pub flags: u16,
+    /// Records in the answer, authority and additional sections.
+    pub counts: [u16; 3],
+    pub octets: Box<[u8]>,
+    /// Where the TTLs stand in `octets`, ascending.
+    pub ttls: Box<[u16]>,
+    /// Where the minimum fields of SOA records in the authority section stand in `octets` (RFC 2308, section 4).
+    pub minimums: Box<[u16]>,
+    /// How long the answer may be kept, in seconds; 0 where it must not be.
+    pub lifetime: u32,
+    /// The data of an extended error that came with it (RFC 8914, section 2).
+    pub extended_error: Option<Box<[u8]>>,
+}
+
+impl Body {
+    /// Returns the TTL of the record whose TTL stands at `offset`.
+    pub fn ttl_at(&self, offset: u16) -> u32 {
+        u32_at(&self.octets, usize::from(offset)).unwrap_or_default()
+    }
+}

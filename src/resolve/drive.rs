@@ -1,0 +1,112 @@
+//! Drives an exchange over sockets: each datagram leaves from a port of its own that the system chooses at random.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::{Instant, timeout_at};
+
+use super::exchange::{Action, Exchange, Failed, Failure, Verdict};
+use super::upstream::Group;
+use crate::observe::{Metrics, UpstreamEvent};
+
+/// The largest datagram that is taken; more than is asked for, since not every server keeps to that.
+const MAX_DATAGRAM: usize = 4096;
+
+/// Asks until there is an answer or every try has failed. Returns the whole message.
+pub(super) async fn drive(
+    exchange: &mut Exchange,
+    group: &Group,
+    timeout: Duration,
+    metrics: &Metrics,
+) -> Result<Vec<u8>, Failed> {
+    let mut action = exchange.next(rand::rng().next_u32() as u16);
+    loop {
+        metrics.count_upstream(UpstreamEvent::Query);
+        let begun = Instant::now();
+        let deadline = begun + timeout;
+        let (server, tried) = match action {
+            Action::Datagram(server) => (server, by_datagram(exchange, server, deadline).await),
+            Action::Stream(server) => {
+                metrics.count_upstream(UpstreamEvent::RetryTcp);
+                (server, by_stream(exchange, server, deadline).await)
+            }
+            Action::Fail(failure) => return Err(exchange.failed(failure)),
+        };
+        let failure = match tried {
+            Ok(Tried::Answer(message)) => {
+                group.succeeded(server);
+                metrics.observe_upstream_latency(begun.elapsed());
+                return Ok(message);
+            }
+            Ok(Tried::Next(next)) => {
+                action = next;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Failure::TimedOut,
+            Err(_) => Failure::Unreachable,
+        };
+        group.failed(server);
+        metrics.count_upstream(match failure {
+            Failure::TimedOut => UpstreamEvent::Timeout,
+            Failure::Unreachable | Failure::Refused => UpstreamEvent::Failure,
+        });
+        action = exchange.fail(failure, rand::rng().next_u32() as u16);
+    }
+}
+
+enum Tried {
+    Answer(Vec<u8>),
+    Next(Action),
+}
+
+async fn by_datagram(exchange: &mut Exchange, server: SocketAddr, deadline: Instant) -> io::Result<Tried> {
+    let any = match server {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    // A connected socket takes datagrams from the address that was asked alone.
+    socket.connect(server).await?;
+    socket.send(exchange.message()).await?;
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    loop {
+        let length = timeout_at(deadline, socket.recv(&mut buffer)).await??;
+        match exchange.on_message(&buffer[..length], rand::rng().next_u32() as u16) {
+            Verdict::Ignore => {}
+            Verdict::Next(action) => return Ok(Tried::Next(action)),
+            Verdict::Answer => {
+                buffer.truncate(length);
+                return Ok(Tried::Answer(buffer));
+            }
+        }
+    }
+}
+
+async fn by_stream(exchange: &mut Exchange, server: SocketAddr, deadline: Instant) -> io::Result<Tried> {
+    let within = async {
+        let mut stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        let message = exchange.message();
+        let length = u16::try_from(message.len()).map_err(io::Error::other)?;
+        // One segment: some servers read the length and the message with one call.
+        let mut framed = Vec::with_capacity(message.len() + 2);
+        framed.extend_from_slice(&length.to_be_bytes());
+        framed.extend_from_slice(message);
+        stream.write_all(&framed).await?;
+        loop {
+            let length = stream.read_u16().await?;
+            let mut buffer = vec![0; usize::from(length)];
+            stream.read_exact(&mut buffer).await?;
+            match exchange.on_message(&buffer, rand::rng().next_u32() as u16) {
+                Verdict::Ignore => {}
+                Verdict::Next(action) => return Ok(Tried::Next(action)),
+                Verdict::Answer => return Ok(Tried::Answer(buffer)),
+            }
+        }
+    };
+    timeout_at(deadline, within).await?
+}

@@ -1,0 +1,149 @@
+//! From an upstream's message to an answer that can be kept.
+
+use crate::message::{Body, EXTENDED_ERROR, Malformed, RecordType, ResponseView, Section, flag, u32_at, without_opt};
+
+/// Bounds on how long answers are kept, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Of any answer; TTLs above it are lessened.
+    pub most: u32,
+    /// Of NXDOMAIN and NODATA (RFC 2308, section 5).
+    pub most_negative: u32,
+    /// Of the finding that no upstream answers (RFC 9520, section 3.2).
+    pub failure: u32,
+}
+
+/// Takes a message apart: everything behind the question but the OPT record, with the TTLs' places.
+///
+/// # Errors
+/// `Malformed` where a record leaves the message.
+pub fn flatten(wire: &[u8], lifetimes: Lifetimes) -> Result<Body, Malformed> {
+    let response = ResponseView::read(wire)?;
+    let extended_error = response.option(EXTENDED_ERROR).filter(|data| data.len() >= 2).map(Box::from);
+    let mut end = response.question_end();
+    let mut opt_seen = false;
+    for record in response.records() {
+        let record = record?;
+        match (record.record_type == RecordType::OPT, opt_seen) {
+            (true, _) => opt_seen = true,
+            // Pointers behind the OPT record may mean what would move: build the message anew.
+            (false, true) => return flatten(&without_opt(wire)?, lifetimes),
+            (false, false) => end = record.end,
+        }
+    }
+    let start = response.question_end();
+    let mut body = Body {
+        flags: response.flags() & (flag::AUTHORITATIVE | flag::AUTHENTIC_DATA | flag::RCODE),
+        counts: [0; 3],
+        octets: wire[start..end].into(),
+        ttls: Box::default(),
+        minimums: Box::default(),
+        lifetime: 0,
+        extended_error,
+    };
+    let mut ttls = Vec::new();
+    let mut minimums = Vec::new();
+    let mut shortest = lifetimes.most;
+    let mut negative = None;
+    for record in response.records() {
+        let record = record?;
+        if record.record_type == RecordType::OPT {
+            continue;
+        }
+        body.counts[record.section as usize] += 1;
+        let at = record.ttl_at - start;
+        let ttl = effective(record.ttl).min(lifetimes.most);
+        body.octets[at..at + 4].copy_from_slice(&ttl.to_be_bytes());
+        ttls.push(u16::try_from(at).map_err(|_| Malformed)?);
+        shortest = shortest.min(ttl);
+        if record.section == Section::Authority && record.record_type == RecordType::SOA {
+            // The minimum is the last of the five numbers that the data end with (RFC 1035, section 3.3.13).
+            let minimum_at = record.end.checked_sub(4).filter(|at| *at >= record.data + 2).ok_or(Malformed)?;
+            let minimum = effective(u32_at(wire, minimum_at).ok_or(Malformed)?);
+            minimums.push(u16::try_from(minimum_at - start).map_err(|_| Malformed)?);
+            negative = Some(ttl.min(minimum).min(lifetimes.most_negative));
+        }
+    }
+    body.ttls = ttls.into();
+    body.minimums = minimums.into();
+    body.lifetime = match (body.flags & flag::RCODE, answers_the_question(&response), negative) {
+        (0, true, _) => shortest,
+        // Without an SOA a negative answer must not be kept (RFC 2308, section 5).
+        (0 | 3, _, negative) => negative.map_or(0, |negative| negative.min(shortest)),
+        _ => 0,
+    };
+    Ok(body)
+}
+
+/// A TTL with its top bit set counts as 0 (RFC 2181, section 8).
+const fn effective(ttl: u32) -> u32 {
+    if ttl > i32::MAX as u32 { 0 } else { ttl }
+}
+
+/// Returns whether the answer section has a record of the type that was asked for; otherwise it is NODATA, with or
+/// without aliases before it (RFC 2308, section 2.2).
+fn answers_the_question(response: &ResponseView<'_>) -> bool {
+    let asked = response.record_type();
+    response
+        .records()
+        .filter_map(Result::ok)
+        .take_while(|record| record.section == Section::Answer)
+        .any(|record| record.record_type == asked || asked == RecordType::ANY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Class, Owner, Writer};
+
+    const LIFETIMES: Lifetimes = Lifetimes { most: 86_400, most_negative: 3_600, failure: 5 };
+    const SOA: &[u8] = b"\x00\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x3C";
+
+    type Line<'a> = (Section, RecordType, u32, &'a [u8]);
+
+    fn message(code: u16, records: &[Line<'_>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out, 1, flag::RESPONSE | code);
+        writer.question(b"\x01a\x07example\x00", RecordType::A, Class::IN);
+        for (section, record_type, ttl, data) in records {
+            writer.record(*section, Owner::QUESTION, (*record_type, Class::IN), *ttl, &[data]);
+        }
+        out
+    }
+
+    /// RFC 2181, section 8; RFC 2308, sections 2 and 5.
+    #[test]
+    fn the_shortest_ttl_bounds_what_is_kept() {
+        let a = |ttl| (Section::Answer, RecordType::A, ttl, &[127, 0, 0, 1][..]);
+        let cname = |ttl| (Section::Answer, RecordType::CNAME, ttl, &b"\x01b\x00"[..]);
+        let soa = |ttl| (Section::Authority, RecordType::SOA, ttl, SOA);
+        for (code, records, lifetime, what) in [
+            (0, vec![a(300), a(200)], 200, "an answer"),
+            (0, vec![cname(30), a(300)], 30, "an alias"),
+            (0, vec![a(200_000)], 86_400, "a TTL of more than a day"),
+            (0, vec![a(0x8000_0000)], 0, "a negative TTL"),
+            (3, vec![soa(900)], 60, "NXDOMAIN by the minimum"),
+            (3, vec![soa(30)], 30, "NXDOMAIN by the TTL"),
+            (0, vec![soa(900)], 60, "NODATA"),
+            (0, vec![cname(20), soa(900)], 20, "NODATA behind an alias"),
+            (0, vec![cname(20)], 0, "an alias to nothing"),
+            (3, vec![], 0, "NXDOMAIN without an SOA"),
+            (2, vec![soa(900)], 0, "a failure"),
+        ] {
+            assert_eq!(flatten(&message(code, &records), LIFETIMES).unwrap().lifetime, lifetime, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_opt_record_is_left_out_wherever_it_stands() {
+        let a = (Section::Answer, RecordType::A, 300, &[127, 0, 0, 1][..]);
+        let extra = (Section::Additional, RecordType::A, 300, &[127, 0, 0, 2][..]);
+        let opt = (Section::Additional, RecordType::OPT, 0, &b"\x00\x0F\x00\x02\x00\x16"[..]);
+        let mut expected = flatten(&message(0, &[a, extra]), LIFETIMES).unwrap();
+        expected.extended_error = Some(Box::from(&b"\x00\x16"[..]));
+        assert_eq!(expected.counts, [1, 0, 1]);
+        assert_eq!(flatten(&message(0, &[a, extra, opt]), LIFETIMES).unwrap(), expected);
+        let early = flatten(&message(0, &[a, opt, extra]), LIFETIMES);
+        assert_eq!(early.map(|body| body.counts), Ok([1, 0, 1]));
+    }
+}

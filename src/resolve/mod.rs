@@ -1,0 +1,169 @@
+//! The true answer to a question: from a local zone, or from an upstream by a forwarder of our own.
+//!
+//! Knows no policy. Upstream answers pass through in wire form, so that every section and every type stays whole.
+
+mod drive;
+mod exchange;
+mod flatten;
+mod upstream;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+pub use exchange::{Action, Exchange, Failed, Failure, Verdict, is_forwardable};
+pub use flatten::{Lifetimes, flatten};
+pub use upstream::{Group, servers_of};
+
+use crate::cache::Key;
+use crate::message::{Body, Name, ResponseView};
+use crate::observe::Metrics;
+use crate::query::{Query, Question};
+use crate::zones::Zones;
+
+/// Who answers for which names. Swapped whole when the configuration changes.
+#[derive(Debug)]
+pub struct Routes {
+    pub zones: Zones,
+    /// Conditional forwarding: the longest zone at or above a name wins, over local zones too.
+    pub forward: Vec<(Name, Group)>,
+    pub default: Group,
+}
+
+/// Who answers for one name.
+#[derive(Debug, Clone, Copy)]
+pub enum Route<'a> {
+    Local,
+    Forward(&'a Group),
+}
+
+impl Routes {
+    /// Returns who answers for `name`.
+    pub fn route(&self, name: &Name) -> Route<'_> {
+        let local = self.zones.origin_of(name).map(Name::label_count);
+        let zones = self.forward.iter().filter(|(zone, _)| name.is_at_or_below(zone));
+        let forward = zones.map(|(zone, group)| (zone.label_count(), group)).max_by_key(|(labels, _)| *labels);
+        match (local, forward) {
+            (Some(local), Some((labels, group))) if labels >= local => Route::Forward(group),
+            (Some(_), _) => Route::Local,
+            (None, Some((_, group))) => Route::Forward(group),
+            (None, None) => Route::Forward(&self.default),
+        }
+    }
+
+    /// Returns every group of upstreams.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        std::iter::once(&self.default).chain(self.forward.iter().map(|(_, group)| group))
+    }
+}
+
+/// What was had for a question.
+#[derive(Debug)]
+pub enum Resolved {
+    /// The whole message, and the same taken apart.
+    Found {
+        message: Vec<u8>,
+        body: Body,
+        local: bool,
+    },
+    Failed(Failed),
+}
+
+/// How upstreams are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asking {
+    /// How long one try may take.
+    pub timeout: Duration,
+    /// How often a question is tried in all.
+    pub tries: usize,
+    pub lifetimes: Lifetimes,
+}
+
+/// Finds true answers. Identical questions on their way are asked once.
+pub struct Resolver {
+    under_way: Mutex<HashMap<Box<[u8]>, Arc<OnceCell<Arc<Resolved>>>>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Resolver {
+    /// Returns a resolver that counts into `metrics`.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { under_way: Mutex::default(), metrics }
+    }
+
+    /// Finds the true answer to the question of `query`, with its DO and CD bits.
+    pub async fn resolve(&self, query: &Query, routes: &Routes, asking: &Asking) -> Arc<Resolved> {
+        let group = match routes.route(&query.question.name) {
+            Route::Local => return Arc::new(self.local(query, routes, asking).await),
+            Route::Forward(group) => group,
+        };
+        let key = Key::new(&query.question, query.dnssec_ok(), query.checking_disabled);
+        let cell = Arc::clone(self.lock().entry(key.as_octets().into()).or_default());
+        // Whoever comes first asks; should that task be dropped, the next in line asks instead.
+        let resolved = cell.get_or_init(|| async { Arc::new(self.forward(query, group, asking).await) }).await;
+        let mut under_way = self.lock();
+        if under_way.get(key.as_octets()).is_some_and(|present| Arc::ptr_eq(present, &cell)) {
+            under_way.remove(key.as_octets());
+        }
+        Arc::clone(resolved)
+    }
+
+    async fn local(&self, query: &Query, routes: &Routes, asking: &Asking) -> Resolved {
+        match routes.zones.answer(&query.question, query.dnssec_ok()).await {
+            Ok(message) => taken_apart(message, true, asking.lifetimes),
+            Err(error) => {
+                tracing::warn!(name = %query.question.name, %error, "a local zone could not answer");
+                Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None })
+            }
+        }
+    }
+
+    async fn forward(&self, query: &Query, group: &Group, asking: &Asking) -> Resolved {
+        let Question { name, record_type, class } = query.question.clone();
+        let question = Question { name, record_type, class };
+        let (dnssec_ok, disabled) = (query.dnssec_ok(), query.checking_disabled);
+        let mut exchange = Exchange::new(question, dnssec_ok, disabled, group.order(), asking.tries);
+        match drive::drive(&mut exchange, group, asking.timeout, &self.metrics).await {
+            Ok(message) => taken_apart(message, false, asking.lifetimes),
+            Err(failed) => Resolved::Failed(failed),
+        }
+    }
+
+    /// Asks one server directly, outside routes and joining; for checks of the server itself.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    pub async fn ask(&self, server: SocketAddr, question: Question, asking: &Asking) -> Result<Vec<u8>, Failed> {
+        let group = Group::new([server], Arc::new(crate::clock::SystemClock));
+        let mut exchange = Exchange::new(question, false, false, group.order(), 1);
+        drive::drive(&mut exchange, &group, asking.timeout, &self.metrics).await
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Box<[u8]>, Arc<OnceCell<Arc<Resolved>>>>> {
+        self.under_way.lock().expect("no holder of this lock panics")
+    }
+}
+
+fn taken_apart(mut message: Vec<u8>, local: bool, lifetimes: Lifetimes) -> Resolved {
+    match flatten(&message, lifetimes) {
+        Ok(body) => {
+            // What stands behind the last record is nobody's business.
+            if let Ok(view) = ResponseView::read(&message) {
+                let end = view.records().filter_map(Result::ok).last().map_or(view.question_end(), |last| last.end);
+                message.truncate(end);
+            }
+            Resolved::Found { message, body, local }
+        }
+        Err(_) => Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None }),
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").field("under_way", &self.lock().len()).finish()
+    }
+}
