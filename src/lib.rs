@@ -6,6 +6,7 @@ pub mod answer;
 pub mod cache;
 pub mod client;
 pub mod clock;
+pub mod feed;
 pub mod inspect;
 pub mod message;
 pub mod policy;
