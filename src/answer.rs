@@ -414,3 +414,6 @@ pub fn immediate(query: &Query, edns_version: u8) -> Option<Outcome<'static>> {
 fn asks_for_version(name: &Name) -> bool {
     matches!(name.as_wire(), b"\x07version\x04bind\x00" | b"\x07version\x06server\x00")
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,3 +124,185 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     follower.stop();
     stopped.map_err(StartError::System)
 }
+
+/// The parts that run.
+struct Daemon {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    folder: Folder,
+    metrics: Arc<Metrics>,
+    ledger: Arc<Ledger>,
+    pipeline: Arc<Pipeline>,
+}
+
+impl Daemon {
+    /// Serves until a signal says to stop.
+    async fn serve(
+        &self,
+        admin: Option<std::net::TcpListener>,
+        invocation: &Invocation<'_>,
+        announcement: &str,
+    ) -> io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        if let Some(listener) = admin {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tokio::spawn(admin::serve(listener, self.admin_state(), std::future::pending()));
+        }
+        tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
+        (invocation.announce)(announcement);
+        let mut number = 1;
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {
+                    number += 1;
+                    self.reload(number, invocation);
+                }
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            }
+        }
+    }
+
+    /// Loads configuration, catalogues and orders anew: all of it, or none and every fault is told.
+    fn reload(&self, number: u64, invocation: &Invocation<'_>) {
+        let loaded = (invocation.load)().map_err(|faults| faults.iter().map(ToString::to_string).collect());
+        let built = loaded.and_then(|config| {
+            let built = build::build(&config, number, &self.clock)?;
+            self.folder.activate(&built.archive).map_err(|error| vec![error.to_string()])?;
+            Ok((config, built))
+        });
+        let (config, built) = match built {
+            Ok(built) => built,
+            Err(faults) => {
+                for fault in &faults {
+                    tracing::error!(%fault, "reload refused");
+                }
+                self.metrics.count_reload(false);
+                self.ledger.change(Change::reload_refused(&faults));
+                return;
+            }
+        };
+        for note in built.notes.iter().chain(&restart_needed(&self.config, &config)) {
+            tracing::warn!("{note}");
+        }
+        let digest = *built.state.snapshot.digest();
+        self.ledger.install(&built.state.snapshot);
+        self.pipeline.install(built.state);
+        self.metrics.count_reload(true);
+        self.ledger.change(Change::reloaded(&digest));
+        tracing::info!(policy = %hex::encode(digest), "reloaded");
+        tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
+    }
+}
+
+/// Says which changes of a reload wait for a restart.
+fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
+    let changed = [
+        ("data_dir", old.data_dir != new.data_dir),
+        ("[listen]", old.listen != new.listen),
+        ("[admin]", old.admin != new.admin),
+        ("[cache] size_mib", old.cache.size != new.cache.size),
+        ("[ledger]", old.ledger != new.ledger),
+        ("[log]", old.log != new.log),
+    ];
+    let changed = changed.into_iter().filter(|(_, changed)| *changed);
+    changed.map(|(key, _)| format!("{key} was changed; that takes effect at the next start")).collect()
+}
+
+fn limit(config: &Config) -> Limit {
+    let listen = &config.listen;
+    Limit {
+        allow: listen.allow.clone(),
+        in_flight: config.upstream.in_flight as usize,
+        connections: listen.tcp_connections as usize,
+        connections_per_client: listen.tcp_connections_per_client as usize,
+        connection_in_flight: listen.tcp_in_flight.into(),
+        idle: listen.tcp_idle,
+    }
+}
+
+fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let bind = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::AdminInUse { address },
+        _ => StartError::Admin { address, source },
+    })
+}
+
+/// Each query under way has a socket of its own; the soft limit of many systems is 1024 descriptors.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // Where it is not granted, queries beyond the limit fail and are counted.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 16).max(soft), hard);
+    }
+}
+
+/// One screen for the operator: what is listened on, what is in force, where records go, and a line to try.
+fn announcement(config: &Config, built: &Built, folder: &Folder, clock: &Arc<dyn Clock>) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("Interdict {}\n", env!("CARGO_PKG_VERSION"));
+    let now = clock.read().at;
+    let list = |addresses: &mut dyn Iterator<Item = String>| addresses.collect::<Vec<_>>().join(", ");
+    let mut line = |title: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {title:<11}{value}");
+    };
+    if clock.is_rehearsal() {
+        line("rehearsal", format!("policy time starts at {now}; records are marked and kept apart"));
+    }
+    line("DNS", list(&mut config.listen.dns.iter().map(|address| format!("{address} (UDP, TCP)"))));
+    line("admin", config.admin.listen.map_or("off".to_owned(), |address| format!("http://{address}/health/ready")));
+    let upstreams = built.state.routes.default.servers().map(|(address, _)| address.to_string());
+    line("upstreams", list(&mut upstreams.into_iter()));
+    for forward in &config.upstream.zones {
+        line("", format!("{} by {}", forward.zone, list(&mut forward.servers.iter().map(ToString::to_string))));
+    }
+    line("records", folder.root().display().to_string());
+    line("policy", hex::encode(built.state.snapshot.digest()));
+    let orders = &built.state.snapshot.inputs().orders;
+    for order in orders {
+        line("order", format!("{} ({})", order.title, order.citation));
+        for prohibition in &order.prohibitions {
+            let validity = prohibition.validity;
+            let phase = match (validity.contains(now), now < validity.from()) {
+                (true, _) => format!("in force since {}", validity.from()),
+                (false, true) => format!("monitored; in force from {}", validity.from()),
+                (false, false) => "lifted".to_owned(),
+            };
+            line("", format!("{}: {phase}", prohibition.title));
+        }
+    }
+    if orders.is_empty() {
+        line("order", "none: every name is resolved".to_owned());
+    }
+    if let (Some(address), Some(name)) = (config.listen.dns.first(), example(built)) {
+        line("try", format!("dig @{} -p {} {name}", address.ip(), address.port()));
+    }
+    for note in &built.notes {
+        line("note", note.clone());
+    }
+    text
+}
+
+/// A name that an order prohibits, for the line to try: the first one that a pattern writes out, since that is a host.
+fn example(built: &Built) -> Option<crate::message::Name> {
+    let snapshot = &built.state.snapshot;
+    let prohibited = |service: &str| {
+        snapshot.inputs().orders.iter().flat_map(|order| &order.prohibitions).any(|of| of.services.iter().any(|id| id == service))
+    };
+    let entries = 0..snapshot.entry_count();
+    let mut names = entries
+        .filter(|entry| prohibited(&snapshot.service_of(*entry).id))
+        .filter(|entry| !snapshot.entry(*entry).pattern.globs().is_empty() || snapshot.entry(*entry).pattern.names().len() > 1)
+        .filter_map(|entry| snapshot.entry(entry).pattern.names().get(1).cloned());
+    names.next()
+}
