@@ -8,6 +8,7 @@ pub mod client;
 pub mod clock;
 pub mod feed;
 pub mod inspect;
+pub mod ledger;
 pub mod message;
 pub mod policy;
 pub mod query;

@@ -1,0 +1,136 @@
+//! What workers hand over: one look-up that a rule matched.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::client::Client;
+use crate::clock::Reading;
+use crate::message::{Name, RecordType};
+use crate::policy::{Match, Snapshot, Verdict};
+use crate::query::Transport;
+
+/// One look-up that a rule matched, whatever became of it. Holds nothing on the heap but the snapshot, which is shared.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The reading that the look-up was decided by.
+    pub reading: Reading,
+    pub client: Client,
+    pub transport: Transport,
+    /// The name that was asked for.
+    pub name: Name,
+    pub record_type: RecordType,
+    /// The name that the rule matched, where it is not the one that was asked for.
+    pub subject: Option<Name>,
+    /// What led from the question to the subject.
+    pub through: Through,
+    pub matched: Match,
+    /// The response code that the client got, extended bits included (RFC 6891, section 6.1.3).
+    pub rcode: u16,
+    /// The snapshot that `matched` has its indexes into.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// What led from the question to the name that a rule matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Through {
+    /// The name was asked for.
+    Question,
+    /// An alias (RFC 1034, section 3.6.2).
+    Cname,
+    /// A redirected subtree (RFC 6672).
+    Dname,
+    /// The target of an SVCB record (RFC 9460).
+    Svcb,
+    /// The target of an HTTPS record (RFC 9460, section 9).
+    Https,
+    /// The exchange of an MX record.
+    Mx,
+    /// The target of an SRV record (RFC 2782).
+    Srv,
+}
+
+impl Through {
+    /// Returns the word that records use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Question => "question",
+            Self::Cname => "cname",
+            Self::Dname => "dname",
+            Self::Svcb => "svcb",
+            Self::Https => "https",
+            Self::Mx => "mx",
+            Self::Srv => "srv",
+        }
+    }
+}
+
+impl fmt::Display for Through {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is kept of a look-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Keeping {
+    /// A count by rule.
+    Counted,
+    /// A record with its client.
+    Recorded,
+    /// A count by rule, apart from the others: a sign of a threat.
+    Threat,
+}
+
+impl Keeping {
+    pub(super) const ALL: [Self; 3] = [Self::Counted, Self::Recorded, Self::Threat];
+
+    pub(super) const fn of(matched: &Match) -> Self {
+        match (matched.threat, matched.recorded, matched.verdict) {
+            (true, _, _) => Self::Threat,
+            (false, true, _) | (false, false, Verdict::Monitored | Verdict::Waived | Verdict::Sunk) => Self::Recorded,
+            (false, false, Verdict::Pass | Verdict::Noted | Verdict::Exempt | Verdict::Protected | Verdict::Kept) => {
+                Self::Counted
+            }
+        }
+    }
+}
+
+/// A rule as sums are kept by it: an entry under an order, with what was said of it.
+/// Takes the place of the snapshot by its number, so that keys are small and cheap to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Rule {
+    pub(super) snapshot: u64,
+    pub(super) order: usize,
+    pub(super) entry: usize,
+    pub(super) verdict: Verdict,
+    pub(super) prohibition: Option<usize>,
+    pub(super) threat: bool,
+}
+
+impl Rule {
+    pub(super) const fn new(snapshot: u64, matched: &Match) -> Self {
+        let Match { order, entry, verdict, prohibition, recorded: _, threat } = *matched;
+        Self { snapshot, order, entry, verdict, prohibition, threat }
+    }
+}
+
+/// Returns the mnemonic of a response code (the registry of RFC 6895, section 2.3), or `RCODE1234` where there is none.
+pub(super) fn rcode_word(rcode: u16) -> String {
+    let word = match rcode {
+        0 => "NOERROR",
+        1 => "FORMERR",
+        2 => "SERVFAIL",
+        3 => "NXDOMAIN",
+        4 => "NOTIMP",
+        5 => "REFUSED",
+        6 => "YXDOMAIN",
+        7 => "YXRRSET",
+        8 => "NXRRSET",
+        9 => "NOTAUTH",
+        10 => "NOTZONE",
+        16 => "BADVERS",
+        23 => "BADCOOKIE",
+        other => return format!("RCODE{other}"),
+    };
+    word.to_owned()
+}

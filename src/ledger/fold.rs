@@ -1,0 +1,313 @@
+//! Folding: inside a commit window, look-ups of one key become one leaf; beyond bounds, keys become coarser.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::attempt::{Attempt, Rule, Through, rcode_word};
+use super::counts::rule_text;
+use super::estimate::Estimate;
+use super::keys::KeyRing;
+use super::leaf::{Folded, Record, bounded};
+use crate::client::Client;
+use crate::clock::Reading;
+use crate::message::{Name, RecordType};
+use crate::policy::{Match, Snapshot};
+use crate::query::Transport;
+
+/// How much of a minute's look-ups is told apart. Beyond it they are put together, first by network, then by rule; sums
+/// by rule and verdict stay exact. A leaf takes about 600 octets, so that these bound what a flood can write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// How many clients get leaves of their own in a minute.
+    pub clients: usize,
+    /// How many leaves of its own one client gets in a minute.
+    pub leaves_per_client: u32,
+    /// How many leaves of single clients there are in a minute, over all clients.
+    pub leaves: u32,
+    /// How many leaves of networks there are in a minute.
+    pub network_leaves: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { clients: 4096, leaves_per_client: 2000, leaves: 20_000, network_leaves: 2000 }
+    }
+}
+
+/// Look-ups that wait for the next commit.
+#[derive(Debug)]
+pub(super) struct Window {
+    bounds: Bounds,
+    single: HashMap<Single, Run>,
+    networks: HashMap<Network, Crowd>,
+    rules: HashMap<Rule, Crowd>,
+    counters: HashMap<Rule, Run>,
+    policies: HashMap<u64, Arc<Snapshot>>,
+    spent: Spent,
+    /// Keyed, because clients choose the names that are hashed.
+    hasher: RandomState,
+    arrivals: u64,
+}
+
+/// What was used of the bounds in this minute.
+#[derive(Debug, Default)]
+struct Spent {
+    clients: HashMap<IpAddr, u32>,
+    leaves: u32,
+    network_leaves: u32,
+}
+
+/// What makes look-ups of one client the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Single {
+    client: Client,
+    transport: Transport,
+    name: Name,
+    record_type: RecordType,
+    subject: Option<Name>,
+    through: Through,
+    rcode: u16,
+    rule: Rule,
+    /// How many of the policy's instants had passed, so that no leaf spans one.
+    instants: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Network {
+    address: IpAddr,
+    prefix: u8,
+    rule: Rule,
+    instants: u32,
+}
+
+/// Look-ups from the first to the last.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// When it came, among all runs of the window.
+    place: u64,
+    first: Reading,
+    last: Reading,
+    count: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Crowd {
+    run: Run,
+    names: Estimate,
+    clients: Estimate,
+}
+
+/// One leaf to be, with what sums are kept by in case it cannot be written.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) rule: Rule,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) record: Record,
+}
+
+impl Run {
+    fn add(&mut self, reading: Reading, count: u64) {
+        // Workers read the clock on their own, so that look-ups do not arrive in the order of their instants.
+        if reading.at < self.first.at {
+            self.first = reading;
+        }
+        if reading.at > self.last.at {
+            self.last = reading;
+        }
+        self.count += count;
+    }
+}
+
+impl Window {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            single: HashMap::new(),
+            networks: HashMap::new(),
+            rules: HashMap::new(),
+            counters: HashMap::new(),
+            policies: HashMap::new(),
+            spent: Spent::default(),
+            hasher: RandomState::new(),
+            arrivals: 0,
+        }
+    }
+
+
+    /// Starts a new minute of the bounds.
+    pub(super) fn start_minute(&mut self) {
+        self.spent.clients.clear();
+        self.spent.leaves = 0;
+        self.spent.network_leaves = 0;
+    }
+
+    /// Takes one look-up in.
+    pub(super) fn add(&mut self, attempt: Attempt) {
+        let Attempt { reading, client, transport, name, record_type, subject, through, matched, rcode, snapshot } =
+            attempt;
+        let epoch = snapshot.epoch(reading.at);
+        let rule = Rule::new(epoch.snapshot, &matched);
+        self.policies.entry(rule.snapshot).or_insert(snapshot);
+        let instants = epoch.instants;
+        let key = Single { client, transport, name, record_type, subject, through, rcode, rule, instants };
+        if let Some(run) = self.single.get_mut(&key) {
+            run.add(reading, 1);
+            return;
+        }
+        let run = Run { place: self.arrivals, first: reading, last: reading, count: 0 };
+        self.arrivals += 1;
+        if self.spent.take_single(&self.bounds, client.address()) {
+            self.single.insert(key, Run { count: 1, ..run });
+            return;
+        }
+        let (address, prefix) = network_of(client.address());
+        let network = Network { address, prefix, rule, instants };
+        let crowd = if self.networks.contains_key(&network) || self.spent.take_network(&self.bounds) {
+            self.networks.entry(network).or_insert_with(|| Crowd::new(run))
+        } else {
+            self.rules.entry(rule).or_insert_with(|| Crowd::new(run))
+        };
+        crowd.run.add(reading, 1);
+        crowd.names.add(self.hasher.hash_one(&key.name));
+        crowd.clients.add(self.hasher.hash_one(client));
+    }
+
+    /// Takes look-ups in that were counted between two readings of the clock, because a ring was full.
+    pub(super) fn add_counted(&mut self, snapshot: &Arc<Snapshot>, matched: &Match, count: u64, between: [Reading; 2]) {
+        let rule = Rule::new(snapshot.epoch(between[1].at).snapshot, matched);
+        self.policies.entry(rule.snapshot).or_insert_with(|| Arc::clone(snapshot));
+        let run = Run { place: self.arrivals, first: between[0], last: between[1], count: 0 };
+        self.arrivals += 1;
+        self.counters.entry(rule).or_insert(run).count += count;
+    }
+
+    /// Returns the leaves of the window in the order in which their first look-ups arrived, and starts a new window.
+    pub(super) fn take(&mut self, keys: &mut KeyRing, rehearsal: bool) -> Vec<Draft> {
+        let mut drafts = Vec::with_capacity(self.single.len());
+        let policies = std::mem::take(&mut self.policies);
+        let draft = |rule: Rule, run: Run| {
+            let snapshot = Arc::clone(&policies[&rule.snapshot]);
+            (run.place, Draft { rule, record: record(&snapshot, rule, run, rehearsal), snapshot })
+        };
+        for (key, run) in self.single.drain() {
+            let Single { client, transport, name, record_type, subject, through, rcode, rule, instants: _ } = key;
+            let (place, mut of) = draft(rule, run);
+            let record = &mut of.record;
+            seal(record, client.address(), run.first, keys);
+            record.transport = Some(transport.as_str().to_owned());
+            record.name = Some(name.to_string());
+            record.r#type = Some(record_type.to_string());
+            record.subject = subject.map(|subject| subject.to_string());
+            record.through = Some(through.as_str().to_owned());
+            record.rcode = Some(rcode_word(rcode));
+            drafts.push((place, of));
+        }
+        for (Network { address, prefix, rule, instants: _ }, crowd) in self.networks.drain() {
+            let (place, mut of) = draft(rule, crowd.run);
+            seal(&mut of.record, address, crowd.run.first, keys);
+            of.record.folded = Some(Folded::Network);
+            of.record.prefix = Some(prefix);
+            of.record.names = Some(crowd.names.count());
+            of.record.clients = Some(crowd.clients.count());
+            drafts.push((place, of));
+        }
+        for (rule, crowd) in self.rules.drain() {
+            let (place, mut of) = draft(rule, crowd.run);
+            of.record.folded = Some(Folded::Rule);
+            of.record.names = Some(crowd.names.count());
+            of.record.clients = Some(crowd.clients.count());
+            drafts.push((place, of));
+        }
+        for (rule, run) in self.counters.drain() {
+            let (place, mut of) = draft(rule, run);
+            of.record.folded = Some(Folded::Counter);
+            drafts.push((place, of));
+        }
+        drafts.sort_unstable_by_key(|(place, _)| *place);
+        drafts.into_iter().map(|(_, draft)| draft).collect()
+    }
+}
+
+impl Spent {
+    fn take_single(&mut self, bounds: &Bounds, client: IpAddr) -> bool {
+        if self.leaves >= bounds.leaves {
+            return false;
+        }
+        let room = self.clients.len() < bounds.clients;
+        match self.clients.get_mut(&client) {
+            Some(spent) if *spent < bounds.leaves_per_client => *spent += 1,
+            None if room => {
+                self.clients.insert(client, 1);
+            }
+            Some(_) | None => return false,
+        }
+        self.leaves += 1;
+        true
+    }
+
+    fn take_network(&mut self, bounds: &Bounds) -> bool {
+        let room = self.network_leaves < bounds.network_leaves;
+        self.network_leaves += u32::from(room);
+        room
+    }
+}
+
+impl Crowd {
+    fn new(run: Run) -> Self {
+        Self { run, names: Estimate::new(), clients: Estimate::new() }
+    }
+}
+
+/// Returns the network that a client's look-ups are put together by, and the length of its prefix.
+pub fn network_of(client: IpAddr) -> (IpAddr, u8) {
+    match client {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            (IpAddr::from([a, b, c, 0]), 24)
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            (IpAddr::from([a, b, c, d, 0, 0, 0, 0]), 64)
+        }
+    }
+}
+
+fn seal(record: &mut Record, address: IpAddr, first: Reading, keys: &mut KeyRing) {
+    let (client, key) = keys.seal(address, first.raw);
+    record.client = Some(client);
+    record.key = Some(key.as_str().to_owned());
+}
+
+fn record(snapshot: &Snapshot, rule: Rule, run: Run, rehearsal: bool) -> Record {
+    let order = &snapshot.inputs().orders[rule.order];
+    Record {
+        at: run.first.at,
+        last: run.last.at,
+        raw: run.first.raw,
+        raw_last: run.last.raw,
+        count: bounded(run.count),
+        folded: None,
+        client: None,
+        key: None,
+        prefix: None,
+        transport: None,
+        name: None,
+        r#type: None,
+        names: None,
+        clients: None,
+        verdict: rule.verdict.as_str().to_owned(),
+        order: order.id.clone(),
+        prohibition: rule.prohibition.map(|prohibition| order.prohibitions[prohibition].id.clone()),
+        rule: rule_text(snapshot, rule.entry),
+        service: snapshot.service_of(rule.entry).id.clone(),
+        confidence: snapshot.entry(rule.entry).confidence.as_str().to_owned(),
+        threat: rule.threat,
+        subject: None,
+        through: None,
+        policy: hex::encode(snapshot.digest()),
+        rcode: None,
+        rehearsal,
+    }
+}

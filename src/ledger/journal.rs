@@ -1,0 +1,282 @@
+//! The journal: leaves in append-only files, made durable in groups. A leaf counts as written once its group's fsync has
+//! returned; until then it stays in memory too, so that a disk that loses or refuses it costs nothing but time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::leaf::{Body, Leaf, VERSION};
+use super::medium::{Medium, SegmentFile, open_segment};
+use super::recover::{self, Recovered};
+
+/// Sizes in octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// A segment takes no further group once it is this large.
+    pub(super) segment: u64,
+    /// Before a segment begins, the oldest are removed until all of them together are within this.
+    pub(super) total: u64,
+}
+
+/// Why a group of leaves is not on disk.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("cannot write to {}", path.display())]
+    Append { path: PathBuf, source: io::Error },
+    #[error("cannot make {} durable (fsync)", path.display())]
+    Sync { path: PathBuf, source: io::Error },
+    #[error("cannot begin the segment {}", path.display())]
+    Begin { path: PathBuf, source: io::Error },
+}
+
+/// What happened to segments, to be told by leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// The oldest segment was removed for the bound on the size.
+    Removed { first: u64, last: u64, bytes: u64 },
+    /// Leaves from `first` on were written to a new segment, because of what the text says.
+    Rewritten { first: u64, reason: String },
+    /// A segment was taken away from under the running program.
+    Vanished { first: u64, last: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// The number of its first leaf, which is its name.
+    pub(super) first: u64,
+    pub(super) bytes: u64,
+}
+
+pub(super) struct Journal {
+    medium: Box<dyn Medium>,
+    folder: PathBuf,
+    limits: Limits,
+    /// Oldest first.
+    segments: VecDeque<Segment>,
+    current: Option<Current>,
+    /// The number of the next leaf.
+    next: u64,
+    /// Lines that are on no disk for sure, numbered up to `next`.
+    pending: String,
+    pending_leaves: u64,
+    notices: Vec<Notice>,
+    /// Why the segment before was left, as long as its end is not written again.
+    left: Option<String>,
+}
+
+/// The segment that is written to; the last of `segments`.
+struct Current {
+    file: Box<dyn SegmentFile>,
+    path: PathBuf,
+    /// How much of it is durable.
+    good: u64,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("folder", &self.folder).field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// Goes on with the journal in `folder` where it ended, and returns what was found wrong with it.
+    pub(super) fn open(
+        folder: &Path,
+        limits: Limits,
+        medium: Box<dyn Medium>,
+    ) -> Result<(Self, Recovered), recover::RecoverError> {
+        let recovered = recover::recover(folder)?;
+        let current = match recovered.segments.last() {
+            Some(last) if recovered.appendable => {
+                let path = path_of(folder, last.first);
+                let file =
+                    open_segment(&path).map_err(|source| recover::RecoverError::Open { path: path.clone(), source })?;
+                Some(Current { file: Box::new(file), path, good: last.bytes })
+            }
+            Some(_) | None => None,
+        };
+        let journal = Self {
+            medium,
+            folder: folder.to_owned(),
+            limits,
+            segments: recovered.segments.iter().copied().collect(),
+            current,
+            next: recovered.next,
+            pending: String::new(),
+            pending_leaves: 0,
+            notices: Vec::new(),
+            left: None,
+        };
+        Ok((journal, recovered))
+    }
+
+    /// Gives `body` the next number and keeps it for the next commit.
+    pub(super) fn append(&mut self, body: Body) {
+        Leaf { v: VERSION, seq: self.next, body }.write(&mut self.pending);
+        self.next += 1;
+        self.pending_leaves += 1;
+    }
+
+    /// Returns how many octets wait for a commit.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) const fn pending_leaves(&self) -> u64 {
+        self.pending_leaves
+    }
+
+    /// Returns how many leaves are durable, from the very first on.
+    pub(super) const fn durable(&self) -> u64 {
+        self.next - self.pending_leaves
+    }
+
+    /// Returns how large all segments are together, in octets.
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Makes all leaves durable that were appended. After a failure they stay pending, and a later call tries again.
+    pub(super) fn commit(&mut self) -> Result<(), Fault> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.find_vanished();
+        match self.current.take() {
+            Some(current) if current.good < self.limits.segment => self.append_to(current)?,
+            Some(_) | None => self.begin()?,
+        }
+        self.pending.clear();
+        // A burst must not hold on to its memory for ever.
+        self.pending.shrink_to(1 << 20);
+        self.pending_leaves = 0;
+        Ok(())
+    }
+
+    fn append_to(&mut self, mut current: Current) -> Result<(), Fault> {
+        if let Err(source) = current.file.append(self.pending.as_bytes()) {
+            let path = current.path.clone();
+            // What was written of the group is taken back. Where even that fails, the segment is left as it is: readers
+            // pass over its end, because the next segment begins with the same leaves.
+            match current.file.truncate(current.good) {
+                Ok(()) => self.current = Some(current),
+                Err(_) => self.left = Some(format!("writing to {} failed: {source}", name_of(&path))),
+            }
+            return Err(Fault::Append { path, source });
+        }
+        if let Err(source) = current.file.sync() {
+            let path = current.path.clone();
+            // The kernel has dropped the pages that it could not write, and another fsync would succeed without them. The
+            // file is never trusted again; the leaves are still in memory and go to a new one.
+            let _ = current.file.truncate(current.good);
+            self.left = Some(format!("fsync of {} failed: {source}", name_of(&path)));
+            return Err(Fault::Sync { path, source });
+        }
+        current.good += self.pending.len() as u64;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.bytes = current.good;
+        }
+        self.current = Some(current);
+        Ok(())
+    }
+
+    /// Writes all that is pending as a new segment. It gets its name only when it is durable, so that no segment is ever
+    /// empty or without its first line.
+    fn begin(&mut self) -> Result<(), Fault> {
+        self.remove_oldest();
+        let first = self.durable();
+        let path = path_of(&self.folder, first);
+        let draft = self.folder.join(DRAFT);
+        let write = || {
+            let mut file = self.medium.create(&draft)?;
+            file.append(self.pending.as_bytes())?;
+            file.sync()?;
+            self.medium.rename(&draft, &path)?;
+            self.medium.sync_folder(&self.folder)?;
+            Ok(file)
+        };
+        let file = match write() {
+            Ok(file) => file,
+            Err(source) => {
+                let _ = self.medium.remove(&draft);
+                return Err(Fault::Begin { path, source });
+            }
+        };
+        let good = self.pending.len() as u64;
+        match self.segments.back_mut() {
+            // An earlier try got as far as its name.
+            Some(last) if last.first == first => last.bytes = good,
+            Some(_) | None => self.segments.push_back(Segment { first, bytes: good }),
+        }
+        self.current = Some(Current { file, path, good });
+        if let Some(reason) = self.left.take() {
+            self.notices.push(Notice::Rewritten { first, reason });
+        }
+        Ok(())
+    }
+
+    fn remove_oldest(&mut self) {
+        let mut total = self.bytes() + self.pending.len() as u64;
+        while total > self.limits.total {
+            let (Some(oldest), Some(following)) = (self.segments.front().copied(), self.segments.get(1)) else { break };
+            let last = following.first.saturating_sub(1);
+            let path = path_of(&self.folder, oldest.first);
+            match self.medium.remove(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "the oldest segment of the journal cannot be removed");
+                    break;
+                }
+            }
+            self.segments.pop_front();
+            total -= oldest.bytes;
+            self.notices.push(Notice::Removed { first: oldest.first, last, bytes: oldest.bytes });
+        }
+    }
+
+    /// Leaves a segment that no longer has a name: what is written to it would be lost without any error.
+    fn find_vanished(&mut self) {
+        let gone = self.current.as_ref().is_some_and(|current| !current.file.has_name().unwrap_or(true));
+        if !gone {
+            return;
+        }
+        self.current = None;
+        if let Err(error) = recover::make_folder(&self.folder) {
+            tracing::warn!(path = %self.folder.display(), %error, "the folder of the journal cannot be made again");
+        }
+        let durable = self.durable();
+        let ends: Vec<_> = self.segments.iter().skip(1).map(|next| next.first).chain([durable]).collect();
+        let mut kept = VecDeque::new();
+        for (segment, end) in self.segments.drain(..).zip(ends) {
+            if path_of(&self.folder, segment.first).exists() {
+                kept.push_back(segment);
+            } else {
+                self.notices.push(Notice::Vanished { first: segment.first, last: end.saturating_sub(1) });
+            }
+        }
+        self.segments = kept;
+    }
+}
+
+/// The name of a segment before it is durable.
+pub(super) const DRAFT: &str = "segment.draft";
+
+/// Returns the path of the segment whose first leaf has this number.
+pub(super) fn path_of(folder: &Path, first: u64) -> PathBuf {
+    folder.join(format!("{first:020}.jsonl"))
+}
+
+/// Returns the number that the name of a segment says; `None` for any other file.
+pub(super) fn first_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".jsonl")?;
+    (digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,367 @@
+//! Leaves: the lines of the journal. One JSON object each, in canonical form, numbered from 0 without a hole.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::canonical::{self, MAX_INTEGER};
+
+/// The version of the format that this program writes.
+pub const VERSION: u32 = 1;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaf {
+    /// The version of the format.
+    pub v: u32,
+    /// The place of the leaf in the journal, from 0; never given twice.
+    pub seq: u64,
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// What a leaf says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Body {
+    Attempt(Box<Record>),
+    Coverage(Box<Coverage>),
+    Change(Box<Changed>),
+    Gap(Box<Gap>),
+    /// Written by a later version of this program.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Look-ups of one kind inside one commit window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The policy instant of the first look-up.
+    #[serde(with = "micros")]
+    pub at: Timestamp,
+    /// The policy instant of the last look-up.
+    #[serde(with = "micros")]
+    pub last: Timestamp,
+    /// What the system clock told at the first look-up.
+    #[serde(with = "micros")]
+    pub raw: Timestamp,
+    /// What the system clock told at the last look-up.
+    #[serde(with = "micros")]
+    pub raw_last: Timestamp,
+    /// How many look-ups the leaf stands for.
+    pub count: u64,
+    /// Where there were too many to tell them apart: what they were put together by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folded: Option<Folded>,
+    /// The encrypted address of the client, or of its network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The key that `client` is encrypted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The length of the prefix in bits, where `client` is a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
+    /// The name that was asked for, in presentation form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r#type: Option<String>,
+    /// How many different names were asked for, estimated; only where look-ups were put together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<u64>,
+    /// How many different clients asked, estimated; only where look-ups were put together by rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<u64>,
+    pub verdict: String,
+    pub order: String,
+    pub prohibition: Option<String>,
+    /// The entry of the catalogue: how it matches, a colon, its text.
+    pub rule: String,
+    pub service: String,
+    pub confidence: String,
+    /// Whether the look-up is a sign of a threat.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub threat: bool,
+    /// The name that the rule matched, where it is not the one that was asked for.
+    pub subject: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
+    /// The digest of the policy that decided, in hexadecimal.
+    pub policy: String,
+    /// The mnemonic of the response code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rcode: Option<String>,
+    /// Whether policy time was rehearsed.
+    pub rehearsal: bool,
+}
+
+/// What look-ups were put together by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Folded {
+    /// By the client's network (/24 or /64) and the rule.
+    Network,
+    /// By the rule.
+    Rule,
+    /// By the rule, in counters that stood in for a full ring: neither names nor clients were looked at, and the
+    /// instants are those between which the counters were read.
+    Counter,
+}
+
+impl Folded {
+    /// Returns the word that records use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Rule => "rule",
+            Self::Counter => "counter",
+        }
+    }
+}
+
+/// What the time since the last coverage leaf, or since the start, was like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    #[serde(with = "micros")]
+    pub at: Timestamp,
+    #[serde(with = "micros")]
+    pub raw: Timestamp,
+    pub event: CoverageEvent,
+    /// The policy instant from which on this leaf speaks.
+    #[serde(with = "micros")]
+    pub from: Timestamp,
+    /// All queries by outcome, whether a rule matched or not.
+    pub queries: BTreeMap<String, u64>,
+    /// Look-ups in attempt leaves, by verdict.
+    pub recorded: BTreeMap<String, u64>,
+    /// Look-ups that are only counted.
+    pub counted: Vec<RuleCount>,
+    /// Look-ups that are only counted and are signs of a threat.
+    pub threats: Vec<RuleCount>,
+    /// How many look-ups met a full ring; they are in `recorded`, `counted` or `threats` too.
+    pub overflowed: u64,
+    /// How many leaves were written.
+    pub leaves: u64,
+    /// The digests of the policies that were in use.
+    pub policies: Vec<String>,
+    pub rehearsal: bool,
+}
+
+/// When a coverage leaf is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CoverageEvent {
+    Start,
+    Minute,
+    Stop,
+}
+
+/// Look-ups that one rule matched.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RuleCount {
+    /// Empty, as `rule` and `service` are, where only the verdict is known.
+    pub order: String,
+    pub rule: String,
+    pub service: String,
+    pub verdict: String,
+    pub count: u64,
+}
+
+/// A change of what the daemon does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    #[serde(with = "micros")]
+    pub at: Timestamp,
+    #[serde(with = "micros")]
+    pub raw: Timestamp,
+    pub act: Act,
+    /// Whether the change was made; one that was refused left everything as it was.
+    pub accepted: bool,
+    /// Who made it: `uid 1000`, `signal SIGHUP`, `interdict`.
+    pub by: String,
+    pub why: String,
+    /// The digest of the policy from then on; of the refused one where it could be read.
+    pub policy: Option<String>,
+    pub rehearsal: bool,
+}
+
+/// What was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Act {
+    Start,
+    Stop,
+    Reload,
+    /// The oldest segment of the journal was removed, to stay within the bound on its size.
+    Removed,
+    /// Leaves were written again to a new segment, because the disk lost or refused them.
+    Rewritten,
+}
+
+/// What could not be recorded, or is no longer there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    #[serde(with = "micros")]
+    pub at: Timestamp,
+    #[serde(with = "micros")]
+    pub raw: Timestamp,
+    pub reason: GapReason,
+    /// The policy instant of the first look-up that is missing, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "micros::option")]
+    pub from: Option<Timestamp>,
+    /// The policy instant of the last look-up that is missing, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "micros::option")]
+    pub until: Option<Timestamp>,
+    /// How many look-ups are missing, where it is known.
+    pub count: Option<u64>,
+    /// The look-ups that are missing, by rule.
+    pub rules: Vec<RuleCount>,
+    /// How many changes are missing.
+    pub changes: u64,
+    /// Where leaves are missing: the number of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seq: Option<u64>,
+    /// Where leaves are missing: the number of the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seq: Option<u64>,
+    /// What was found, in words.
+    pub found: String,
+    pub rehearsal: bool,
+}
+
+/// Why something is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GapReason {
+    /// The disk refused leaves until there were too many to hold in memory, or a ring was full before the counters of its
+    /// policy were made.
+    Unwritten,
+    /// A line is torn or changed.
+    Damaged,
+    /// Leaves or whole segments are not there.
+    Missing,
+}
+
+impl Leaf {
+    /// Appends the leaf as one line, its line feed included.
+    pub(super) fn write(&self, line: &mut String) {
+        let value = serde_json::to_value(self).expect("a leaf has string keys and nothing that can fail to serialise");
+        canonical::write(&value, line).expect("every integer of a leaf is at most 53 bits");
+        line.push('\n');
+    }
+
+    /// Reads one line, with or without its line feed.
+    pub(super) fn read(line: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(line)
+    }
+}
+
+/// The number of a leaf alone; reading it checks that the whole line is JSON.
+#[derive(Debug, Deserialize)]
+pub(super) struct Numbered {
+    pub(super) seq: u64,
+    /// The name of the key that an attempt leaf is encrypted with.
+    pub(super) key: Option<String>,
+}
+
+/// Returns `count` as an integer that every reader of JSON holds exactly.
+pub(super) fn bounded(count: u64) -> u64 {
+    count.min(MAX_INTEGER)
+}
+
+/// Instants as RFC 3339 in UTC, always with six decimals.
+mod micros {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{instant:.6}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+
+    pub(super) mod option {
+        use super::*;
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            instant: &Option<Timestamp>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match instant {
+                Some(instant) => super::serialize(instant, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Timestamp>, D::Error> {
+            super::deserialize(deserializer).map(Some)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let at: Timestamp = "2024-09-29T04:00:00.1234567Z".parse().unwrap();
+        Record {
+            at,
+            last: at,
+            raw: at,
+            raw_last: at,
+            count: 2,
+            folded: None,
+            client: Some("1dbd:c1b9:fff1:7586:7d0b:67b4:e76e:4777".to_owned()),
+            key: Some("2024-09".to_owned()),
+            prefix: None,
+            transport: Some("udp".to_owned()),
+            name: Some("a\\000\\\".upd.kaspersky.com".to_owned()),
+            r#type: Some("A".to_owned()),
+            names: None,
+            clients: None,
+            verdict: "sunk".to_owned(),
+            order: "us-commerce-2024".to_owned(),
+            prohibition: None,
+            rule: "suffix:upd.kaspersky.com".to_owned(),
+            service: "update".to_owned(),
+            confidence: "high".to_owned(),
+            threat: false,
+            subject: None,
+            through: Some("question".to_owned()),
+            policy: "00".repeat(32),
+            rcode: Some("NXDOMAIN".to_owned()),
+            rehearsal: false,
+        }
+    }
+
+    #[test]
+    fn a_leaf_is_one_canonical_line_that_reads_back() {
+        let leaf = Leaf { v: VERSION, seq: 7, body: Body::Attempt(Box::new(record())) };
+        let mut line = String::new();
+        leaf.write(&mut line);
+        assert!(line.starts_with("{\"at\":\"2024-09-29T04:00:00.123456Z\",\"client\":\"1dbd:"), "{line}");
+        assert!(line.contains("\"kind\":\"attempt\"") && line.contains("\"prohibition\":null"), "{line}");
+        assert_eq!(line.matches('\n').count(), 1);
+        assert_eq!(line.trim_end().as_bytes(), serde_json_canonicalizer::to_vec(&leaf).unwrap());
+        let read = Leaf::read(line.as_bytes()).unwrap();
+        let mut again = String::new();
+        read.write(&mut again);
+        assert_eq!(again, line);
+    }
+
+    #[test]
+    fn a_kind_of_a_later_version_is_told_as_unknown() {
+        let leaf = Leaf::read(br#"{"kind":"checkpoint","seq":3,"v":2,"root":"00"}"#).unwrap();
+        assert_eq!((leaf.seq, leaf.body), (3, Body::Unknown));
+    }
+}

@@ -1,0 +1,269 @@
+//! Evidence: an append-only journal of look-ups that rules matched, of the time it covers, and of changes and gaps.
+//!
+//! Workers hand look-ups over through a ring each and never wait. One thread folds them, encrypts what identifies a client,
+//! and appends them to the journal in groups, each made durable with one fsync. What cannot be recorded is counted, and
+//! told by a leaf once the disk takes leaves again; nothing here ever stops an answer. The journal is the only truth;
+//! the index of `store` can always be made from it again.
+
+mod attempt;
+mod canonical;
+mod counts;
+mod estimate;
+mod fold;
+mod journal;
+mod keys;
+mod leaf;
+mod medium;
+mod read;
+mod recover;
+mod ring;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use attempt::{Attempt, Through};
+pub use fold::{Bounds, network_of};
+pub use keys::{KeyError, KeyId, KeyRing};
+pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
+pub use read::{Position, ReadError, Reader, find, read};
+pub use recover::RecoverError;
+pub use ring::Recorder;
+
+use crate::clock::Clock;
+use crate::policy::Snapshot;
+use medium::{Disk, Medium};
+use ring::Exchange;
+use writer::{Inbox, Writer};
+
+/// How the ledger is kept.
+#[derive(Clone)]
+pub struct Settings {
+    /// The folder that holds the folder `journal`.
+    pub folder: PathBuf,
+    /// The folder of the key ring.
+    pub keys: PathBuf,
+    /// What was handed over is on disk at most this much later. At least 10 ms.
+    pub commit: Duration,
+    /// A segment begins once the one before is this large, in octets.
+    pub segment: u64,
+    /// Before a segment begins, the oldest are removed until all together are at most this large, in octets.
+    pub total: u64,
+    /// How many octets of leaves are held in memory while the disk refuses them; beyond that they are counted.
+    pub unwritten: usize,
+    /// How many look-ups each worker's ring holds.
+    pub ring: usize,
+    pub bounds: Bounds,
+    /// Whether look-ups that would only be counted are recorded with their client as well.
+    pub store_noted: bool,
+    /// Whether policy time is rehearsed; leaves say so.
+    pub rehearsal: bool,
+    /// Returns all queries since the program started, by outcome; coverage leaves hold the differences.
+    pub totals: Option<Totals>,
+}
+
+/// Counts of queries by outcome, since the program started.
+pub type Totals = Arc<dyn Fn() -> BTreeMap<String, u64> + Send + Sync>;
+
+impl Settings {
+    /// Returns the defaults for a data folder: journal and key ring in it, at most 4 GiB in segments of 16 MiB.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        Self {
+            keys: folder.join("keys"),
+            folder,
+            commit: Duration::from_millis(200),
+            segment: 16 << 20,
+            total: 4 << 30,
+            unwritten: 16 << 20,
+            ring: 8192,
+            bounds: Bounds::default(),
+            store_noted: false,
+            rehearsal: false,
+            totals: None,
+        }
+    }
+
+    /// Returns the folder of the journal.
+    pub fn journal(&self) -> PathBuf {
+        self.folder.join("journal")
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// Why the ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the journal cannot be opened")]
+    Journal(#[source] RecoverError),
+    #[error("the key ring cannot be opened")]
+    Keys(#[source] KeyError),
+    #[error("cannot write to the journal {}", path.display())]
+    Write { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("cannot start the thread of the ledger")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Leaves that are on no disk when the ledger is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{leaves} leaves and {lookups} counted look-ups could not be written")]
+pub struct Unwritten {
+    pub leaves: u64,
+    pub lookups: u64,
+}
+
+/// A change of what the daemon does, to be recorded with its instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub act: Act,
+    /// Whether the change was made; one that was refused left everything as it was.
+    pub accepted: bool,
+    /// Who made it: `uid 1000`, `signal SIGHUP`.
+    pub by: String,
+    pub why: String,
+    /// The digest of the policy from then on; of the refused one where it could be read.
+    pub policy: Option<[u8; 32]>,
+}
+
+/// How the ledger is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    pub state: State,
+    /// What the system clock told at the last commit.
+    pub committed: Option<Timestamp>,
+    /// How many leaves are durable, from the very first on.
+    pub leaves: u64,
+    /// How many leaves wait in memory.
+    pub unwritten: u64,
+    /// How many look-ups are only counted, because the disk refuses leaves and memory for them is used up.
+    pub uncovered: u64,
+    /// How many look-ups met a full ring since the start; they were counted by rule.
+    pub overflowed: u64,
+    /// How large the journal is, in octets.
+    pub bytes: u64,
+}
+
+/// Whether leaves reach the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    Writing,
+    Failing {
+        /// What the system clock told at the first failure.
+        since: Timestamp,
+        reason: String,
+    },
+}
+
+/// The ledger of a running daemon: a thread that writes, and handles on it.
+pub struct Ledger {
+    exchange: Arc<Exchange>,
+    inbox: Arc<Inbox>,
+    ring: usize,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("health", &self.health()).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Opens the journal, repairs its end, and starts the thread that writes. A full disk is no reason not to start:
+    /// the ledger then begins as failing.
+    ///
+    /// # Errors
+    /// Where journal or key ring cannot be opened or written for another reason.
+    pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Self::open_on(settings, clock, Box::new(Disk))
+    }
+
+    fn open_on(settings: Settings, clock: Arc<dyn Clock>, medium: Box<dyn Medium>) -> Result<Self, OpenError> {
+        let exchange = Arc::new(Exchange::new());
+        let inbox = Arc::new(Inbox::new());
+        let ring = settings.ring;
+        let writer = Writer::open(settings, clock, medium, Arc::clone(&exchange), Arc::clone(&inbox))?;
+        let thread = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || writer.run())
+            .map_err(OpenError::Thread)?;
+        exchange.set_writer(thread.thread().clone());
+        Ok(Self { exchange, inbox, ring, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Returns a handle for one worker, with a ring of its own.
+    pub fn recorder(&self) -> Recorder {
+        self.exchange.recorder(self.ring)
+    }
+
+    /// Makes the counters that stand in for full rings under a policy. To be called before workers get the policy; without
+    /// it they are made when the first look-up arrives.
+    pub fn install(&self, snapshot: &Arc<Snapshot>) {
+        self.exchange.install(snapshot);
+    }
+
+    /// Records a change. Returns at once; the leaf goes out with the next commit.
+    pub fn change(&self, change: Change) {
+        self.inbox.change(change);
+        self.exchange.wake();
+    }
+
+    /// Writes everything that was handed over before the call, and returns whether it is durable. Waits `within` at most.
+    pub fn flush(&self, within: Duration) -> bool {
+        let done = self.inbox.flush();
+        self.exchange.wake();
+        done.recv_timeout(within).unwrap_or(false)
+    }
+
+    /// Returns how the ledger is doing.
+    pub fn health(&self) -> Health {
+        self.inbox.health()
+    }
+
+    /// Writes everything that was handed over, makes it durable and ends the thread. To be called when no worker records
+    /// any more; a second call does nothing.
+    ///
+    /// # Errors
+    /// `Unwritten` where the disk still refuses leaves.
+    pub fn close(&self) -> Result<(), Unwritten> {
+        self.end(true)
+    }
+
+    fn end(&self, orderly: bool) -> Result<(), Unwritten> {
+        let Some(thread) = self.thread.lock().expect("no holder of this lock panics").take() else { return Ok(()) };
+        self.inbox.end(orderly);
+        self.exchange.wake();
+        // A panic of the thread is told by its health, where it also says what is lost.
+        let _ = thread.join();
+        let Health { unwritten: leaves, uncovered: lookups, .. } = self.health();
+        if leaves + lookups == 0 { Ok(()) } else { Err(Unwritten { leaves, lookups }) }
+    }
+
+    /// Ends the thread as kill -9 would: without a last commit.
+    #[cfg(test)]
+    fn abandon(&self) {
+        let _ = self.end(false);
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if let Err(unwritten) = self.close() {
+            tracing::error!(error = %unwritten, "the ledger was closed with leaves on no disk");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! How workers hand look-ups over: a bounded ring each, and fixed counters for when it is full.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::Thread;
+
+use arc_swap::ArcSwap;
+use crossbeam_queue::ArrayQueue;
+
+use super::attempt::{Attempt, Keeping};
+use crate::policy::{Match, Snapshot, Verdict};
+
+/// A worker's handle on the ledger. Each has a ring of its own; clones share it.
+#[derive(Clone)]
+pub struct Recorder {
+    ring: Arc<Ring>,
+    exchange: Arc<Exchange>,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("waiting", &self.ring.queue.len()).finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// Hands one look-up over. Never blocks, never allocates and never fails: where the ring is full, the look-up is
+    /// counted by rule and verdict, so that sums stay exact.
+    pub fn record(&self, attempt: Attempt) {
+        let ring = &self.ring;
+        if let Err(attempt) = ring.queue.push(attempt) {
+            self.exchange.count(&attempt);
+        }
+        // The writer is woken before the ring is full, and once only.
+        if ring.queue.len() * 2 >= ring.queue.capacity() && !ring.nudged.swap(true, Ordering::Relaxed) {
+            self.exchange.wake();
+        }
+    }
+}
+
+/// One worker's ring.
+pub(super) struct Ring {
+    queue: ArrayQueue<Attempt>,
+    /// Whether the writer was woken for this ring since it last emptied it.
+    nudged: AtomicBool,
+}
+
+impl Ring {
+    /// Hands at most one filling of the ring to `take`, so that a flood cannot hold the writer here.
+    /// Returns whether there was anything.
+    pub(super) fn drain(&self, mut take: impl FnMut(Attempt)) -> bool {
+        self.nudged.store(false, Ordering::Relaxed);
+        for taken in 0..self.queue.capacity() {
+            match self.queue.pop() {
+                Some(attempt) => take(attempt),
+                None => return taken > 0,
+            }
+        }
+        true
+    }
+}
+
+/// What workers and the writer share.
+pub(super) struct Exchange {
+    rings: Mutex<Vec<Arc<Ring>>>,
+    /// Counters of every policy that look-ups may still come from, oldest first.
+    tallies: ArcSwap<Vec<Arc<Tally>>>,
+    /// Look-ups that met a full ring under a policy without counters, by verdict.
+    unattributed: [AtomicU64; Verdict::ALL.len()],
+    writer: OnceLock<Thread>,
+}
+
+impl Exchange {
+    pub(super) fn new() -> Self {
+        Self {
+            rings: Mutex::default(),
+            tallies: ArcSwap::default(),
+            unattributed: Default::default(),
+            writer: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn recorder(self: &Arc<Self>, capacity: usize) -> Recorder {
+        let queue = ArrayQueue::new(capacity.max(1));
+        let ring = Arc::new(Ring { queue, nudged: AtomicBool::new(false) });
+        self.rings.lock().expect("no holder of this lock panics").push(Arc::clone(&ring));
+        Recorder { ring, exchange: Arc::clone(self) }
+    }
+
+    /// Returns the rings; forgets those whose worker is gone once they are empty.
+    pub(super) fn rings(&self) -> Vec<Arc<Ring>> {
+        let mut rings = self.rings.lock().expect("no holder of this lock panics");
+        rings.retain(|ring| Arc::strong_count(ring) > 1 || !ring.queue.is_empty());
+        rings.clone()
+    }
+
+    pub(super) fn set_writer(&self, thread: Thread) {
+        let _ = self.writer.set(thread);
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
+    }
+
+    /// Makes the counters of a policy, unless they are there.
+    pub(super) fn install(&self, snapshot: &Arc<Snapshot>) {
+        let is_known = |tallies: &[Arc<Tally>]| tallies.iter().any(|tally| Arc::ptr_eq(&tally.snapshot, snapshot));
+        if is_known(&self.tallies.load()) {
+            return;
+        }
+        let tally = Arc::new(Tally::new(Arc::clone(snapshot)));
+        self.tallies.rcu(|tallies| {
+            let mut tallies = Vec::clone(tallies);
+            if !is_known(&tallies) {
+                tallies.push(Arc::clone(&tally));
+            }
+            tallies
+        });
+    }
+
+    fn count(&self, attempt: &Attempt) {
+        let tallies = self.tallies.load();
+        let tally = tallies.iter().rev().find(|tally| Arc::ptr_eq(&tally.snapshot, &attempt.snapshot));
+        let counter = match tally.and_then(|tally| tally.counter(&attempt.matched)) {
+            Some(counter) => counter,
+            None => &self.unattributed[attempt.matched.verdict as usize],
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hands every count to `take` and sets the counters to nothing; forgets policies that nobody uses any more.
+    pub(super) fn drain_tallies(&self, mut take: impl FnMut(&Arc<Snapshot>, Match, Keeping, u64)) {
+        let tallies = self.tallies.load_full();
+        let (newest, older) = match tallies.split_last() {
+            Some((newest, older)) => (newest, older),
+            None => return,
+        };
+        newest.drain(&mut take);
+        let mut unused = Vec::new();
+        for tally in older {
+            // A look-up holds its snapshot until it is counted, so that nothing can be counted after this.
+            if Arc::strong_count(&tally.snapshot) == 1 {
+                std::sync::atomic::fence(Ordering::Acquire);
+                unused.push(Arc::clone(tally));
+            }
+            tally.drain(&mut take);
+        }
+        if !unused.is_empty() {
+            let is_unused = |tally: &Arc<Tally>| unused.iter().any(|unused| Arc::ptr_eq(unused, tally));
+            self.tallies.rcu(|tallies| tallies.iter().filter(|tally| !is_unused(tally)).cloned().collect::<Vec<_>>());
+        }
+    }
+
+    /// Returns the look-ups of which only the verdict is known, and sets their counters to nothing.
+    pub(super) fn drain_unattributed(&self) -> Vec<(Verdict, u64)> {
+        let counts =
+            Verdict::ALL.map(|verdict| (verdict, self.unattributed[verdict as usize].swap(0, Ordering::Relaxed)));
+        counts.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+/// Counters by order, entry, verdict and what is kept of a look-up, for one policy.
+struct Tally {
+    snapshot: Arc<Snapshot>,
+    counts: Box<[AtomicU64]>,
+}
+
+const CELLS: usize = Verdict::ALL.len() * Keeping::ALL.len();
+
+impl Tally {
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        let rules = snapshot.inputs().orders.len() * snapshot.entry_count();
+        Self { snapshot, counts: (0..rules * CELLS).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    fn counter(&self, matched: &Match) -> Option<&AtomicU64> {
+        let rule = matched.order * self.snapshot.entry_count() + matched.entry;
+        let cell = matched.verdict as usize * Keeping::ALL.len() + Keeping::of(matched) as usize;
+        self.counts.get(rule * CELLS + cell)
+    }
+
+    fn drain(&self, take: &mut impl FnMut(&Arc<Snapshot>, Match, Keeping, u64)) {
+        for (index, counter) in self.counts.iter().enumerate() {
+            // Read first: swapping would take every line of the table from the workers at each commit.
+            if counter.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            let count = counter.swap(0, Ordering::Relaxed);
+            let (rule, cell) = (index / CELLS, index % CELLS);
+            let (order, entry) = (rule / self.snapshot.entry_count(), rule % self.snapshot.entry_count());
+            let keeping = Keeping::ALL[cell % Keeping::ALL.len()];
+            let matched = Match {
+                order,
+                entry,
+                verdict: Verdict::ALL[cell / Keeping::ALL.len()],
+                prohibition: None,
+                recorded: keeping == Keeping::Recorded,
+                threat: keeping == Keeping::Threat,
+            };
+            take(&self.snapshot, matched, keeping, count);
+        }
+    }
+}

@@ -1,0 +1,562 @@
+//! The thread of the ledger: takes look-ups from the rings, folds them, and commits them in groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::attempt::{Attempt, Keeping, Rule};
+use super::counts::Counts;
+use super::fold::Window;
+use super::journal::{Fault, Journal, Limits, Notice};
+use super::keys::{KeyError, KeyId, KeyRing};
+use super::leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, bounded};
+use super::medium::Medium;
+use super::recover::Damage;
+use super::ring::Exchange;
+use super::{Change, Health, OpenError, Settings, State};
+use crate::clock::{Clock, Reading, SystemClock};
+use crate::policy::Verdict;
+
+/// How often a coverage leaf is written.
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long a failing disk is left alone before it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often a disk that goes on failing is told.
+const REMINDER: Duration = Duration::from_secs(60);
+/// Changes that are held while the writer is busy or the disk refuses leaves; beyond it they are counted.
+const MAX_CHANGES: usize = 1024;
+
+/// What others want of the writer, and what it tells them.
+pub(super) struct Inbox {
+    wanted: Mutex<Wanted>,
+    health: Mutex<Health>,
+}
+
+#[derive(Default)]
+struct Wanted {
+    changes: Vec<Change>,
+    changes_lost: u64,
+    flushes: Vec<SyncSender<bool>>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Orderly,
+    Abrupt,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        let health = Health {
+            state: State::Writing,
+            committed: None,
+            leaves: 0,
+            unwritten: 0,
+            uncovered: 0,
+            overflowed: 0,
+            bytes: 0,
+        };
+        Self { wanted: Mutex::default(), health: Mutex::new(health) }
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().expect("no holder of this lock panics")
+    }
+
+    fn told(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().expect("no holder of this lock panics")
+    }
+
+    pub(super) fn change(&self, change: Change) {
+        let mut wanted = self.wanted();
+        if wanted.changes.len() < MAX_CHANGES {
+            wanted.changes.push(change);
+        } else {
+            wanted.changes_lost += 1;
+        }
+    }
+
+    pub(super) fn flush(&self) -> Receiver<bool> {
+        let (done, wait) = sync_channel(1);
+        self.wanted().flushes.push(done);
+        wait
+    }
+
+    pub(super) fn end(&self, orderly: bool) {
+        self.wanted().end = Some(if orderly { End::Orderly } else { End::Abrupt });
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.told().clone()
+    }
+}
+
+/// Why a commit failed.
+#[derive(Debug, thiserror::Error)]
+enum CommitError {
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    #[error(transparent)]
+    Journal(#[from] Fault),
+}
+
+impl CommitError {
+    fn io(&self) -> Option<&io::Error> {
+        self.source().and_then(|source| source.downcast_ref())
+    }
+}
+
+/// Look-ups and changes that no leaf tells, until the disk takes leaves again.
+#[derive(Debug, Default)]
+struct Missed {
+    counts: Counts,
+    between: Option<(Timestamp, Timestamp)>,
+    changes: u64,
+}
+
+/// What the next coverage leaf will say.
+#[derive(Debug)]
+struct Covered {
+    from: Reading,
+    recorded: BTreeMap<String, u64>,
+    counted: Counts,
+    threats: Counts,
+    overflowed: u64,
+    /// How many leaves were numbered up to the last coverage leaf.
+    leaves: u64,
+    policies: BTreeSet<[u8; 32]>,
+    totals: BTreeMap<String, u64>,
+}
+
+pub(super) struct Writer {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    exchange: Arc<Exchange>,
+    inbox: Arc<Inbox>,
+    journal: Journal,
+    keys: KeyRing,
+    window: Window,
+    covered: Covered,
+    missed: Missed,
+    /// The reading of the last commit: look-ups in counters came since.
+    settled: Reading,
+    next_commit: Duration,
+    next_coverage: Duration,
+    failing: Option<Failing>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    retry: Duration,
+    reminder: Duration,
+}
+
+impl Writer {
+    pub(super) fn open(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        medium: Box<dyn Medium>,
+        exchange: Arc<Exchange>,
+        inbox: Arc<Inbox>,
+    ) -> Result<Self, OpenError> {
+        let limits = Limits { segment: settings.segment, total: settings.total };
+        let mut keys = KeyRing::open(&settings.keys).map_err(OpenError::Keys)?;
+        let (journal, found) = Journal::open(&settings.journal(), limits, medium).map_err(OpenError::Journal)?;
+        if let Some(key) = found.key.as_deref().and_then(KeyId::parse) {
+            let write = |source| OpenError::Keys(KeyError::Write { path: settings.keys.clone(), source });
+            keys.mark_used(&key).or_else(|error| if is_full(&error) { Ok(()) } else { Err(write(error)) })?;
+        }
+        let reading = clock.read();
+        let covered = Covered {
+            from: reading,
+            recorded: BTreeMap::new(),
+            counted: Counts::default(),
+            threats: Counts::default(),
+            overflowed: 0,
+            leaves: journal.durable(),
+            policies: BTreeSet::new(),
+            totals: BTreeMap::new(),
+        };
+        let now = pace();
+        let mut writer = Self {
+            window: Window::new(settings.bounds.clone()),
+            covered,
+            missed: Missed::default(),
+            settled: reading,
+            next_commit: now,
+            next_coverage: now + MINUTE,
+            failing: None,
+            settings,
+            clock,
+            exchange,
+            inbox,
+            journal,
+            keys,
+        };
+        writer.begin(reading, found.damage)?;
+        Ok(writer)
+    }
+
+    /// Writes what opening has found and that coverage begins; shows at once whether the disk takes leaves.
+    fn begin(&mut self, reading: Reading, damage: Vec<Damage>) -> Result<(), OpenError> {
+        for Damage { reason, missing, found } in damage {
+            tracing::warn!(found, "the journal is damaged");
+            let mut gap = self.gap(reading, reason, found);
+            (gap.first_seq, gap.last_seq) = missing.unzip();
+            self.journal.append(Body::Gap(Box::new(gap)));
+        }
+        self.cover(CoverageEvent::Start, reading);
+        match self.commit() {
+            Ok(()) => {}
+            Err(error) if error.io().is_some_and(is_full) => self.fail(&error, reading),
+            Err(error) => {
+                return Err(OpenError::Write { path: self.settings.journal(), source: Box::new(error) });
+            }
+        }
+        self.tell_health(reading);
+        Ok(())
+    }
+
+    pub(super) fn run(mut self) {
+        let _alarm = Alarm(Arc::clone(&self.inbox), Arc::clone(&self.clock));
+        // Half of the promised time is left for the fsync itself.
+        let period = (self.settings.commit / 2).max(Duration::from_millis(5));
+        loop {
+            std::thread::park_timeout(self.next_commit.saturating_sub(pace()).min(period));
+            let (flushes, end) = {
+                let mut wanted = self.inbox.wanted();
+                (std::mem::take(&mut wanted.flushes), wanted.end)
+            };
+            if end == Some(End::Abrupt) {
+                return;
+            }
+            let urgent = end.is_some() || !flushes.is_empty();
+            self.drain(urgent);
+            if urgent || pace() >= self.next_commit {
+                self.next_commit = pace() + period;
+                let durable = self.settle(urgent, end.is_some());
+                for done in flushes {
+                    // Whoever waited too long is gone.
+                    let _ = done.send(durable);
+                }
+            }
+            if end.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Takes look-ups from the rings; all of them where it is urgent, else what fits before the next commit.
+    fn drain(&mut self, urgent: bool) {
+        let exchange = Arc::clone(&self.exchange);
+        let rings = exchange.rings();
+        // Under a flood the rings never become empty, so that "all" is what two rounds find.
+        let rounds = if urgent { 2 } else { usize::MAX };
+        for _ in 0..rounds {
+            let mut found = false;
+            for ring in &rings {
+                found |= ring.drain(|attempt| self.take(attempt));
+            }
+            if !found || (!urgent && pace() >= self.next_commit) {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, attempt: Attempt) {
+        self.exchange.install(&attempt.snapshot);
+        self.covered.policies.insert(*attempt.snapshot.digest());
+        let keeping = Keeping::of(&attempt.matched);
+        if keeping == Keeping::Recorded || self.settings.store_noted {
+            *self.covered.recorded.entry(attempt.matched.verdict.as_str().to_owned()).or_default() += 1;
+            self.window.add(attempt);
+            return;
+        }
+        let epoch = attempt.snapshot.epoch(attempt.reading.at);
+        let rule = Rule::new(epoch.snapshot, &attempt.matched);
+        let counts = if keeping == Keeping::Threat { &mut self.covered.threats } else { &mut self.covered.counted };
+        counts.add(&attempt.snapshot, rule, 1);
+    }
+
+    fn take_overflow(&mut self, reading: Reading) {
+        let exchange = Arc::clone(&self.exchange);
+        let between = [self.settled, reading];
+        exchange.drain_tallies(|snapshot, matched, keeping, count| {
+            self.covered.overflowed += count;
+            self.inbox.told().overflowed += count;
+            self.covered.policies.insert(*snapshot.digest());
+            let rule = Rule::new(snapshot.epoch(reading.at).snapshot, &matched);
+            match keeping {
+                Keeping::Recorded => {}
+                Keeping::Counted | Keeping::Threat if self.settings.store_noted => {}
+                Keeping::Counted => return self.covered.counted.add(snapshot, rule, count),
+                Keeping::Threat => return self.covered.threats.add(snapshot, rule, count),
+            }
+            *self.covered.recorded.entry(matched.verdict.as_str().to_owned()).or_default() += count;
+            self.window.add_counted(snapshot, &matched, count, between);
+        });
+        for (verdict, count) in exchange.drain_unattributed() {
+            self.covered.overflowed += count;
+            self.inbox.told().overflowed += count;
+            self.missed.add_unattributed(verdict, count, between);
+        }
+    }
+
+    /// Turns everything that was taken into leaves and commits them. Returns whether nothing waits any more.
+    fn settle(&mut self, urgent: bool, last: bool) -> bool {
+        let reading = self.clock.read();
+        self.take_overflow(reading);
+        self.write_changes(reading);
+        self.write_window();
+        if last {
+            self.cover(CoverageEvent::Stop, reading);
+        } else if pace() >= self.next_coverage && self.has_room() {
+            self.next_coverage = pace() + MINUTE;
+            self.cover(CoverageEvent::Minute, reading);
+            self.window.start_minute();
+        }
+        self.settled = reading;
+        let due = self.failing.is_none_or(|failing| urgent || pace() >= failing.retry);
+        if due {
+            match self.commit() {
+                Ok(()) => self.recover(reading),
+                Err(error) => self.fail(&error, reading),
+            }
+        }
+        self.tell_health(reading);
+        self.journal.pending_leaves() == 0 && self.missed.is_empty()
+    }
+
+    fn write_changes(&mut self, reading: Reading) {
+        let (changes, lost) = {
+            let mut wanted = self.inbox.wanted();
+            (std::mem::take(&mut wanted.changes), std::mem::take(&mut wanted.changes_lost))
+        };
+        self.missed.changes += lost;
+        for Change { act, accepted, by, why, policy } in changes {
+            if let Some(policy) = policy {
+                self.covered.policies.insert(policy);
+            }
+            if self.has_room() {
+                let policy = policy.map(hex::encode);
+                self.journal.append(self.changed(reading, act, accepted, by, why, policy));
+            } else {
+                self.missed.changes += 1;
+            }
+        }
+    }
+
+    fn changed(
+        &self,
+        reading: Reading,
+        act: Act,
+        accepted: bool,
+        by: String,
+        why: String,
+        policy: Option<String>,
+    ) -> Body {
+        let Reading { at, raw, boot: _ } = reading;
+        Body::Change(Box::new(Changed { at, raw, act, accepted, by, why, policy, rehearsal: self.settings.rehearsal }))
+    }
+
+    fn write_window(&mut self) {
+        for draft in self.window.take(&mut self.keys, self.settings.rehearsal) {
+            if self.has_room() {
+                self.journal.append(Body::Attempt(Box::new(draft.record)));
+            } else {
+                self.missed.add(&draft);
+            }
+        }
+    }
+
+    fn cover(&mut self, event: CoverageEvent, reading: Reading) {
+        let totals = self.settings.totals.as_ref().map(|totals| totals()).unwrap_or_default();
+        let before = std::mem::replace(&mut self.covered.totals, totals.clone());
+        let since = |(outcome, count): (String, u64)| {
+            let since = count.saturating_sub(before.get(&outcome).copied().unwrap_or_default());
+            (outcome, bounded(since))
+        };
+        let leaves = self.journal.durable() + self.journal.pending_leaves();
+        let coverage = Coverage {
+            at: reading.at,
+            raw: reading.raw,
+            event,
+            from: self.covered.from.at,
+            queries: totals.into_iter().map(since).collect(),
+            recorded: std::mem::take(&mut self.covered.recorded),
+            counted: self.covered.counted.take(),
+            threats: self.covered.threats.take(),
+            overflowed: bounded(std::mem::take(&mut self.covered.overflowed)),
+            leaves: leaves - std::mem::replace(&mut self.covered.leaves, leaves),
+            policies: std::mem::take(&mut self.covered.policies).iter().map(hex::encode).collect(),
+            rehearsal: self.settings.rehearsal,
+        };
+        self.covered.from = reading;
+        self.journal.append(Body::Coverage(Box::new(coverage)));
+    }
+
+    fn gap(&self, reading: Reading, reason: GapReason, found: String) -> Gap {
+        let Reading { at, raw, boot: _ } = reading;
+        Gap {
+            at,
+            raw,
+            reason,
+            from: None,
+            until: None,
+            count: None,
+            rules: Vec::new(),
+            changes: 0,
+            first_seq: None,
+            last_seq: None,
+            found,
+            rehearsal: self.settings.rehearsal,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.journal.pending_bytes() < self.settings.unwritten
+    }
+
+    fn commit(&mut self) -> Result<(), CommitError> {
+        // Leaves that are sealed with a key must not be on disk without it.
+        self.keys.save()?;
+        self.journal.commit()?;
+        Ok(())
+    }
+
+    /// Tells by leaves what was missed, and what became of segments.
+    fn recover(&mut self, reading: Reading) {
+        if self.failing.take().is_some() {
+            tracing::info!("the journal is written again");
+        }
+        let notices = self.journal.take_notices();
+        if notices.is_empty() && self.missed.is_empty() {
+            return;
+        }
+        for notice in notices {
+            let body = self.notice(reading, notice);
+            self.journal.append(body);
+        }
+        if !self.missed.is_empty() {
+            let Missed { mut counts, between, changes } = std::mem::take(&mut self.missed);
+            let found = "the disk took no leaves or a ring was full, and memory for them was used up".to_owned();
+            let gap = Gap {
+                from: between.map(|(from, _)| from),
+                until: between.map(|(_, until)| until),
+                count: Some(bounded(counts.total())),
+                rules: counts.take(),
+                changes,
+                ..self.gap(reading, GapReason::Unwritten, found)
+            };
+            self.journal.append(Body::Gap(Box::new(gap)));
+        }
+        if let Err(error) = self.commit() {
+            self.fail(&error, reading);
+        }
+    }
+
+    fn notice(&self, reading: Reading, notice: Notice) -> Body {
+        let change = |act, why| self.changed(reading, act, true, "interdict".to_owned(), why, None);
+        match notice {
+            Notice::Removed { first, last, bytes } => {
+                tracing::info!(first, last, bytes, "the oldest segment of the journal was removed");
+                change(Act::Removed, format!("leaves {first} to {last} ({bytes} octets), for the bound on the size"))
+            }
+            Notice::Rewritten { first, reason } => {
+                tracing::warn!(first, reason, "leaves were written again to a new segment");
+                change(Act::Rewritten, format!("leaves from {first} on went to a new segment: {reason}"))
+            }
+            Notice::Vanished { first, last } => {
+                tracing::error!(first, last, "a segment of the journal was taken away");
+                let found = "the segment was taken away while the daemon was running".to_owned();
+                let gap = self.gap(reading, GapReason::Missing, found);
+                Body::Gap(Box::new(Gap { first_seq: Some(first), last_seq: Some(last), ..gap }))
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &CommitError, reading: Reading) {
+        let now = pace();
+        let reason = match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        let told = self.failing.is_some_and(|failing| now < failing.reminder);
+        if !told {
+            tracing::error!(reason, "records cannot be written; answers go on, records wait in memory");
+        }
+        let reminder = match self.failing {
+            Some(failing) if told => failing.reminder,
+            Some(_) | None => now + REMINDER,
+        };
+        self.failing = Some(Failing { retry: now + RETRY, reminder });
+        let mut health = self.inbox.told();
+        let since = match &health.state {
+            State::Failing { since, .. } => *since,
+            State::Writing => reading.raw,
+        };
+        health.state = State::Failing { since, reason };
+    }
+
+    fn tell_health(&self, reading: Reading) {
+        let mut health = self.inbox.told();
+        if self.failing.is_none() {
+            health.state = State::Writing;
+            health.committed = Some(reading.raw);
+        }
+        health.leaves = self.journal.durable();
+        health.unwritten = self.journal.pending_leaves();
+        health.uncovered = self.missed.counts.total();
+        health.bytes = self.journal.bytes();
+    }
+}
+
+impl Missed {
+    fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.changes == 0
+    }
+
+    fn add(&mut self, draft: &super::fold::Draft) {
+        self.counts.add(&draft.snapshot, draft.rule, draft.record.count);
+        self.spread(draft.record.at, draft.record.last);
+    }
+
+    /// A ring was full before the counters of its policy were made, so that no leaf can tell the rule.
+    fn add_unattributed(&mut self, verdict: Verdict, count: u64, between: [Reading; 2]) {
+        self.counts.add_unattributed(verdict, count);
+        self.spread(between[0].at, between[1].at);
+    }
+
+    fn spread(&mut self, first: Timestamp, last: Timestamp) {
+        let (from, until) = self.between.unwrap_or((first, last));
+        self.between = Some((from.min(first), until.max(last)));
+    }
+}
+
+/// Tells by the health that the thread is gone, if it goes by a panic.
+struct Alarm(Arc<Inbox>, Arc<dyn Clock>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Ok(mut health) = self.0.health.lock() else { return };
+            let reason = "the thread of the ledger has panicked; nothing is recorded until a restart".to_owned();
+            health.state = State::Failing { since: self.1.read().raw, reason };
+        }
+    }
+}
+
+/// The time that commits are paced by: the machine's, also where policy time stands still.
+fn pace() -> Duration {
+    SystemClock.read().boot
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
