@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod feed;
 pub mod message;
 pub mod policy;
 pub mod query;

@@ -1,0 +1,288 @@
+//! What a snapshot was made from, kept under its digest, so that a decision can be replayed years later.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::fault::Fault;
+use super::files::{Document, Kind};
+use crate::policy::{Demand, Operator, OperatorTreatment, Removal, Snapshot, TreatmentChoice};
+
+/// The version of the archive's own form.
+const VERSION: u32 = 1;
+
+/// The texts of catalogues and orders, and the operator's choices: all that a decision depends on, but name, client and
+/// instant. Where the files lay is not part of it, so that the same policy has the same digest everywhere.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    documents: Vec<Document>,
+    operator: Operator,
+}
+
+/// Why an archive cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("cannot write the policy archive {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot read the policy archive {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the policy archive {} was changed: its digest is another", path.display())]
+    Digest { path: PathBuf },
+    #[error("this is not a policy archive")]
+    Form(#[from] serde_json::Error),
+    #[error("the policy archive has version {0}; this program reads version 1")]
+    Version(u32),
+}
+
+impl Archive {
+    pub(super) const fn new(documents: Vec<Document>, operator: Operator) -> Self {
+        Self { documents, operator }
+    }
+
+    /// Returns the documents: catalogues and orders, in the order in which they decide.
+    pub fn documents(&self) -> &[Document] {
+        &self.documents
+    }
+
+    /// Returns the operator's choices.
+    pub const fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// Compiles the documents and choices. `number` is unique in this process.
+    ///
+    /// # Errors
+    /// Every fault of every document, and every contradiction between them.
+    pub fn compile(&self, number: u64) -> Result<Snapshot, Vec<Fault>> {
+        super::compile::compile(self, number)
+    }
+
+    /// Returns the archive in canonical JSON (RFC 8785).
+    pub fn to_json(&self) -> String {
+        let texts =
+            self.documents.iter().map(|document| Text { kind: document.kind.into(), text: document.text.clone() });
+        let form = Form { documents: texts.collect(), operator: Choices::from(&self.operator), version: VERSION };
+        serde_json::to_string(&form).expect("texts, whole numbers and lists of them are always JSON")
+    }
+
+    /// Returns the SHA-256 of the canonical JSON, which records carry.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.to_json()).into()
+    }
+
+    /// Reads what [`Archive::to_json`] wrote. Faults of its documents call them `archive:1` and so on.
+    ///
+    /// # Errors
+    /// `Form` or `Version` where it is not an archive that this program reads.
+    pub fn from_json(json: &str) -> Result<Self, ArchiveError> {
+        let Form { documents, operator, version } = serde_json::from_str(json)?;
+        if version != VERSION {
+            return Err(ArchiveError::Version(version));
+        }
+        let documents = documents.into_iter().enumerate().map(|(at, of)| Document {
+            kind: of.kind.into(),
+            path: format!("archive:{}", at + 1),
+            text: of.text,
+        });
+        Ok(Self { documents: documents.collect(), operator: operator.into() })
+    }
+
+    /// Keeps the archive as `DIGEST.json` in `folder`, which is made where it is absent. An archive that is already
+    /// there and whole is left alone. When this returns, the archive survives a loss of power.
+    ///
+    /// # Errors
+    /// `Write` where the folder or file cannot be written.
+    pub fn store(&self, folder: &Path) -> Result<PathBuf, ArchiveError> {
+        let json = self.to_json();
+        let digest: [u8; 32] = Sha256::digest(&json).into();
+        let path = folder.join(file_name(&digest));
+        if fs::read(&path).is_ok_and(|present| present == json.as_bytes()) {
+            return Ok(path);
+        }
+        match write(folder, &path, json.as_bytes()) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(ArchiveError::Write { path, source }),
+        }
+    }
+
+    /// Reads the archive with this digest from `folder`.
+    ///
+    /// # Errors
+    /// `Read` where there is none, `Digest` where it was changed, and those of [`Archive::from_json`].
+    pub fn open(folder: &Path, digest: &[u8; 32]) -> Result<Self, ArchiveError> {
+        let path = folder.join(file_name(digest));
+        let octets = match fs::read(&path) {
+            Ok(octets) => octets,
+            Err(source) => return Err(ArchiveError::Read { path, source }),
+        };
+        if <[u8; 32]>::from(Sha256::digest(&octets)) != *digest {
+            return Err(ArchiveError::Digest { path });
+        }
+        match String::from_utf8(octets) {
+            Ok(json) => Self::from_json(&json),
+            Err(error) => Err(ArchiveError::Read { path, source: io::Error::new(io::ErrorKind::InvalidData, error) }),
+        }
+    }
+}
+
+fn file_name(digest: &[u8; 32]) -> String {
+    format!("{}.json", hex::encode(digest))
+}
+
+/// Writes beside the target and renames, so that a reader finds the whole archive or none.
+fn write(folder: &Path, path: &Path, octets: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let beside = path.with_extension(format!("{}.part", std::process::id()));
+    let mut file = File::create(&beside)?;
+    let written = file.write_all(octets).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // Not much is lost if this fails too: the next attempt of this process writes over it.
+        let _ = fs::remove_file(&beside);
+    }
+    written?;
+    File::open(folder)?.sync_all()
+}
+
+// The form on disk, apart from the types of `policy`, so that a change there cannot change old digests unseen.
+// Canonical JSON sorts keys: fields stand in alphabetical order here, and a test compares with another implementation.
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    documents: Vec<Text>,
+    operator: Choices,
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    kind: Word,
+    text: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Catalogue,
+    Order,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choices {
+    demand: DemandWord,
+    removal: RemovalWord,
+    treatments: Vec<OwnTreatment>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DemandWord {
+    Own,
+    External,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RemovalWord {
+    Running,
+    Until(Timestamp),
+    Finished,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnTreatment {
+    choice: ChoiceWord,
+    order: String,
+    service: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ChoiceWord {
+    Noted,
+    Exempt,
+    Kept,
+    Prohibited(String),
+}
+
+impl From<Kind> for Word {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Catalogue => Self::Catalogue,
+            Kind::Order => Self::Order,
+        }
+    }
+}
+
+impl From<Word> for Kind {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Catalogue => Self::Catalogue,
+            Word::Order => Self::Order,
+        }
+    }
+}
+
+impl From<&Operator> for Choices {
+    fn from(operator: &Operator) -> Self {
+        // Taken apart field by field, so that a field added to `Operator` has to be dealt with here.
+        let Operator { demand, removal, treatments } = operator;
+        let treatments = treatments.iter().map(|OperatorTreatment { order, service, choice }| OwnTreatment {
+            choice: match choice {
+                TreatmentChoice::Noted => ChoiceWord::Noted,
+                TreatmentChoice::Exempt => ChoiceWord::Exempt,
+                TreatmentChoice::Kept => ChoiceWord::Kept,
+                TreatmentChoice::Prohibited(id) => ChoiceWord::Prohibited(id.clone()),
+            },
+            order: order.clone(),
+            service: service.clone(),
+        });
+        Self {
+            demand: match demand {
+                Demand::Own => DemandWord::Own,
+                Demand::External => DemandWord::External,
+            },
+            removal: match removal {
+                Removal::Running => RemovalWord::Running,
+                Removal::Until(until) => RemovalWord::Until(*until),
+                Removal::Finished => RemovalWord::Finished,
+            },
+            treatments: treatments.collect(),
+        }
+    }
+}
+
+impl From<Choices> for Operator {
+    fn from(choices: Choices) -> Self {
+        let Choices { demand, removal, treatments } = choices;
+        let treatments = treatments.into_iter().map(|OwnTreatment { choice, order, service }| OperatorTreatment {
+            order,
+            service,
+            choice: match choice {
+                ChoiceWord::Noted => TreatmentChoice::Noted,
+                ChoiceWord::Exempt => TreatmentChoice::Exempt,
+                ChoiceWord::Kept => TreatmentChoice::Kept,
+                ChoiceWord::Prohibited(id) => TreatmentChoice::Prohibited(id),
+            },
+        });
+        Self {
+            demand: match demand {
+                DemandWord::Own => Demand::Own,
+                DemandWord::External => Demand::External,
+            },
+            removal: match removal {
+                RemovalWord::Running => Removal::Running,
+                RemovalWord::Until(until) => Removal::Until(until),
+                RemovalWord::Finished => Removal::Finished,
+            },
+            treatments: treatments.collect(),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! From files to policy: catalogues, orders and the operator's choices, read, checked and compiled whole.
+//!
+//! Every fault of every file is told at once, with path and line, and a faulty selection yields nothing: whoever
+//! holds a snapshot keeps it. Never writes but into the archive; never decides.
+
+mod archive;
+mod catalogue;
+mod compile;
+mod fault;
+mod files;
+mod order;
+mod sheet;
+#[path = "../../blocklists/shipped.rs"]
+mod shipped;
+
+pub use archive::{Archive, ArchiveError};
+pub use fault::Fault;
+pub use files::{Document, Kind, Selection, gather};
+
+use crate::policy::{Operator, Snapshot};
+
+/// What a selection of files comes to.
+#[derive(Debug)]
+pub struct Loaded {
+    pub snapshot: Snapshot,
+    /// What the snapshot was made from, to be stored before the first record refers to it.
+    pub archive: Archive,
+}
+
+/// Reads what `selection` chooses and compiles it with the operator's choices. `number` is unique in this process.
+///
+/// # Errors
+/// Every fault of every file, and every contradiction between them.
+pub fn load(selection: &Selection, operator: Operator, number: u64) -> Result<Loaded, Vec<Fault>> {
+    let archive = Archive::new(gather(selection)?, operator);
+    let snapshot = archive.compile(number)?;
+    Ok(Loaded { snapshot, archive })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_program_carries_has_no_fault() {
+        let loaded = load(&Selection::default(), Operator::default(), 1)
+            .unwrap_or_else(|faults| panic!("{}", faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")));
+        assert!(loaded.snapshot.entry_count() > 100);
+        assert_eq!(loaded.snapshot.digest(), &loaded.archive.digest());
+    }
+}
