@@ -1,6 +1,7 @@
 //! Catalogue files.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::fault::quote;
 use super::sheet::{Keys, Sheet, Text};
@@ -106,6 +107,7 @@ fn read_entry(
             return None;
         }
     };
+    check_host(sheet, &text, &pattern);
     check_reach(sheet, &text, &pattern, public_suffixes);
     let key = (spelling(&text.text, &pattern), matching.as_str());
     if let Some(first) = seen.insert(key, sheet.line(text.span.start)) {
@@ -125,6 +127,20 @@ fn find_service(sheet: &mut Sheet<'_>, service: &Text, services: &[Service]) -> 
         sheet.fault(&service.span, what, format!("the services are {}", known.join(", ")));
     }
     found
+}
+
+/// The DNS allows any octet in a name, but an address, a URL or a blank in a catalogue is a slip that would never match.
+fn check_host(sheet: &mut Sheet<'_>, text: &Text, pattern: &Pattern) {
+    let quoted = quote(&text.text);
+    let is_host = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.*{},".contains(&octet);
+    if !text.text.bytes().all(is_host) {
+        let remedy = "write the name alone, in letters, digits, hyphens and underscores";
+        sheet.fault(&text.span, format!("{quoted} is not the name of a host or zone"), remedy);
+    } else if text.text.parse::<IpAddr>().is_ok() {
+        sheet.fault(&text.span, format!("{quoted} is an address"), "write a name");
+    } else if pattern.names().iter().any(Name::is_root) {
+        sheet.fault(&text.span, format!("{quoted} is the root"), "write a name below it");
+    }
 }
 
 /// A catalogue that knows `co.uk` as a public suffix must not claim all of it.

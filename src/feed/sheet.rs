@@ -63,10 +63,10 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    fn missing(&mut self, of: &Keys<'_, '_>, key: &str, example: &str) {
+    fn missing(&mut self, of: &Keys<'_, '_>, key: &str, remedy: &str) {
         // A key may only seem to be missing where a line is not TOML.
         if self.broken.is_empty() {
-            self.fault(&of.span, format!("{} has no `{key}`", of.title), format!("add `{key} = {example}`"));
+            self.fault(&of.span, format!("{} has no `{key}`", of.title), remedy);
         }
     }
 
@@ -131,7 +131,7 @@ impl<'t, 'a> Keys<'t, 'a> {
     fn require(&mut self, sheet: &mut Sheet<'_>, key: &'static str, example: &str) -> Option<&'t Spanned<DeValue<'a>>> {
         let found = self.find(key);
         if found.is_none() {
-            sheet.missing(self, key, example);
+            sheet.missing(self, key, &format!("add `{key} = {example}`"));
         }
         found
     }
@@ -224,7 +224,7 @@ impl<'t, 'a> Keys<'t, 'a> {
     pub(super) fn word<T: Copy>(&mut self, sheet: &mut Sheet<'_>, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         let listed = || words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
         let Some(value) = self.find(key) else {
-            sheet.missing(self, key, &format!("one of {}", listed()));
+            sheet.missing(self, key, &format!("add `{key}`, one of {}", listed()));
             return None;
         };
         let found = value.get_ref().as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
