@@ -190,25 +190,14 @@ impl Snapshot {
         self.index.visit(name, |entry, specificity| {
             for treatment in &self.treatments[order][entry] {
                 let (rank, found) = self.treat(order, entry, *treatment, at, until);
-                if best.is_none_or(|(top, most, _)| (rank, specificity) > (top, most)) {
+                // Entries may match equally well and an entry may have several prohibitions; then the sternest verdict
+                // decides, so that a prohibition in force outranks one to come wherever it stands in the file.
+                if best.is_none_or(|(top, most, of)| (rank, specificity, found.verdict) > (top, most, of.verdict)) {
                     best = Some((rank, specificity, found));
                 }
             }
         });
-        // Prohibitions of the same rank and entry were compared in file order; one in force outranks one to come
-        // only inside the same entry, which `Rank` cannot tell, so the entry's prohibitions are looked at again.
-        let (rank, _, found) = best?;
-        if rank != Rank::Prohibited {
-            return Some(found);
-        }
-        let mut decided = found;
-        for treatment in &self.treatments[order][found.entry] {
-            let (rank, other) = self.treat(order, found.entry, *treatment, at, until);
-            if rank == Rank::Prohibited && other.verdict > decided.verdict {
-                decided = other;
-            }
-        }
-        Some(decided)
+        best.map(|(_, _, found)| found)
     }
 
     fn treat(
