@@ -1,0 +1,147 @@
+//! A power cut in the middle of load: what was promised is there, nothing is torn, nothing counts twice.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::daemon::{Daemon, Setup};
+use crate::place::{self, rounds};
+use crate::wire;
+
+/// The records are on disk 200 ms after the answer at the latest; the rest is for a machine with two busy cores.
+const COMMITTED: Duration = Duration::from_millis(200 + 300);
+
+/// What one round of load has sent: each name with when its answer came, if it came.
+type Sent = BTreeMap<String, Option<Instant>>;
+
+/// Asks for one sunk name after the other until told to end.
+fn load(server: SocketAddr, round: usize, ended: &AtomicBool) -> Sent {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut sent = Sent::new();
+    let mut buffer = [0; 1500];
+    for number in 0.. {
+        if ended.load(Ordering::SeqCst) {
+            break;
+        }
+        let name = format!("r{round}n{number}.upd.kaspersky.com");
+        let query = wire::query(&name, wire::A);
+        sent.insert(name.clone(), None);
+        if socket.send(&query).is_err() {
+            continue;
+        }
+        let answered = socket.recv(&mut buffer).is_ok_and(|length| length > 12 && buffer[..2] == query[..2]);
+        if answered {
+            assert_eq!(wire::rcode(&buffer), wire::NXDOMAIN, "{name}");
+            sent.insert(name, Some(Instant::now()));
+        }
+    }
+    sent
+}
+
+/// The attempts of all names below `upd.kaspersky.com`, summed up by name.
+fn recorded(daemon: &Daemon) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for record in daemon.json(&["attempts", "--json", "--limit", "10000000"]) {
+        let name = record["name"].as_str().unwrap_or_default().trim_end_matches('.').to_owned();
+        let count = record["count"].as_u64().unwrap_or_else(|| panic!("no count in {record}"));
+        *sums.entry(name).or_default() += count;
+    }
+    sums
+}
+
+#[test]
+fn what_was_answered_before_the_commit_window_survives_a_kill() {
+    let mut setup = Setup::new();
+    let mut all = Sent::new();
+    let mut promised = Vec::new();
+    for round in 0..rounds(5, 50) {
+        let daemon = setup.start();
+        // Rounds of different length, so that the cut falls at different places of a group.
+        let length = Duration::from_millis(900 + 37 * (round as u64 % 17));
+        let ended = Arc::new(AtomicBool::new(false));
+        let generator = {
+            let (server, ended) = (daemon.dns, ended.clone());
+            std::thread::spawn(move || load(server, round, &ended))
+        };
+        let start = Instant::now();
+        place::until(length + place::PATIENCE, "the load to run", || (start.elapsed() >= length).then_some(()));
+        let cut = Instant::now();
+        setup = daemon.kill();
+        ended.store(true, Ordering::SeqCst);
+        let sent = generator.join().unwrap();
+        let old = sent.iter().filter(|(_, at)| at.is_some_and(|at| at + COMMITTED < cut));
+        promised.extend(old.map(|(name, _)| name.clone()));
+        all.extend(sent);
+    }
+    assert!(promised.len() > 1000, "only {} attempts were answered in time: no load", promised.len());
+    let start = Instant::now();
+    let daemon = setup.start();
+    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?} to start again", start.elapsed());
+    assert_eq!(wire::rcode(&wire::udp(daemon.dns, &wire::query("upd.kaspersky.com", wire::A))), wire::NXDOMAIN);
+    assert_complete(&daemon, &all, &promised);
+    // The index is nothing of its own: made again from the journal, it says the same.
+    let before = recorded(&daemon);
+    let rebuilt = daemon.command(&["index", "rebuild"]);
+    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    let after = recorded(&daemon);
+    for name in all.keys() {
+        assert_eq!(before.get(name), after.get(name), "{name} after the index was made again");
+    }
+}
+
+fn assert_complete(daemon: &Daemon, all: &Sent, promised: &[String]) {
+    let missing = |sums: &BTreeMap<String, u64>| promised.iter().filter(|name| !sums.contains_key(*name)).count();
+    let sums = place::until(Duration::from_secs(60), "the index to follow the journal", || {
+        let sums = recorded(daemon);
+        (missing(&sums) == 0).then_some(sums)
+    });
+    for (name, count) in sums {
+        if name.starts_with('r') && name.ends_with(".upd.kaspersky.com") {
+            assert!(all.contains_key(&name), "{name} was never asked");
+            assert_eq!(count, 1, "{name} was asked once");
+        }
+    }
+}
+
+#[test]
+fn a_torn_last_line_is_told_and_costs_no_record_before_it() {
+    let daemon = Setup::new().start();
+    wire::udp(daemon.dns, &wire::query("whole.upd.kaspersky.com", wire::A));
+    let setup = daemon.stop();
+    let journal = newest_journal(&setup.data());
+    let mut text = std::fs::read(&journal).unwrap();
+    assert!(text.ends_with(b"\n"), "the journal ends in the middle of a line");
+    let line = text.split_inclusive(|octet| *octet == b'\n').next_back().unwrap().to_vec();
+    text.extend(&line[..line.len() / 2]);
+    std::fs::write(&journal, text).unwrap();
+    let daemon = setup.start();
+    wire::udp(daemon.dns, &wire::query("after.upd.kaspersky.com", wire::A));
+    place::until(place::PATIENCE, "the records around the tear", || {
+        let sums = recorded(&daemon);
+        (sums.get("whole.upd.kaspersky.com") == Some(&1) && sums.get("after.upd.kaspersky.com") == Some(&1))
+            .then_some(())
+    });
+    let told = daemon.told().to_lowercase();
+    assert!(["torn", "damaged", "incomplete", "truncat", "cut"].iter().any(|word| told.contains(word)), "{told}");
+}
+
+/// The file in the data folder, outside the index, that was written to last and holds lines of JSON.
+fn newest_journal(data: &std::path::Path) -> std::path::PathBuf {
+    let mut folders = vec![data.to_owned()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else if std::fs::read(entry.path()).unwrap().starts_with(b"{") {
+                files.push((entry.metadata().unwrap().modified().unwrap(), entry.path()));
+            }
+        }
+    }
+    files.into_iter().max().expect("a journal in the data folder").1
+}

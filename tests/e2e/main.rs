@@ -1,0 +1,25 @@
+//! What an operator sees: the real program, between real clients and a real authoritative server.
+//!
+//! One binary, so that it is linked once. The first modules are the harness (places, peers, daemon, clients), the
+//! others the tests, one file for each habit of the program. Nothing here talks to anything but loopback and network
+//! namespaces of its own.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by a panic and tells by printing")]
+#![allow(unreachable_pub, reason = "nothing outside can reach a test binary")]
+
+#[macro_use]
+mod place;
+
+mod clients;
+mod daemon;
+mod scripted;
+mod upstream;
+mod wire;
+
+mod ban;
+mod crash;
+mod faults;
+mod mutated;
+mod namespace;
+mod resolves;
+mod streams;

@@ -1,0 +1,88 @@
+//! A real authoritative server as upstream: NSD with the zones in `zones/`.
+
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
+
+use crate::place::{self, PATIENCE};
+use crate::wire;
+
+const ZONES: &[(&str, &str)] = &[
+    ("example", include_str!("zones/example.zone")),
+    ("evil.example", include_str!("zones/evil.example.zone")),
+    ("signed.example", include_str!("zones/signed.example.zone")),
+    ("kaspersky.com", include_str!("zones/kaspersky.com.zone")),
+    ("kaspersky-labs.com", include_str!("zones/kaspersky-labs.com.zone")),
+    ("notkaspersky.com", include_str!("zones/notkaspersky.com.zone")),
+];
+
+/// A running NSD; stops when it is dropped.
+pub struct Upstream {
+    child: Child,
+    pub address: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Upstream {
+    /// Starts NSD with the shipped test zones.
+    pub fn start() -> Self {
+        Self::with(ZONES)
+    }
+
+    /// Starts NSD with `zones`: their names and texts.
+    pub fn with(zones: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = place::socket();
+        let path = folder.path();
+        for (index, (_, text)) in zones.iter().enumerate() {
+            std::fs::write(path.join(format!("{index}.zone")), text).unwrap();
+        }
+        std::fs::write(path.join("nsd.conf"), configuration(path, address, zones)).unwrap();
+        let log = std::fs::File::create(path.join("log")).unwrap();
+        let mut command = place::tied(place::find("nsd").expect("the test asked for the peer"));
+        command.arg("-d").arg("-c").arg(path.join("nsd.conf"));
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let mut upstream = Self { child, address, folder };
+        upstream.wait(zones[0].0);
+        upstream
+    }
+
+    fn wait(&mut self, apex: &str) {
+        let query = wire::query(apex, wire::SOA);
+        place::until(PATIENCE, "NSD to answer", || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "NSD ended: {}", std::fs::read_to_string(self.folder.path().join("log")).unwrap());
+            wire::udp_once(self.address, &query, wire::SHORT)
+        });
+    }
+
+    /// Ends the server before its time, so that nothing answers there any longer.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        // The master process ends its servers on SIGTERM; SIGKILL would leave them behind.
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            drop(nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM));
+        }
+        drop(self.child.wait());
+    }
+}
+
+fn configuration(folder: &std::path::Path, address: SocketAddr, zones: &[(&str, &str)]) -> String {
+    let folder = folder.display();
+    let (ip, port) = (address.ip(), address.port());
+    // Rate limiting is off because a load test asks for the same names over and over.
+    let mut text = format!(
+        "server:\n ip-address: {ip}@{port}\n username: \"\"\n zonesdir: \"{folder}\"\n pidfile: \"\"\n \
+         xfrdfile: \"{folder}/xfrd.state\"\n xfrdir: \"{folder}\"\n zonelistfile: \"{folder}/zone.list\"\n \
+         server-count: 1\n rrl-ratelimit: 0\n refuse-any: no\nremote-control:\n control-enable: no\n"
+    );
+    for (index, (apex, _)) in zones.iter().enumerate() {
+        text.push_str(&format!("zone:\n name: \"{apex}\"\n zonefile: \"{index}.zone\"\n"));
+    }
+    text
+}
