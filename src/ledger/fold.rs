@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::attempt::{Attempt, Rule, Through, rcode_word};
+use super::attempt::{Attempt, Rule, rcode_word};
 use super::counts::rule_text;
 use super::estimate::Estimate;
 use super::keys::KeyRing;
@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::clock::Reading;
 use crate::message::{Name, RecordType};
 use crate::policy::{Match, Snapshot};
-use crate::query::Transport;
+use crate::query::{Through, Transport};
 
 /// How much of a minute's look-ups is told apart. Beyond it they are put together, first by network, then by rule; sums
 /// by rule and verdict stay exact. A leaf takes about 600 octets, so that these bound what a flood can write.
@@ -135,7 +135,6 @@ impl Window {
         }
     }
 
-
     /// Starts a new minute of the bounds.
     pub(super) fn start_minute(&mut self) {
         self.spent.clients.clear();
@@ -148,9 +147,9 @@ impl Window {
         let Attempt { reading, client, transport, name, record_type, subject, through, matched, rcode, snapshot } =
             attempt;
         let epoch = snapshot.epoch(reading.at);
-        let rule = Rule::new(epoch.snapshot, &matched);
+        let rule = Rule::new(epoch.snapshot(), &matched);
         self.policies.entry(rule.snapshot).or_insert(snapshot);
-        let instants = epoch.instants;
+        let instants = epoch.instants();
         let key = Single { client, transport, name, record_type, subject, through, rcode, rule, instants };
         if let Some(run) = self.single.get_mut(&key) {
             run.add(reading, 1);
@@ -176,7 +175,7 @@ impl Window {
 
     /// Takes look-ups in that were counted between two readings of the clock, because a ring was full.
     pub(super) fn add_counted(&mut self, snapshot: &Arc<Snapshot>, matched: &Match, count: u64, between: [Reading; 2]) {
-        let rule = Rule::new(snapshot.epoch(between[1].at).snapshot, matched);
+        let rule = Rule::new(snapshot.epoch(between[1].at).snapshot(), matched);
         self.policies.entry(rule.snapshot).or_insert_with(|| Arc::clone(snapshot));
         let run = Run { place: self.arrivals, first: between[0], last: between[1], count: 0 };
         self.arrivals += 1;

@@ -9,7 +9,7 @@ use crate::policy::{
     Catalogue, Confidence, Entry, Exempt, Exemption, Inputs, Kept, Match, Matching, Noted, Order, Pattern, Prohibition,
     Service, Then, Validity, Verdict, Verification,
 };
-use crate::query::Transport;
+use crate::query::{Through, Transport};
 
 const AT: &str = "2024-09-29T04:00:01Z";
 const PROMPT: Duration = Duration::from_secs(20);

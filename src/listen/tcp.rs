@@ -118,8 +118,9 @@ impl Connection {
             // Waiting takes nothing off the stream, so that it can be broken off at any point.
             tokio::select! {
                 waited = timeout(self.shared.limit.idle, stream.fill_buf()) => match waited {
-                    Ok(octets) if octets?.is_empty() => return Ok(()),
-                    Ok(_) => {}
+                    Ok(Ok([])) => return Ok(()),
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => return Err(error),
                     // Silent, but still waiting for answers of ours.
                     Err(_) if under_way.available_permits() < places => continue,
                     Err(_) => return Ok(()),

@@ -133,12 +133,7 @@ fn pause_after(error: &io::Error) {
     }
 }
 
-fn receive(
-    socket: &UdpSocket,
-    packet: &mut [u8],
-    control: &mut Vec<u8>,
-    flags: MsgFlags,
-) -> io::Result<(usize, Peer)> {
+fn receive(socket: &UdpSocket, packet: &mut [u8], control: &mut [u8], flags: MsgFlags) -> io::Result<(usize, Peer)> {
     let mut parts = [IoSliceMut::new(packet)];
     let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(control), flags)?;
     let remote = message.address.and_then(|address| address_of(&address)).ok_or(io::ErrorKind::InvalidData)?;
@@ -171,10 +166,8 @@ fn send(socket: &UdpSocket, message: &[u8], peer: Peer) -> io::Result<()> {
             sendmsg(descriptor, &parts, &[ControlMessage::Ipv4PacketInfo(&info)], flags, Some(&remote))?;
         }
         Some(LocalEnd { address: IpAddr::V6(address), interface }) => {
-            let info = libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
-                ipi6_ifindex: interface,
-            };
+            let info =
+                libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: address.octets() }, ipi6_ifindex: interface };
             sendmsg(descriptor, &parts, &[ControlMessage::Ipv6PacketInfo(&info)], flags, Some(&remote))?;
         }
         None => {

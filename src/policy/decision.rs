@@ -98,6 +98,24 @@ impl Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    /// Returns the epoch of snapshot `snapshot` after `instants` of its instants. A process never makes 2^32 snapshots,
+    /// nor has one so many instants.
+    pub(super) const fn new(snapshot: u64, instants: usize) -> Self {
+        Self(snapshot << 32 | instants as u64)
+    }
+
+    /// Returns the number of the snapshot.
+    pub const fn snapshot(self) -> u64 {
+        self.0 >> 32
+    }
+
+    /// Returns how many instants of the snapshot have passed.
+    pub const fn instants(self) -> u32 {
+        self.0 as u32
+    }
+}
+
 /// The entry that comes nearest to a name which nothing matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nearest {

@@ -258,8 +258,7 @@ impl Snapshot {
     /// Returns the epoch of decisions taken at `at`.
     pub fn epoch(&self, at: Timestamp) -> Epoch {
         let passed = self.instants.partition_point(|instant| *instant <= at);
-        // A process never makes 2^32 snapshots, nor has one so many instants.
-        Epoch(self.number << 32 | passed as u64)
+        Epoch::new(self.number, passed)
     }
 
     /// Returns the first instant after `at` at which any decision may change.

@@ -94,7 +94,7 @@ fn answers_the_question(response: &ResponseView<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Class, Owner, Writer};
+    use crate::message::{Class, Name, Owner, Writer};
 
     const LIFETIMES: Lifetimes = Lifetimes { most: 86_400, most_negative: 3_600, failure: 5 };
     const SOA: &[u8] = b"\x00\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x3C";
@@ -106,7 +106,9 @@ mod tests {
         let mut writer = Writer::new(&mut out, 1, flag::RESPONSE | code);
         writer.question(b"\x01a\x07example\x00", RecordType::A, Class::IN);
         for (section, record_type, ttl, data) in records {
-            writer.record(*section, Owner::QUESTION, (*record_type, Class::IN), *ttl, &[data]);
+            let root = Name::root();
+            let owner = if *record_type == RecordType::OPT { Owner::Name(&root) } else { Owner::QUESTION };
+            writer.record(*section, owner, (*record_type, Class::IN), *ttl, &[data]);
         }
         out
     }

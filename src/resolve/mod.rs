@@ -83,9 +83,12 @@ pub struct Asking {
     pub lifetimes: Lifetimes,
 }
 
+/// What identical questions wait for, by the key of the question.
+type UnderWay = HashMap<Box<[u8]>, Arc<OnceCell<Arc<Resolved>>>>;
+
 /// Finds true answers. Identical questions on their way are asked once.
 pub struct Resolver {
-    under_way: Mutex<HashMap<Box<[u8]>, Arc<OnceCell<Arc<Resolved>>>>>,
+    under_way: Mutex<UnderWay>,
     metrics: Arc<Metrics>,
 }
 
@@ -143,7 +146,7 @@ impl Resolver {
         drive::drive(&mut exchange, &group, asking.timeout, &self.metrics).await
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Box<[u8]>, Arc<OnceCell<Arc<Resolved>>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, UnderWay> {
         self.under_way.lock().expect("no holder of this lock panics")
     }
 }
