@@ -198,6 +198,17 @@ impl Glob {
         &self.tail
     }
 
+    /// Returns one of the names that the glob stands for: the one whose stars are stars, which nobody uses.
+    pub fn sample(&self) -> Name {
+        let mut wire = Vec::new();
+        for label in &self.labels {
+            wire.push(u8::try_from(label.len()).expect("a label has at most 63 octets"));
+            wire.extend_from_slice(label);
+        }
+        wire.push(0);
+        Name::from_wire(&wire).expect("the glob was read as a name")
+    }
+
     /// Returns whether the glob stands for `name`.
     pub fn matches(&self, name: &Name) -> bool {
         let mut labels = name.labels();
@@ -266,6 +277,7 @@ mod tests {
         ] {
             assert_eq!(glob.matches(&name.parse().unwrap()), expected, "{name}");
         }
+        assert!(glob.matches(&glob.sample()));
     }
 
     #[test]
