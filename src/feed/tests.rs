@@ -477,3 +477,14 @@ fn a_changed_archive_is_found_and_put_right() {
     assert!(matches!(Archive::from_json(&newer), Err(ArchiveError::Version(2))));
     assert!(matches!(Archive::from_json("{}"), Err(ArchiveError::Form(_))));
 }
+
+/// The examples of `blocklists/README.md`, in its order: a catalogue and an order.
+#[test]
+fn the_documented_examples_load_together() {
+    let readme = include_str!("../../blocklists/README.md");
+    let mut examples = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let (catalogue, order) = (examples.next().unwrap(), examples.next().unwrap());
+    assert_eq!(faults(catalogue, order, Operator::default()), Vec::<String>::new());
+    let uncommented = order.replace("# until", "until");
+    assert_eq!(faults(catalogue, &uncommented, Operator::default()), Vec::<String>::new());
+}
