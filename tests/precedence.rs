@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use interdict::client::Client;
 use interdict::message::Name;
 use interdict::policy::{
-    Catalogue, Confidence, Entry, Exempt, Exemption, Inputs, Kept, Matching, Noted, Operator, Order, Pattern,
+    Catalogue, Confidence, Entry, Exempt, Exemption, Glob, Inputs, Kept, Matching, Noted, Operator, Order, Pattern,
     Prohibition, Protected, Removal, Service, Snapshot, Then, Validity, Verdict, Verification,
 };
 use jiff::Timestamp;
@@ -276,9 +276,10 @@ proptest! {
             if snapshot.decide(&name, &anyone(), at(second)).verdict != Verdict::Sunk {
                 continue;
             }
-            let listed = (0..snapshot.entry_count()).flat_map(|entry| snapshot.entry(entry).pattern.names());
-            let is_open = |below: &&Name| snapshot.decide(below, &anyone(), at(second)).verdict != Verdict::Sunk;
-            let open = listed.filter(|below| **below != name && below.is_at_or_below(&name)).find(is_open);
+            let patterns = (0..snapshot.entry_count()).map(|entry| &snapshot.entry(entry).pattern);
+            let listed = patterns.flat_map(|of| of.names().iter().cloned().chain(of.globs().iter().map(Glob::sample)));
+            let is_open = |below: &Name| snapshot.decide(below, &anyone(), at(second)).verdict != Verdict::Sunk;
+            let open = listed.filter(|below| *below != name && below.is_at_or_below(&name)).find(is_open);
             let told = snapshot.has_open_name_below(&name, &anyone(), at(second));
             prop_assert_eq!(told, open.is_some(), "{} at {}: {:?}", name, second, open);
         }

@@ -1,6 +1,6 @@
 //! Catalogue files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::fault::quote;
@@ -31,20 +31,18 @@ pub(super) fn read(sheet: &mut Sheet<'_>, keys: &mut Keys<'_, '_>) -> ReadCatalo
     let vendor = keys.text(sheet, "vendor");
     let title = keys.text(sheet, "title");
     let revised = keys.date(sheet, "revised");
-    let public_suffixes = keys.optional_texts(sheet, "public_suffixes");
-    check_suffixes(sheet, &public_suffixes);
-    let public_suffixes: Vec<_> = public_suffixes.into_iter().map(|suffix| suffix.text).collect();
-    let services: Vec<_> = keys.titles(sheet, "services").unwrap_or_default();
-    let services: Vec<_> = services.into_iter().map(|(id, title)| Service { id, title: title.text }).collect();
+    let suffixes = keys.optional_texts(sheet, "public_suffixes");
+    let titles = keys.titles(sheet, "services").unwrap_or_default();
+    let services: Vec<_> = titles.into_iter().map(|(id, title)| Service { id, title: title.text }).collect();
+    let mut ground = Ground::new(sheet, &suffixes, &services);
     let tables = keys.tables(sheet, "entry", "[[entry]]");
     if tables.is_empty() {
         sheet.fault(&keys.span, "the catalogue has no `[[entry]]`", "add at least one entry");
     }
-    let mut seen = BTreeMap::new();
     let mut names = 0;
     let mut entries = Vec::new();
     for mut table in tables {
-        let entry = read_entry(sheet, &mut table, &services, &public_suffixes, &mut seen);
+        let entry = read_entry(sheet, &mut table, &mut ground);
         let span = table.span.clone();
         table.finish(sheet);
         let Some(entry) = entry else { continue };
@@ -70,36 +68,51 @@ pub(super) fn read(sheet: &mut Sheet<'_>, keys: &mut Keys<'_, '_>) -> ReadCatalo
     ReadCatalogue { id, services, catalogue }
 }
 
-fn check_suffixes(sheet: &mut Sheet<'_>, suffixes: &[Text]) {
-    for suffix in suffixes {
-        let remedy = "write a public suffix such as \"com\" or \"co.uk\"";
-        let quoted = quote(&suffix.text);
-        match suffix.text.parse::<Name>() {
-            _ if suffix.text.contains(['*', '{', '}']) => {
-                sheet.fault(&suffix.span, format!("{quoted} is not a public suffix"), remedy);
-            }
-            Ok(name) if name.is_root() => sheet.fault(&suffix.span, format!("{quoted} is the root"), remedy),
-            Ok(_) => {}
-            Err(error) => sheet.fault(&suffix.span, format!("{quoted} is not a domain name: {error}"), remedy),
+/// What entries are read against.
+struct Ground {
+    services: BTreeMap<String, usize>,
+    suffixes: Vec<String>,
+    suffix_names: BTreeSet<Name>,
+    /// Line of each entry so far, by its name and matching.
+    lines: BTreeMap<(String, &'static str), usize>,
+}
+
+impl Ground {
+    /// Faulty suffixes are told and left out, so that patterns do not fail for them again.
+    fn new(sheet: &mut Sheet<'_>, suffixes: &[Text], services: &[Service]) -> Self {
+        let services = services.iter().enumerate().map(|(at, service)| (service.id.clone(), at)).collect();
+        let (suffix_names, lines) = (BTreeSet::new(), BTreeMap::new());
+        let mut ground = Self { services, suffixes: Vec::new(), suffix_names, lines };
+        for suffix in suffixes {
+            let quoted = quote(&suffix.text);
+            let fault = match suffix.text.parse::<Name>() {
+                Ok(name) if !name.is_root() && suffix.text.bytes().all(|octet| is_host(octet) && octet != b'*') => {
+                    ground.suffixes.push(suffix.text.clone());
+                    ground.suffix_names.insert(name);
+                    continue;
+                }
+                Ok(_) => format!("{quoted} is not a public suffix"),
+                Err(error) => format!("{quoted} is not a domain name: {error}"),
+            };
+            sheet.fault(&suffix.span, fault, "write a public suffix such as \"com\" or \"co.uk\"");
         }
+        ground
     }
 }
 
-fn read_entry(
-    sheet: &mut Sheet<'_>,
-    table: &mut Keys<'_, '_>,
-    services: &[Service],
-    public_suffixes: &[String],
-    seen: &mut BTreeMap<(String, &'static str), usize>,
-) -> Option<Entry> {
+const fn is_host(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'*')
+}
+
+fn read_entry(sheet: &mut Sheet<'_>, table: &mut Keys<'_, '_>, ground: &mut Ground) -> Option<Entry> {
     let text = table.text(sheet, "name");
     let matching = table.word(sheet, "match", &MATCHINGS);
-    let service = table.text(sheet, "service").and_then(|service| find_service(sheet, &service, services));
+    let service = table.text(sheet, "service").and_then(|service| find_service(sheet, &service, &ground.services));
     let confidence = table.word(sheet, "confidence", &CONFIDENCES);
     let evidence = table.texts(sheet, "evidence");
     let note = table.optional_text(sheet, "note");
     let (text, matching) = (text?, matching?);
-    let pattern = match Pattern::parse(&text.text, matching, public_suffixes) {
+    let pattern = match Pattern::parse(&text.text, matching, &ground.suffixes) {
         Ok(pattern) => pattern,
         Err(error) => {
             let what = format!("{} is not a name or pattern: {error}", quote(&text.text));
@@ -108,9 +121,9 @@ fn read_entry(
         }
     };
     check_host(sheet, &text, &pattern);
-    check_reach(sheet, &text, &pattern, public_suffixes);
+    check_reach(sheet, &text, &pattern, &ground.suffix_names);
     let key = (spelling(&text.text, &pattern), matching.as_str());
-    if let Some(first) = seen.insert(key, sheet.line(text.span.start)) {
+    if let Some(first) = ground.lines.insert(key, sheet.line(text.span.start)) {
         let what = format!("{} is listed twice, first in line {first}", quote(&text.text));
         sheet.fault(&text.span, what, "keep one of the two");
     }
@@ -119,10 +132,10 @@ fn read_entry(
     Some(Entry { text: text.text, pattern, service, confidence, evidence, note: note.map(|note| note.text) })
 }
 
-fn find_service(sheet: &mut Sheet<'_>, service: &Text, services: &[Service]) -> Option<usize> {
-    let found = services.iter().position(|of| of.id == service.text);
+fn find_service(sheet: &mut Sheet<'_>, service: &Text, services: &BTreeMap<String, usize>) -> Option<usize> {
+    let found = services.get(&service.text).copied();
     if found.is_none() {
-        let known: Vec<_> = services.iter().map(|service| service.id.as_str()).collect();
+        let known: Vec<_> = services.keys().map(String::as_str).collect();
         let what = format!("{} is not in `[services]`", quote(&service.text));
         sheet.fault(&service.span, what, format!("the services are {}", known.join(", ")));
     }
@@ -132,8 +145,7 @@ fn find_service(sheet: &mut Sheet<'_>, service: &Text, services: &[Service]) -> 
 /// The DNS allows any octet in a name, but an address, a URL or a blank in a catalogue is a slip that would never match.
 fn check_host(sheet: &mut Sheet<'_>, text: &Text, pattern: &Pattern) {
     let quoted = quote(&text.text);
-    let is_host = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.*{},".contains(&octet);
-    if !text.text.bytes().all(is_host) {
+    if !text.text.bytes().all(|octet| is_host(octet) || b"{},".contains(&octet)) {
         let remedy = "write the name alone, in letters, digits, hyphens and underscores";
         sheet.fault(&text.span, format!("{quoted} is not the name of a host or zone"), remedy);
     } else if text.text.parse::<IpAddr>().is_ok() {
@@ -144,13 +156,11 @@ fn check_host(sheet: &mut Sheet<'_>, text: &Text, pattern: &Pattern) {
 }
 
 /// A catalogue that knows `co.uk` as a public suffix must not claim all of it.
-fn check_reach(sheet: &mut Sheet<'_>, text: &Text, pattern: &Pattern, public_suffixes: &[String]) {
-    let is_public =
-        |name: &Name| public_suffixes.iter().any(|suffix| suffix.parse::<Name>().is_ok_and(|suffix| suffix == *name));
+fn check_reach(sheet: &mut Sheet<'_>, text: &Text, pattern: &Pattern, public_suffixes: &BTreeSet<Name>) {
     let claimed = match pattern {
-        Pattern::Suffix(name) => is_public(name),
+        Pattern::Suffix(name) => public_suffixes.contains(name),
         Pattern::Exact(_) => false,
-        Pattern::Pattern { globs, .. } => globs.iter().any(|glob| is_public(glob.tail())),
+        Pattern::Pattern { globs, .. } => globs.iter().any(|glob| public_suffixes.contains(glob.tail())),
     };
     if claimed {
         let what = format!("{} would cover a whole public suffix", quote(&text.text));

@@ -319,12 +319,13 @@ fn read_texts(sheet: &mut Sheet<'_>, key: &str, value: &Spanned<DeValue<'_>>) ->
         return wrong(sheet, key, value, "a list of texts", "[\"…\"]");
     };
     let mut texts: Vec<Text> = Vec::new();
+    let mut seen = BTreeSet::new();
     for item in items {
         let Some(text) = read_text(sheet, key, item) else { continue };
-        if texts.iter().any(|earlier| earlier.text == text.text) {
-            sheet.fault(&text.span, format!("`{key}` lists {} twice", quote(&text.text)), "list it once");
-        } else {
+        if seen.insert(text.text.clone()) {
             texts.push(text);
+        } else {
+            sheet.fault(&text.span, format!("`{key}` lists {} twice", quote(&text.text)), "list it once");
         }
     }
     Some(texts)

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::client::Client;
 use crate::policy::{Demand, OperatorTreatment, Removal, TreatmentChoice, Verdict};
@@ -174,7 +176,7 @@ evidence = ["x"]
             ("names.toml:18: `evidence` is an empty list; list at least one", ""),
             ("names.toml:20: [[entry]] has no `confidence`; add `confidence`, one of \"high\"", ""),
             ("names.toml:22: `match` is `\"sufix\"`; write one of \"exact\", \"suffix\", \"pattern\"", ""),
-            ("names.toml:23: `updates` is not in `[services]`; the services are update", ""),
+            ("names.toml:23: `updates` is not in `[services]`; the services are o k, update", ""),
             ("names.toml:24: `evidence` is `3`, not a text", ""),
             ("names.toml:25: `notes` is not a key of [[entry]]; the keys are `name`, `match`", "`note`"),
             ("names.toml:28: `https://acme.com/` is not the name of a host or zone; write the name alone", ""),
@@ -476,4 +478,41 @@ fn a_changed_archive_is_found_and_put_right() {
     let newer = archive.to_json().replace("\"version\":1", "\"version\":2");
     assert!(matches!(Archive::from_json(&newer), Err(ArchiveError::Version(2))));
     assert!(matches!(Archive::from_json("{}"), Err(ArchiveError::Form(_))));
+}
+
+/// The examples of `blocklists/README.md`, in its order: a catalogue and an order.
+#[test]
+fn the_documented_examples_load_together() {
+    let readme = include_str!("../../blocklists/README.md");
+    let mut examples = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let (catalogue, order) = (examples.next().unwrap(), examples.next().unwrap());
+    assert_eq!(faults(catalogue, order, Operator::default()), Vec::<String>::new());
+    let uncommented = order.replace("# until", "until");
+    assert_eq!(faults(catalogue, &uncommented, Operator::default()), Vec::<String>::new());
+}
+
+proptest! {
+    /// A damaged file is refused or read, in bounded time, and what is told of it cannot forge a line.
+    #[test]
+    fn a_damaged_file_is_refused_without_harm(
+        cuts in proptest::collection::vec((any::<proptest::sample::Index>(), "[\\PC\n\u{0}-\u{1f}\u{1b}\"\\[\\]{},=*.]{0,6}", 0usize..40), 1..6),
+        of_order in any::<bool>(),
+    ) {
+        let (mut catalogue, mut order) = (CATALOGUE.to_owned(), ORDER.to_owned());
+        let text = if of_order { &mut order } else { &mut catalogue };
+        for (place, instead, length) in cuts {
+            let start = text.floor_char_boundary(place.index(text.len().max(1)).min(text.len()));
+            let end = text.floor_char_boundary((start + length).min(text.len())).max(start);
+            text.replace_range(start..end, &instead);
+        }
+        let document = |kind, text| Document { kind, path: "damaged".to_owned(), text };
+        let documents = vec![document(Kind::Catalogue, catalogue), document(Kind::Order, order)];
+        if let Err(faults) = Archive::new(documents, Operator::default()).compile(1) {
+            prop_assert!(!faults.is_empty());
+            for fault in faults {
+                let told = fault.to_string();
+                prop_assert!(!told.chars().any(char::is_control), "{}", told);
+            }
+        }
+    }
 }

@@ -17,5 +17,5 @@ pub use order::{
     Demand, Exempt, Exemption, Fact, Kept, Noted, Operator, OperatorTreatment, Order, Prohibition, Protected, Removal,
     Source, Then, TreatmentChoice, Validity, ValidityError, Verification,
 };
-pub use pattern::{Matching, Pattern, PatternError, Specificity};
+pub use pattern::{Glob, Matching, Pattern, PatternError, Specificity};
 pub use snapshot::{CompileError, Inputs, Snapshot};

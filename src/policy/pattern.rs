@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use crate::message::{Name, NameError};
+use crate::message::{MAX_LABEL, Name, NameError};
 
 /// The most names that one pattern may stand for.
 const MAX_EXPANSIONS: usize = 10_000;
+/// The most octets that a pattern may take while it is written out; 10,000 of the longest names take less.
+const MAX_WRITTEN: usize = 16 * 1024 * 1024;
 
 /// The kind of matching, as files write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +78,7 @@ pub enum PatternError {
     Brace,
     #[error("`{0}` is not a range of numbers such as 00..19")]
     Range(String),
-    #[error("it stands for more than 10000 names")]
+    #[error("it stands for more than 10000 names, or is too long")]
     TooMany,
     #[error("a final `.*` needs `public_suffixes` in the catalogue")]
     NoPublicSuffixes,
@@ -140,29 +142,45 @@ fn plain(text: &str) -> Result<Name, PatternError> {
 
 /// Writes out the braces and the final `.*`, leftmost first.
 fn expand(text: &str, public_suffixes: &[String]) -> Result<Vec<String>, PatternError> {
-    let mut texts = match text.strip_suffix(".*") {
+    let mut texts = Written::default();
+    match text.strip_suffix(".*") {
         Some(_) if public_suffixes.is_empty() => return Err(PatternError::NoPublicSuffixes),
-        Some(stem) => public_suffixes.iter().map(|suffix| format!("{stem}.{suffix}")).collect(),
-        None => vec![text.to_owned()],
-    };
-    while texts.iter().any(|text| text.contains(['{', '}'])) {
-        let mut next = Vec::new();
-        for text in &texts {
+        Some(stem) => public_suffixes.iter().try_for_each(|suffix| texts.push(format!("{stem}.{suffix}")))?,
+        None => texts.push(text.to_owned())?,
+    }
+    while texts.texts.iter().any(|text| text.contains(['{', '}'])) {
+        let mut next = Written::default();
+        for text in &texts.texts {
             let Some((before, rest)) = text.split_once('{') else { return Err(PatternError::Brace) };
             let Some((inside, after)) = rest.split_once('}') else { return Err(PatternError::Brace) };
             if before.contains('}') || inside.contains('{') {
                 return Err(PatternError::Brace);
             }
             for alternative in alternatives(inside)? {
-                next.push(format!("{before}{alternative}{after}"));
-            }
-            if next.len() > MAX_EXPANSIONS {
-                return Err(PatternError::TooMany);
+                next.push(format!("{before}{alternative}{after}"))?;
             }
         }
         texts = next;
     }
-    Ok(texts)
+    Ok(texts.texts)
+}
+
+/// Texts that may not grow without bound: a short pattern can stand for more than any memory holds.
+#[derive(Default)]
+struct Written {
+    texts: Vec<String>,
+    octets: usize,
+}
+
+impl Written {
+    fn push(&mut self, text: String) -> Result<(), PatternError> {
+        self.octets += text.len();
+        if self.texts.len() == MAX_EXPANSIONS || self.octets > MAX_WRITTEN {
+            return Err(PatternError::TooMany);
+        }
+        self.texts.push(text);
+        Ok(())
+    }
 }
 
 /// Reads the inside of a brace: `a,b,c`, or a range `00..19` whose numbers are padded to the width of its start.
@@ -171,7 +189,11 @@ fn alternatives(inside: &str) -> Result<Vec<String>, PatternError> {
         return Ok(inside.split(',').map(str::to_owned).collect());
     };
     let fault = || PatternError::Range(inside.to_owned());
-    let (from, to) = (first.parse::<u32>().map_err(|_| fault())?, last.parse::<u32>().map_err(|_| fault())?);
+    let number = |text: &str| match text.len() <= MAX_LABEL && text.bytes().all(|octet| octet.is_ascii_digit()) {
+        true => text.parse::<u32>().map_err(|_| fault()),
+        false => Err(fault()),
+    };
+    let (from, to) = (number(first)?, number(last)?);
     if from > to {
         return Err(fault());
     }
@@ -196,6 +218,17 @@ impl Glob {
     /// Returns the labels behind the last one with a `*`.
     pub fn tail(&self) -> &Name {
         &self.tail
+    }
+
+    /// Returns one of the names that the glob stands for: the one whose stars are stars, which nobody uses.
+    pub fn sample(&self) -> Name {
+        let mut wire = Vec::new();
+        for label in &self.labels {
+            wire.push(u8::try_from(label.len()).expect("a label has at most 63 octets"));
+            wire.extend_from_slice(label);
+        }
+        wire.push(0);
+        Name::from_wire(&wire).expect("the glob was read as a name")
     }
 
     /// Returns whether the glob stands for `name`.
@@ -266,6 +299,7 @@ mod tests {
         ] {
             assert_eq!(glob.matches(&name.parse().unwrap()), expected, "{name}");
         }
+        assert!(glob.matches(&glob.sample()));
     }
 
     #[test]
@@ -278,11 +312,25 @@ mod tests {
             ("a}.com", Matching::Pattern),
             ("{9..1}.example.com", Matching::Pattern),
             ("{1..99999}.example.com", Matching::Pattern),
+            ("{+1..+3}.example.com", Matching::Pattern),
+            ("{1..100}{1..100}{1..100}{1..100}{1..100}.example.com", Matching::Pattern),
             ("shop.example.*", Matching::Pattern),
             ("*.example.com", Matching::Exact),
             ("a..com", Matching::Exact),
         ] {
             assert!(Pattern::parse(text, matching, &[]).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_short_text_cannot_take_all_memory() {
+        let zeros = "0".repeat(70_000);
+        let commas = format!("{{{}}}.example.com", ",".repeat(1_000_000));
+        let long = format!("{{1..10000}}{}.example.com", "x".repeat(1_000_000));
+        for text in [format!("{{{zeros}..{zeros}1}}.example.com"), commas, long] {
+            assert!(Pattern::parse(&text, Matching::Pattern, &[]).is_err());
+        }
+        let suffixes: Vec<_> = (0..20_000).map(|number| format!("x{number}")).collect();
+        assert_eq!(Pattern::parse("a.*", Matching::Pattern, &suffixes), Err(PatternError::TooMany));
     }
 }

@@ -8,7 +8,7 @@ use super::catalogue::{Catalogue, Entry, Service};
 use super::decision::{Decision, Epoch, Match, Nearest, Verdict};
 use super::index::Index;
 use super::order::{Operator, Order, Prohibition, Removal, Then, TreatmentChoice, Verification};
-use super::pattern::{Pattern, Specificity};
+use super::pattern::{Glob, Pattern, Specificity};
 use crate::client::Client;
 use crate::message::Name;
 
@@ -33,7 +33,7 @@ pub struct Snapshot {
     treatments: Vec<Vec<Vec<Treatment>>>,
     /// Every instant at which some decision may change, ascending.
     instants: Vec<Timestamp>,
-    /// Listed names below a listed name that are at some instant not sunk while it is.
+    /// Listed names below a listed name that are at some instant not sunk while it is; a sample stands for each glob.
     open_below: HashMap<Name, Vec<Name>, foldhash::fast::RandomState>,
 }
 
@@ -362,7 +362,9 @@ impl Snapshot {
         let sunk = |name: &Name, at| self.decide(name, &anyone, at).verdict == Verdict::Sunk;
         let mut open = HashMap::<_, Vec<_>, _>::default();
         for entry in 0..self.entries.len() {
-            for name in self.entry(entry).pattern.names() {
+            let pattern = &self.entry(entry).pattern;
+            let samples: Vec<_> = pattern.globs().iter().map(Glob::sample).collect();
+            for name in pattern.names().iter().chain(&samples) {
                 let above = std::iter::successors(name.parent(), Name::parent);
                 for above in above.filter(|above| self.index.matches(above)) {
                     if probes().any(|at| sunk(&above, at) && !sunk(name, at)) {
