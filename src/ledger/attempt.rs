@@ -1,13 +1,12 @@
 //! What workers hand over: one look-up that a rule matched.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::client::Client;
 use crate::clock::Reading;
 use crate::message::{Name, RecordType};
 use crate::policy::{Match, Snapshot, Verdict};
-use crate::query::Transport;
+use crate::query::{Through, Transport};
 
 /// One look-up that a rule matched, whatever became of it. Holds nothing on the heap but the snapshot, which is shared.
 #[derive(Debug, Clone)]
@@ -28,46 +27,6 @@ pub struct Attempt {
     pub rcode: u16,
     /// The snapshot that `matched` has its indexes into.
     pub snapshot: Arc<Snapshot>,
-}
-
-/// What led from the question to the name that a rule matched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Through {
-    /// The name was asked for.
-    Question,
-    /// An alias (RFC 1034, section 3.6.2).
-    Cname,
-    /// A redirected subtree (RFC 6672).
-    Dname,
-    /// The target of an SVCB record (RFC 9460).
-    Svcb,
-    /// The target of an HTTPS record (RFC 9460, section 9).
-    Https,
-    /// The exchange of an MX record.
-    Mx,
-    /// The target of an SRV record (RFC 2782).
-    Srv,
-}
-
-impl Through {
-    /// Returns the word that records use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Question => "question",
-            Self::Cname => "cname",
-            Self::Dname => "dname",
-            Self::Svcb => "svcb",
-            Self::Https => "https",
-            Self::Mx => "mx",
-            Self::Srv => "srv",
-        }
-    }
-}
-
-impl fmt::Display for Through {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// What is kept of a look-up.
