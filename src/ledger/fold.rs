@@ -13,7 +13,7 @@ use super::leaf::{Folded, Record, bounded};
 use crate::client::Client;
 use crate::clock::Reading;
 use crate::message::{Name, RecordType};
-use crate::policy::{Match, Snapshot};
+use crate::policy::{Epoch, Match, Snapshot};
 use crate::query::{Through, Transport};
 
 /// How much of a minute's look-ups is told apart. Beyond it they are put together, first by network, then by rule; sums
@@ -70,8 +70,8 @@ struct Single {
     through: Through,
     rcode: u16,
     rule: Rule,
-    /// How many of the policy's instants had passed, so that no leaf spans one.
-    instants: u32,
+    /// So that no leaf spans an instant of the policy.
+    epoch: Epoch,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,7 +79,7 @@ struct Network {
     address: IpAddr,
     prefix: u8,
     rule: Rule,
-    instants: u32,
+    epoch: Epoch,
 }
 
 /// Look-ups from the first to the last.
@@ -146,11 +146,10 @@ impl Window {
     pub(super) fn add(&mut self, attempt: Attempt) {
         let Attempt { reading, client, transport, name, record_type, subject, through, matched, rcode, snapshot } =
             attempt;
+        let rule = Rule::new(snapshot.number(), &matched);
         let epoch = snapshot.epoch(reading.at);
-        let rule = Rule::new(epoch.snapshot(), &matched);
         self.policies.entry(rule.snapshot).or_insert(snapshot);
-        let instants = epoch.instants();
-        let key = Single { client, transport, name, record_type, subject, through, rcode, rule, instants };
+        let key = Single { client, transport, name, record_type, subject, through, rcode, rule, epoch };
         if let Some(run) = self.single.get_mut(&key) {
             run.add(reading, 1);
             return;
@@ -162,7 +161,7 @@ impl Window {
             return;
         }
         let (address, prefix) = network_of(client.address());
-        let network = Network { address, prefix, rule, instants };
+        let network = Network { address, prefix, rule, epoch };
         let crowd = if self.networks.contains_key(&network) || self.spent.take_network(&self.bounds) {
             self.networks.entry(network).or_insert_with(|| Crowd::new(run))
         } else {
@@ -175,7 +174,7 @@ impl Window {
 
     /// Takes look-ups in that were counted between two readings of the clock, because a ring was full.
     pub(super) fn add_counted(&mut self, snapshot: &Arc<Snapshot>, matched: &Match, count: u64, between: [Reading; 2]) {
-        let rule = Rule::new(snapshot.epoch(between[1].at).snapshot(), matched);
+        let rule = Rule::new(snapshot.number(), matched);
         self.policies.entry(rule.snapshot).or_insert_with(|| Arc::clone(snapshot));
         let run = Run { place: self.arrivals, first: between[0], last: between[1], count: 0 };
         self.arrivals += 1;
@@ -191,7 +190,7 @@ impl Window {
             (run.place, Draft { rule, record: record(&snapshot, rule, run, rehearsal), snapshot })
         };
         for (key, run) in self.single.drain() {
-            let Single { client, transport, name, record_type, subject, through, rcode, rule, instants: _ } = key;
+            let Single { client, transport, name, record_type, subject, through, rcode, rule, epoch: _ } = key;
             let (place, mut of) = draft(rule, run);
             let record = &mut of.record;
             seal(record, client.address(), run.first, keys);
@@ -203,7 +202,7 @@ impl Window {
             record.rcode = Some(rcode_word(rcode));
             drafts.push((place, of));
         }
-        for (Network { address, prefix, rule, instants: _ }, crowd) in self.networks.drain() {
+        for (Network { address, prefix, rule, epoch: _ }, crowd) in self.networks.drain() {
             let (place, mut of) = draft(rule, crowd.run);
             seal(&mut of.record, address, crowd.run.first, keys);
             of.record.folded = Some(Folded::Network);

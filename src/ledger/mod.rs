@@ -115,14 +115,6 @@ pub enum OpenError {
     Thread(#[source] std::io::Error),
 }
 
-/// Leaves that are on no disk when the ledger is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{leaves} leaves and {lookups} counted look-ups could not be written")]
-pub struct Unwritten {
-    pub leaves: u64,
-    pub lookups: u64,
-}
-
 /// A change of what the daemon does, to be recorded with its instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -135,6 +127,42 @@ pub struct Change {
     /// The digest of the policy from then on; of the refused one where it could be read.
     pub policy: Option<[u8; 32]>,
 }
+
+impl Change {
+    /// The daemon has started with this policy.
+    pub fn started(policy: &[u8; 32]) -> Self {
+        Self::own(Act::Start, true, "started", Some(*policy))
+    }
+
+    /// The daemon stops in an orderly way.
+    pub fn stopped() -> Self {
+        Self::own(Act::Stop, true, "stopped", None)
+    }
+
+    /// Configuration, catalogues and orders were loaded anew, and this policy is in use from now on.
+    pub fn reloaded(policy: &[u8; 32]) -> Self {
+        Self { by: HANGUP.to_owned(), ..Self::own(Act::Reload, true, "reloaded", Some(*policy)) }
+    }
+
+    /// A reload was refused for these faults, and everything stays as it was.
+    pub fn reload_refused(faults: &[String]) -> Self {
+        let mut why = faults.join("; ");
+        if why.len() > MAX_WHY {
+            why.truncate(why.floor_char_boundary(MAX_WHY));
+            why.push('…');
+        }
+        Self { by: HANGUP.to_owned(), ..Self::own(Act::Reload, false, &why, None) }
+    }
+
+    fn own(act: Act, accepted: bool, why: &str, policy: Option<[u8; 32]>) -> Self {
+        Self { act, accepted, by: "interdict".to_owned(), why: why.to_owned(), policy }
+    }
+}
+
+/// Who reloads: whoever may send the daemon a signal, which does not say more.
+const HANGUP: &str = "signal SIGHUP";
+/// How much of the faults of a refused reload a leaf holds, in octets; the log has all of them.
+const MAX_WHY: usize = 4096;
 
 /// How the ledger is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,36 +260,37 @@ impl Ledger {
     }
 
     /// Writes everything that was handed over, makes it durable and ends the thread. To be called when no worker records
-    /// any more; a second call does nothing.
-    ///
-    /// # Errors
-    /// `Unwritten` where the disk still refuses leaves.
-    pub fn close(&self) -> Result<(), Unwritten> {
-        self.end(true)
+    /// any more; a second call does nothing. What the disk refuses even now is told in the log and by [`health`](Self::health).
+    pub fn close(&self) {
+        if !self.end(true) {
+            return;
+        }
+        let Health { unwritten, uncovered, .. } = self.health();
+        if unwritten + uncovered > 0 {
+            tracing::error!(leaves = unwritten, lookups = uncovered, "closed with records that the disk did not take");
+        }
     }
 
-    fn end(&self, orderly: bool) -> Result<(), Unwritten> {
-        let Some(thread) = self.thread.lock().expect("no holder of this lock panics").take() else { return Ok(()) };
+    /// Returns whether the thread was still there.
+    fn end(&self, orderly: bool) -> bool {
+        let Some(thread) = self.thread.lock().expect("no holder of this lock panics").take() else { return false };
         self.inbox.end(orderly);
         self.exchange.wake();
-        // A panic of the thread is told by its health, where it also says what is lost.
+        // A panic of the thread is told by its health.
         let _ = thread.join();
-        let Health { unwritten: leaves, uncovered: lookups, .. } = self.health();
-        if leaves + lookups == 0 { Ok(()) } else { Err(Unwritten { leaves, lookups }) }
+        true
     }
 
     /// Ends the thread as kill -9 would: without a last commit.
     #[cfg(test)]
     fn abandon(&self) {
-        let _ = self.end(false);
+        self.end(false);
     }
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        if let Err(unwritten) = self.close() {
-            tracing::error!(error = %unwritten, "the ledger was closed with leaves on no disk");
-        }
+        self.close();
     }
 }
 

@@ -160,7 +160,7 @@ fn an_attempt_becomes_a_leaf_with_everything_but_the_address() {
     assert_eq!(key.as_str(), "2024-09");
     let address = keys.decrypt(record.client.as_deref().unwrap(), &key).unwrap();
     assert_eq!(address, Some("192.0.2.7".parse().unwrap()));
-    ledger.close().unwrap();
+    ledger.close();
     for entry in std::fs::read_dir(settings.journal()).unwrap() {
         assert!(!std::fs::read_to_string(entry.unwrap().path()).unwrap().contains("192.0.2"));
     }
@@ -191,7 +191,7 @@ fn only_prohibited_names_and_kept_consoles_are_recorded_with_their_client() {
         for name in names.iter().map(String::as_str).chain(["vendor-update.example"]) {
             recorder.record(attempt(&policy, "192.0.2.7", name, AT));
         }
-        ledger.close().unwrap();
+        ledger.close();
         let recorded: Vec<_> = records(&settings).into_iter().map(|record| record.verdict).collect();
         let all: &[&str] = &["sunk", "kept", "kept", "noted", "exempt"];
         assert_eq!(recorded, if store_noted { all } else { &all[..2] });
@@ -220,7 +220,7 @@ fn the_next_run_goes_on_where_the_last_one_ended() {
         let ledger = Ledger::open(settings.clone(), clock()).unwrap();
         ledger.recorder().record(attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT));
         assert!(ledger.flush(PROMPT));
-        if orderly { ledger.close().unwrap() } else { ledger.abandon() }
+        if orderly { ledger.close() } else { ledger.abandon() }
     }
     let leaves = leaves(&settings);
     assert_eq!(leaves.iter().map(|leaf| leaf.seq).collect::<Vec<_>>(), (0..leaves.len() as u64).collect::<Vec<_>>());
@@ -263,7 +263,7 @@ fn a_full_ring_loses_no_sum() {
             });
         }
     });
-    ledger.close().unwrap();
+    ledger.close();
     assert!(ledger.health().overflowed > 0);
     let sums = sums(&leaves(&settings));
     let of = |verdict: &str| sums.iter().filter(|((_, of), _)| of == verdict).map(|(_, count)| count).sum::<u64>();

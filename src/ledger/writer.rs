@@ -278,8 +278,7 @@ impl Writer {
             self.window.add(attempt);
             return;
         }
-        let epoch = attempt.snapshot.epoch(attempt.reading.at);
-        let rule = Rule::new(epoch.snapshot(), &attempt.matched);
+        let rule = Rule::new(attempt.snapshot.number(), &attempt.matched);
         let counts = if keeping == Keeping::Threat { &mut self.covered.threats } else { &mut self.covered.counted };
         counts.add(&attempt.snapshot, rule, 1);
     }
@@ -291,7 +290,7 @@ impl Writer {
             self.covered.overflowed += count;
             self.inbox.told().overflowed += count;
             self.covered.policies.insert(*snapshot.digest());
-            let rule = Rule::new(snapshot.epoch(reading.at).snapshot(), &matched);
+            let rule = Rule::new(snapshot.number(), &matched);
             match keeping {
                 Keeping::Recorded => {}
                 Keeping::Counted | Keeping::Threat if self.settings.store_noted => {}

@@ -104,16 +104,6 @@ impl Epoch {
     pub(super) const fn new(snapshot: u64, instants: usize) -> Self {
         Self(snapshot << 32 | instants as u64)
     }
-
-    /// Returns the number of the snapshot.
-    pub const fn snapshot(self) -> u64 {
-        self.0 >> 32
-    }
-
-    /// Returns how many instants of the snapshot have passed.
-    pub const fn instants(self) -> u32 {
-        self.0 as u32
-    }
 }
 
 /// The entry that comes nearest to a name which nothing matches.

@@ -266,6 +266,11 @@ impl Snapshot {
         self.instants.get(self.instants.partition_point(|instant| *instant <= at)).copied()
     }
 
+    /// Returns the number of the snapshot, unique in this process.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Returns the SHA-256 of the inputs, which records carry.
     pub const fn digest(&self) -> &[u8; 32] {
         &self.digest
