@@ -18,8 +18,11 @@ mod wire;
 
 mod ban;
 mod crash;
+mod disk;
 mod faults;
+mod habits;
 mod mutated;
 mod namespace;
+mod reload;
 mod resolves;
 mod streams;
