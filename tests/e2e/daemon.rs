@@ -27,6 +27,8 @@ pub struct Setup {
     pub admin: SocketAddr,
     arguments: Vec<String>,
     limits: Vec<String>,
+    program: PathBuf,
+    config: Option<PathBuf>,
 }
 
 impl Setup {
@@ -35,7 +37,9 @@ impl Setup {
         let (dns, admin) = (place::socket(), place::socket());
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data").display().to_string();
-        let setup = Self { table: toml::Table::new(), folder, dns, admin, arguments: Vec::new(), limits: Vec::new() };
+        let (arguments, limits) = (Vec::new(), Vec::new());
+        let setup =
+            Self { table: toml::Table::new(), folder, dns, admin, arguments, limits, program: program(), config: None };
         setup
             .set("data_dir", data)
             .set("listen.dns", vec![dns.to_string()])
@@ -81,8 +85,20 @@ impl Setup {
         self
     }
 
+    /// Runs another copy of the program.
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
+    /// Uses a configuration file as it is, rather than one of the keys that were set.
+    pub fn config_file(mut self, file: &Path) -> Self {
+        self.config = Some(file.to_owned());
+        self
+    }
+
     pub fn config(&self) -> PathBuf {
-        self.folder.path().join("interdict.toml")
+        self.config.clone().unwrap_or_else(|| self.folder.path().join("interdict.toml"))
     }
 
     pub fn data(&self) -> PathBuf {
@@ -90,16 +106,18 @@ impl Setup {
     }
 
     fn write(&self) {
-        std::fs::write(self.config(), toml::to_string(&self.table).unwrap()).unwrap();
+        if self.config.is_none() {
+            std::fs::write(self.config(), toml::to_string(&self.table).unwrap()).unwrap();
+        }
     }
 
     fn command(&self) -> Command {
         self.write();
         let mut command = match self.limits.split_first() {
-            None => place::tied(program()),
+            None => place::tied(&self.program),
             Some((first, rest)) => {
                 let mut command = place::tied(place::find(first).unwrap_or_else(|| PathBuf::from(first)));
-                command.args(rest).arg(program());
+                command.args(rest).arg(&self.program);
                 command
             }
         };
@@ -206,7 +224,8 @@ impl Daemon {
         self.give_back()
     }
 
-    fn give_back(mut self) -> Setup {
+    /// Gives the configuration and the data back for another start; kills what still runs.
+    pub fn give_back(mut self) -> Setup {
         let empty = Setup::new();
         std::mem::replace(&mut self.setup, empty)
     }

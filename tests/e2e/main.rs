@@ -18,8 +18,12 @@ mod wire;
 
 mod ban;
 mod crash;
+mod disk;
 mod faults;
+mod habits;
 mod mutated;
 mod namespace;
+mod reload;
 mod resolves;
+mod scenario;
 mod streams;

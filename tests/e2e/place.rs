@@ -98,9 +98,9 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Returns a command that ends with the thread that started it, however that thread ends.
-pub fn tied(program: impl Into<PathBuf>) -> Command {
+pub fn tied(program: impl AsRef<std::path::Path>) -> Command {
     let mut command = Command::new(find("setpriv").expect("setpriv is part of util-linux, which is essential"));
-    command.args(["--pdeathsig", "TERM"]).arg(program.into());
+    command.args(["--pdeathsig", "TERM"]).arg(program.as_ref());
     command
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use crate::place;
-use crate::wire::Stream;
+use crate::wire::{self, Stream};
 
 /// A server whose answers are given by a function from each query to the datagrams that are sent back.
 pub struct Scripted {
@@ -28,9 +28,9 @@ impl Scripted {
         Self { address, asked, ended }
     }
 
-    /// Returns how many queries have come.
-    pub fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    /// Returns how many queries for a name have come. The daemon asks for names of its own as well, to find loops.
+    pub fn asked(&self, name: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|(_, query)| wire::question_name(query) == name).count()
     }
 
     /// Returns from where each query came, and the query.

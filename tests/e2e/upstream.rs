@@ -54,11 +54,6 @@ impl Upstream {
             wire::udp_once(self.address, &query, wire::SHORT)
         });
     }
-
-    /// Ends the server before its time, so that nothing answers there any longer.
-    pub fn stop(self) {
-        drop(self);
-    }
 }
 
 impl Drop for Upstream {
@@ -66,7 +61,7 @@ impl Drop for Upstream {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         // The master process ends its servers on SIGTERM; SIGKILL would leave them behind.
         if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            drop(nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM));
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         }
         drop(self.child.wait());
     }
