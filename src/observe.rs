@@ -1,0 +1,7 @@
+//! Metrics and logs for operators; never evidence. Metrics carry no name and no client.
+
+mod log;
+mod metrics;
+
+pub use log::{Format, LogError, start};
+pub use metrics::{Dropped, Gauges, Metrics, Served, UpstreamEvent};

@@ -1,0 +1,389 @@
+//! Counters in the Prometheus text format. Each label value is resolved once, at the start, so that counting is one atomic
+//! addition: no hashing, no allocation, no lock.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Served {
+    /// From a rule, or from the question alone.
+    Policy,
+    Cache,
+    Local,
+    Upstream,
+    /// From nowhere: there was none.
+    Failure,
+}
+
+impl Served {
+    const ALL: [Self; 5] = [Self::Policy, Self::Cache, Self::Local, Self::Upstream, Self::Failure];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Cache => "cache",
+            Self::Local => "local",
+            Self::Upstream => "upstream",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// Why something was not answered as a query is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// From an address that is not allowed: no answer.
+    NotAllowed,
+    /// A response, or shorter than a header: no answer.
+    Unanswerable,
+    /// An opcode other than QUERY: NOTIMP.
+    Opcode,
+    /// Broken: FORMERR.
+    Malformed,
+    /// Too many queries under way: SERVFAIL.
+    Busy,
+    /// The system did not take the answer.
+    Unsent,
+    /// Too many connections: closed.
+    ConnectionLimit,
+}
+
+impl Dropped {
+    const ALL: [Self; 7] = [
+        Self::NotAllowed,
+        Self::Unanswerable,
+        Self::Opcode,
+        Self::Malformed,
+        Self::Busy,
+        Self::Unsent,
+        Self::ConnectionLimit,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::Unanswerable => "unanswerable",
+            Self::Opcode => "opcode",
+            Self::Malformed => "malformed",
+            Self::Busy => "busy",
+            Self::Unsent => "unsent",
+            Self::ConnectionLimit => "connection_limit",
+        }
+    }
+}
+
+/// What happened with an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamEvent {
+    /// A question was sent.
+    Query,
+    /// A truncated answer was asked for again over TCP.
+    RetryTcp,
+    /// No answer came in time.
+    Timeout,
+    /// The network failed, or the answer was a refusal.
+    Failure,
+}
+
+impl UpstreamEvent {
+    const ALL: [Self; 4] = [Self::Query, Self::RetryTcp, Self::Timeout, Self::Failure];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::RetryTcp => "retry_tcp",
+            Self::Timeout => "timeout",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// The words that may be counted besides, each with a counter of its own.
+const TRANSPORTS: &[&str] = &["udp", "tcp"];
+const VERDICTS: &[&str] = &["pass", "noted", "exempt", "protected", "kept", "monitored", "waived", "sunk"];
+const CODES: &[&str] = &["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other"];
+const RELOADS: &[&str] = &["accepted", "refused"];
+
+type Label = [(&'static str, &'static str); 1];
+
+/// Counters by the value of one label.
+struct Counters {
+    by_value: Vec<(&'static str, Counter)>,
+}
+
+impl Counters {
+    fn register(
+        registry: &mut Registry,
+        (name, help): (&str, &str),
+        label: &'static str,
+        values: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        let family = Family::<Label, Counter>::default();
+        let by_value = values.into_iter().map(|value| (value, family.get_or_create(&[(label, value)]).clone()));
+        let by_value = by_value.collect();
+        registry.register(name, help, family);
+        Self { by_value }
+    }
+
+    fn add(&self, at: usize) {
+        if let Some((_, counter)) = self.by_value.get(at) {
+            counter.inc();
+        }
+    }
+
+    fn add_word(&self, word: &str) {
+        if let Some((_, counter)) = self.by_value.iter().find(|(value, _)| *value == word) {
+            counter.inc();
+        }
+    }
+}
+
+/// What is read off the other parts when somebody asks for the metrics.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Gauges {
+    pub cache_entries: u64,
+    pub cache_octets: u64,
+    /// Leaves that are durable.
+    pub ledger_leaves: u64,
+    /// Leaves that wait in memory.
+    pub ledger_unwritten: u64,
+    /// Look-ups that are counted, since they could not be recorded one by one.
+    pub ledger_uncovered: u64,
+    pub ledger_octets: u64,
+    pub ledger_failing: bool,
+    pub policy_entries: u64,
+    pub policy_orders: u64,
+}
+
+const GAUGES: [(&str, &str); 9] = [
+    ("cache_entries", "Answers that are kept"),
+    ("cache_size_bytes", "About how much memory the kept answers take"),
+    ("ledger_leaves", "Leaves of the ledger that are on disk"),
+    ("ledger_unwritten_leaves", "Leaves of the ledger that wait in memory"),
+    ("ledger_uncovered_lookups", "Look-ups that are only counted, because the disk refuses leaves"),
+    ("ledger_size_bytes", "Size of the journal"),
+    ("ledger_failing", "1 while the ledger cannot be written"),
+    ("policy_entries", "Entries of all catalogues"),
+    ("policy_orders", "Orders that are loaded"),
+];
+
+/// Every metric of the daemon.
+pub struct Metrics {
+    registry: Registry,
+    queries: Counters,
+    verdicts: Counters,
+    served: Counters,
+    codes: Counters,
+    dropped: Counters,
+    cache: Counters,
+    upstream: Counters,
+    reloads: Counters,
+    upstream_latency: Histogram,
+    gauges: Vec<Gauge>,
+}
+
+impl Metrics {
+    /// Registers every metric, at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("interdict");
+        let all = &mut registry;
+        all.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let served = Served::ALL.map(Served::as_str);
+        let dropped = Dropped::ALL.map(Dropped::as_str);
+        let events = UpstreamEvent::ALL.map(UpstreamEvent::as_str);
+        let help = |name, help| (name, help);
+        let gauges = GAUGES.map(|_| Gauge::default());
+        let upstream_latency = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0]);
+        let metrics = Self {
+            queries: Counters::register(
+                all,
+                help("queries", "Packets from allowed clients"),
+                "transport",
+                TRANSPORTS.iter().copied(),
+            ),
+            verdicts: Counters::register(
+                all,
+                help("verdicts", "Answered queries by what policy said of them"),
+                "verdict",
+                VERDICTS.iter().copied(),
+            ),
+            served: Counters::register(all, help("responses", "Responses by where they came from"), "source", served),
+            codes: Counters::register(
+                all,
+                help("response_codes", "Responses by their code"),
+                "rcode",
+                CODES.iter().copied(),
+            ),
+            dropped: Counters::register(
+                all,
+                help("dropped", "Packets and connections that were not answered as queries are"),
+                "reason",
+                dropped,
+            ),
+            cache: Counters::register(all, help("cache_lookups", "Look-ups in the cache"), "result", ["miss", "hit"]),
+            upstream: Counters::register(all, help("upstream_events", "What happened with upstreams"), "event", events),
+            reloads: Counters::register(
+                all,
+                help("reloads", "Reloads of configuration and policy"),
+                "result",
+                RELOADS.iter().copied(),
+            ),
+            upstream_latency: upstream_latency.clone(),
+            gauges: gauges.to_vec(),
+            registry: Registry::default(),
+        };
+        for ((name, help), gauge) in GAUGES.iter().zip(gauges) {
+            all.register(*name, *help, gauge);
+        }
+        all.register_with_unit(
+            "upstream_latency",
+            "Time from a question to an upstream to its answer",
+            Unit::Seconds,
+            upstream_latency,
+        );
+        Self { registry, ..metrics }
+    }
+
+    /// Counts a packet by its transport: `udp` or `tcp`.
+    pub fn count_query(&self, transport: &str) {
+        self.queries.add_word(transport);
+    }
+
+    /// Counts what policy said of an answered query.
+    pub fn count_verdict(&self, verdict: &str) {
+        self.verdicts.add_word(verdict);
+    }
+
+    /// Counts a response by where it came from, and by its code.
+    pub fn count_response(&self, served: Served, code: u16) {
+        self.served.add(served as usize);
+        self.codes.add(usize::from(code).min(CODES.len() - 1));
+    }
+
+    /// Counts what was not answered as a query is.
+    pub fn count_dropped(&self, dropped: Dropped) {
+        self.dropped.add(dropped as usize);
+    }
+
+    /// Counts a look-up in the cache.
+    pub fn count_cache(&self, hit: bool) {
+        self.cache.add(usize::from(hit));
+    }
+
+    /// Counts what happened with an upstream.
+    pub fn count_upstream(&self, event: UpstreamEvent) {
+        self.upstream.add(event as usize);
+    }
+
+    /// Counts the time that an upstream took to answer.
+    pub fn observe_upstream_latency(&self, latency: Duration) {
+        self.upstream_latency.observe(latency.as_secs_f64());
+    }
+
+    /// Counts a reload.
+    pub fn count_reload(&self, accepted: bool) {
+        self.reloads.add(usize::from(!accepted));
+    }
+
+    /// Returns how many queries were answered by each verdict, and how many packets were dropped for each reason.
+    pub fn totals(&self) -> BTreeMap<String, u64> {
+        let of = |counters: &Counters, title: &str| {
+            let named = |(value, counter): &(&str, Counter)| (format!("{title}{value}"), counter.get());
+            counters.by_value.iter().map(named).collect::<Vec<_>>()
+        };
+        of(&self.verdicts, "").into_iter().chain(of(&self.dropped, "dropped_")).collect()
+    }
+
+    /// Returns every metric in the OpenMetrics text format, which Prometheus reads.
+    pub fn encode(&self, gauges: &Gauges) -> String {
+        // Taken apart field by field, so that a field added to `Gauges` has to be dealt with here.
+        let Gauges {
+            cache_entries,
+            cache_octets,
+            ledger_leaves,
+            ledger_unwritten,
+            ledger_uncovered,
+            ledger_octets,
+            ledger_failing,
+            policy_entries,
+            policy_orders,
+        } = *gauges;
+        let values = [
+            cache_entries,
+            cache_octets,
+            ledger_leaves,
+            ledger_unwritten,
+            ledger_uncovered,
+            ledger_octets,
+            u64::from(ledger_failing),
+            policy_entries,
+            policy_orders,
+        ];
+        for (gauge, value) in self.gauges.iter().zip(values) {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a String cannot fail");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_shows() {
+        let metrics = Metrics::new();
+        metrics.count_query("tcp");
+        metrics.count_verdict("sunk");
+        metrics.count_response(Served::Upstream, 3);
+        metrics.count_response(Served::Upstream, 4095);
+        metrics.count_dropped(Dropped::ConnectionLimit);
+        metrics.count_cache(true);
+        metrics.count_upstream(UpstreamEvent::Timeout);
+        metrics.count_reload(false);
+        metrics.observe_upstream_latency(Duration::from_millis(3));
+        let text = metrics.encode(&Gauges { ledger_failing: true, cache_octets: 7, ..Gauges::default() });
+        for line in [
+            "interdict_queries_total{transport=\"tcp\"} 1",
+            "interdict_queries_total{transport=\"udp\"} 0",
+            "interdict_verdicts_total{verdict=\"sunk\"} 1",
+            "interdict_responses_total{source=\"upstream\"} 2",
+            "interdict_response_codes_total{rcode=\"NXDOMAIN\"} 1",
+            "interdict_response_codes_total{rcode=\"other\"} 1",
+            "interdict_dropped_total{reason=\"connection_limit\"} 1",
+            "interdict_cache_lookups_total{result=\"hit\"} 1",
+            "interdict_upstream_events_total{event=\"timeout\"} 1",
+            "interdict_reloads_total{result=\"refused\"} 1",
+            "interdict_upstream_latency_seconds_bucket{le=\"0.005\"} 1",
+            "interdict_ledger_failing 1",
+            "interdict_cache_size_bytes 7",
+        ] {
+            assert!(text.lines().any(|of| of == line), "{line} is missing in\n{text}");
+        }
+        assert_eq!(metrics.totals()["sunk"], 1);
+    }
+}
