@@ -199,7 +199,7 @@ pub struct Noted {
 }
 
 /// What the operator decided about the orders.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Operator {
     pub demand: Demand,
     pub removal: Removal,
