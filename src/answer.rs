@@ -87,6 +87,12 @@ pub struct Style {
     pub demand: Demand,
 }
 
+impl Default for Style {
+    fn default() -> Self {
+        Self { sink: Sink::default(), sink_ttl: 60, version: String::new(), demand: Demand::default() }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {

@@ -191,14 +191,7 @@ impl Pipeline {
     }
 
     /// Withholds the answer.
-    fn sink(
-        &self,
-        query: &Query,
-        judgement: Judgement<'_>,
-        moment: &Moment,
-        recorder: &Recorder,
-        out: &mut Vec<u8>,
-    ) {
+    fn sink(&self, query: &Query, judgement: Judgement<'_>, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");

@@ -116,7 +116,7 @@ impl Resolver {
     }
 
     async fn local(&self, query: &Query, routes: &Routes, asking: &Asking) -> Resolved {
-        match routes.zones.answer(&query.question, query.dnssec_ok()).await {
+        match routes.zones.answer(&query.question).await {
             Ok(message) => taken_apart(message, true, asking.lifetimes),
             Err(error) => {
                 tracing::warn!(name = %query.question.name, %error, "a local zone could not answer");
