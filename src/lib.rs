@@ -14,3 +14,4 @@ pub mod message;
 pub mod observe;
 pub mod policy;
 pub mod query;
+pub mod store;

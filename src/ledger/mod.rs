@@ -32,7 +32,7 @@ pub use attempt::Attempt;
 pub use fold::{Bounds, network_of};
 pub use keys::{KeyError, KeyId, KeyRing};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
-pub use read::{Position, ReadError, Reader, find, read};
+pub use read::{Position, ReadError, Reader, find, read, segment_path, segments};
 pub use recover::RecoverError;
 pub use ring::Recorder;
 
@@ -294,5 +294,7 @@ impl Drop for Ledger {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
