@@ -10,6 +10,7 @@ mod canonical;
 mod counts;
 mod estimate;
 mod fold;
+mod inbox;
 mod journal;
 mod keys;
 mod leaf;
@@ -38,9 +39,10 @@ pub use ring::Recorder;
 
 use crate::clock::Clock;
 use crate::policy::Snapshot;
+use inbox::Inbox;
 use medium::{Disk, Medium};
 use ring::Exchange;
-use writer::{Inbox, Writer};
+use writer::Writer;
 
 /// How the ledger is kept.
 #[derive(Clone)]
@@ -294,6 +296,8 @@ impl Drop for Ledger {
     }
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(test)]

@@ -151,7 +151,12 @@ fn record(line: &str) -> Option<Record> {
     if line.starts_with(';') {
         let mut words = line.trim_start_matches([';', ' ']).split_whitespace();
         let (name, record_type) = (words.next()?, words.next_back()?);
-        return Some(Record { name: name.to_owned(), ttl: 0, record_type: record_type.to_owned(), data: String::new() });
+        return Some(Record {
+            name: name.to_owned(),
+            ttl: 0,
+            record_type: record_type.to_owned(),
+            data: String::new(),
+        });
     }
     let mut words = line.split_whitespace();
     let (name, ttl, _class, record_type) = (words.next()?, words.next()?.parse().ok()?, words.next()?, words.next()?);
