@@ -18,3 +18,4 @@ pub mod policy;
 pub mod query;
 pub mod resolve;
 pub mod zones;
+pub mod store;

@@ -233,14 +233,14 @@ impl Spent {
         if self.leaves >= bounds.leaves {
             return false;
         }
-        let room = self.clients.len() < bounds.clients;
-        match self.clients.get_mut(&client) {
-            Some(spent) if *spent < bounds.leaves_per_client => *spent += 1,
-            None if room => {
-                self.clients.insert(client, 1);
-            }
-            Some(_) | None => return false,
+        if !self.clients.contains_key(&client) && self.clients.len() >= bounds.clients {
+            return false;
         }
+        let spent = self.clients.entry(client).or_default();
+        if *spent >= bounds.leaves_per_client {
+            return false;
+        }
+        *spent += 1;
         self.leaves += 1;
         true
     }

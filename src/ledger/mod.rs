@@ -10,6 +10,7 @@ mod canonical;
 mod counts;
 mod estimate;
 mod fold;
+mod inbox;
 mod journal;
 mod keys;
 mod leaf;
@@ -32,15 +33,16 @@ pub use attempt::Attempt;
 pub use fold::{Bounds, network_of};
 pub use keys::{KeyError, KeyId, KeyRing};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
-pub use read::{Position, ReadError, Reader, find, read};
+pub use read::{Position, ReadError, Reader, find, read, segment_path, segments};
 pub use recover::RecoverError;
 pub use ring::Recorder;
 
 use crate::clock::Clock;
 use crate::policy::Snapshot;
+use inbox::Inbox;
 use medium::{Disk, Medium};
 use ring::Exchange;
-use writer::{Inbox, Writer};
+use writer::Writer;
 
 /// How the ledger is kept.
 #[derive(Clone)]
@@ -294,5 +296,9 @@ impl Drop for Ledger {
     }
 }
 
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;

@@ -74,6 +74,23 @@ pub fn find(folder: &Path, seq: u64) -> Result<Option<Leaf>, ReadError> {
     Ok(None)
 }
 
+/// Returns the numbers of the first leaves of the segments, which are their names, oldest first.
+///
+/// # Errors
+/// Where the folder cannot be listed; one that is not there has no segments.
+pub fn segments(folder: &Path) -> io::Result<Vec<u64>> {
+    match list(folder) {
+        Ok(segments) => Ok(segments.into_iter().map(|segment| segment.first).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the path of the segment whose first leaf has this number.
+pub fn segment_path(folder: &Path, first: u64) -> PathBuf {
+    path_of(folder, first)
+}
+
 impl Reader {
     /// Goes on from a place that an earlier reader returned.
     pub fn resume(folder: &Path, position: Position) -> Self {

@@ -1,109 +1,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
+use super::fixtures::{AT, attempt, clock, snapshot};
 use super::*;
-use crate::client::Client;
-use crate::clock::ManualClock;
-use crate::message::{Name, RecordType};
-use crate::policy::{
-    Catalogue, Confidence, Entry, Exempt, Exemption, Inputs, Kept, Match, Matching, Noted, Order, Pattern, Prohibition,
-    Service, Then, Validity, Verdict, Verification,
-};
-use crate::query::{Through, Transport};
 
-const AT: &str = "2024-09-29T04:00:01Z";
 const PROMPT: Duration = Duration::from_secs(20);
-
-/// A small policy: updates are sunk from an instant on, consoles kept and recorded, support kept, a look-alike a threat.
-pub(super) fn snapshot(number: u64) -> Arc<Snapshot> {
-    let services = ["update", "console", "support", "web", "look-alike"];
-    let entry = |text: &str, service| Entry {
-        text: text.to_owned(),
-        pattern: Pattern::parse(text, Matching::Suffix, &[]).unwrap(),
-        service,
-        confidence: Confidence::High,
-        evidence: Vec::new(),
-        note: None,
-    };
-    let date = "2024-06-24".parse().unwrap();
-    let kept = |service: &str, record| Kept {
-        services: vec![service.to_owned()],
-        reason: "removal".to_owned(),
-        record,
-        until: None,
-        then: Then::Noted,
-    };
-    let catalogue = Catalogue {
-        id: "vendor".to_owned(),
-        vendor: "Vendor".to_owned(),
-        title: "Names".to_owned(),
-        revised: date,
-        services: services.map(|id| Service { id: id.to_owned(), title: id.to_owned() }).to_vec(),
-        entries: vec![
-            entry("upd.vendor.example", 0),
-            entry("geo.vendor.example", 0),
-            entry("console.vendor.example", 1),
-            entry("support.vendor.example", 2),
-            entry("www.vendor.example", 3),
-            entry("vendor-update.example", 4),
-        ],
-    };
-    let order = Order {
-        id: "act-2024".to_owned(),
-        title: "Act".to_owned(),
-        issuer: "Issuer".to_owned(),
-        citation: "1 X 2".to_owned(),
-        rules: Vec::new(),
-        catalogue: "vendor".to_owned(),
-        published: date,
-        sources: Vec::new(),
-        facts: Vec::new(),
-        prohibitions: vec![Prohibition {
-            id: "updates".to_owned(),
-            title: "Updates".to_owned(),
-            validity: Validity::new("2024-09-29T04:00:00Z".parse().unwrap(), None).unwrap(),
-            basis: "1 X 2".to_owned(),
-            verification: Verification::Primary,
-            services: vec!["update".to_owned()],
-        }],
-        protected: Vec::new(),
-        exempt: vec![Exempt {
-            services: vec!["look-alike".to_owned()],
-            reason: "not the vendor's".to_owned(),
-            exemption: Exemption::LookAlike,
-            threat: true,
-        }],
-        kept: vec![kept("console", true), kept("support", false)],
-        noted: vec![Noted { services: vec!["web".to_owned()], reason: "visits".to_owned() }],
-    };
-    let inputs = Inputs { catalogues: vec![catalogue], orders: vec![order], ..Inputs::default() };
-    let digest = [u8::try_from(number).unwrap(); 32];
-    Arc::new(Snapshot::compile(number, digest, inputs).unwrap())
-}
-
-pub(super) fn clock() -> Arc<ManualClock> {
-    Arc::new(ManualClock::new(AT.parse().unwrap()))
-}
-
-/// Returns what a worker hands over for this look-up; panics where no rule matches.
-pub(super) fn attempt(snapshot: &Arc<Snapshot>, client: &str, name: &str, at: &str) -> Attempt {
-    let client = Client::at(client.parse().unwrap());
-    let name: Name = name.parse().unwrap();
-    let reading = ManualClock::new(at.parse().unwrap()).read();
-    let matched = snapshot.decide(&name, &client, reading.at).deciding.unwrap();
-    Attempt {
-        reading,
-        client,
-        transport: Transport::Udp,
-        name,
-        record_type: RecordType::A,
-        subject: None,
-        through: Through::Question,
-        matched,
-        rcode: if matched.verdict == Verdict::Sunk { 3 } else { 0 },
-        snapshot: Arc::clone(snapshot),
-    }
-}
 
 fn leaves(settings: &Settings) -> Vec<Leaf> {
     read(&settings.journal(), 0).map(Result::unwrap).collect()
@@ -271,8 +174,187 @@ fn a_full_ring_loses_no_sum() {
 }
 
 #[test]
-fn a_match_carries_no_more_than_leaves_tell() {
-    // Taken apart field by field, so that a field added to `Match` has to be dealt with in leaves.
-    let Match { order: _, entry: _, verdict: _, prohibition: _, recorded: _, threat: _ } =
-        attempt(&snapshot(1), "::1", "upd.vendor.example", AT).matched;
+fn a_flood_of_names_is_bounded_on_disk_and_exact_in_sums() {
+    let data = tempfile::tempdir().unwrap();
+    let bounds = Bounds { leaves_per_client: 100, leaves: 1000, network_leaves: 50, ..Bounds::default() };
+    let settings = Settings { bounds, ..Settings::new(data.path()) };
+    let ledger = Ledger::open(settings.clone(), clock()).unwrap();
+    let policy = snapshot(1);
+    ledger.install(&policy);
+    std::thread::scope(|scope| {
+        for worker in 0..2 {
+            let (recorder, policy) = (ledger.recorder(), &policy);
+            scope.spawn(move || {
+                let model = attempt(policy, &format!("192.0.2.{worker}"), "upd.vendor.example", AT);
+                for number in 0..100_000 {
+                    let name = format!("n{number}.w{worker}.upd.vendor.example").parse().unwrap();
+                    recorder.record(Attempt { name, ..model.clone() });
+                }
+            });
+        }
+    });
+    recorder_of_another_client(&ledger, &policy);
+    ledger.close();
+    let records = records(&settings);
+    let single = records.iter().filter(|record| record.folded.is_none()).count();
+    assert!((100..=201).contains(&single), "{single}");
+    let networks: Vec<_> = records.iter().filter(|record| record.folded == Some(Folded::Network)).collect();
+    assert!((1..=50).contains(&networks.len()), "{}", networks.len());
+    let mut keys = KeyRing::reader(&settings.keys);
+    for record in networks {
+        assert_eq!((record.prefix, record.name.as_ref()), (Some(24), None));
+        let key = KeyId::parse(record.key.as_deref().unwrap()).unwrap();
+        let network = keys.decrypt(record.client.as_deref().unwrap(), &key).unwrap();
+        assert_eq!(network, Some("192.0.2.0".parse().unwrap()));
+        let (names, count) = (record.names.unwrap(), record.count);
+        assert!(names.abs_diff(count) <= count / 5 + 1, "{names} names in {count} look-ups");
+    }
+    let counts: u64 = records.iter().map(|record| record.count).sum();
+    assert_eq!(counts, 200_001);
+    assert_eq!(sums(&leaves(&settings)).values().sum::<u64>(), 200_001);
+    assert!(records.len() < 400, "{}", records.len());
+}
+
+/// A flood by some clients must not hide the others.
+fn recorder_of_another_client(ledger: &Ledger, policy: &Arc<Snapshot>) {
+    assert!(ledger.flush(PROMPT));
+    ledger.recorder().record(attempt(policy, "198.51.100.1", "upd.vendor.example", AT));
+}
+
+#[test]
+fn beyond_the_bound_on_networks_only_the_rule_is_left() {
+    let data = tempfile::tempdir().unwrap();
+    let bounds = Bounds { clients: 2, network_leaves: 3, ..Bounds::default() };
+    let mut window = fold::Window::new(bounds);
+    let policy = snapshot(1);
+    for number in 0..20_u8 {
+        for _ in 0..2 {
+            window.add(attempt(&policy, &format!("10.0.{number}.1"), "upd.vendor.example", AT));
+        }
+    }
+    window.add(attempt(&policy, "2001:db8::1", "console.vendor.example", AT));
+    let mut keys = KeyRing::open(data.path()).unwrap();
+    let drafts = window.take(&mut keys, false);
+    let folded: Vec<_> =
+        drafts.iter().map(|draft| (draft.record.folded, draft.record.count, draft.record.clients)).collect();
+    let network = (Some(Folded::Network), 2, Some(1));
+    let mut expected = vec![(None, 2, None); 2];
+    expected.extend([network; 3]);
+    expected.extend([(Some(Folded::Rule), 30, Some(15)), (Some(Folded::Rule), 1, Some(1))]);
+    assert_eq!(folded, expected);
+    assert!(drafts[5].record.client.is_none() && drafts[5].record.key.is_none());
+    window.start_minute();
+    window.add(attempt(&policy, "10.0.9.1", "upd.vendor.example", AT));
+    assert_eq!(window.take(&mut keys, false)[0].record.folded, None, "a new minute has new bounds");
+}
+
+#[test]
+fn no_leaf_spans_an_instant_of_the_policy() {
+    let data = tempfile::tempdir().unwrap();
+    let mut window = fold::Window::new(Bounds::default());
+    let policy = snapshot(1);
+    // A kept console has the same verdict on both sides of the instant.
+    for at in ["2024-09-29T03:59:59.9Z", "2024-09-29T03:59:59.8Z", "2024-09-29T04:00:00Z", "2024-09-29T04:00:00.1Z"] {
+        window.add(attempt(&policy, "192.0.2.7", "console.vendor.example", at));
+    }
+    let drafts = window.take(&mut KeyRing::open(data.path()).unwrap(), false);
+    let spans: Vec<_> =
+        drafts.iter().map(|draft| (draft.record.at.to_string(), draft.record.last.to_string())).collect();
+    let span = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+    assert_eq!(
+        spans,
+        [
+            span("2024-09-29T03:59:59.8Z", "2024-09-29T03:59:59.9Z"),
+            span("2024-09-29T04:00:00Z", "2024-09-29T04:00:00.1Z")
+        ]
+    );
+}
+
+#[test]
+fn coverage_tells_the_queries_since_the_one_before() {
+    let data = tempfile::tempdir().unwrap();
+    let total = Arc::new(std::sync::atomic::AtomicU64::new(10));
+    let totals: Totals = {
+        let total = Arc::clone(&total);
+        Arc::new(move || BTreeMap::from([("pass".to_owned(), total.load(std::sync::atomic::Ordering::Relaxed))]))
+    };
+    let settings = Settings { totals: Some(totals), ..Settings::new(data.path()) };
+    let ledger = Ledger::open(settings.clone(), clock()).unwrap();
+    total.store(17, std::sync::atomic::Ordering::Relaxed);
+    ledger.close();
+    let queries: Vec<_> = leaves(&settings)
+        .into_iter()
+        .filter_map(|leaf| if let Body::Coverage(coverage) = leaf.body { Some(coverage.queries["pass"]) } else { None })
+        .collect();
+    assert_eq!(queries, [10, 7]);
+}
+
+#[test]
+fn a_key_that_was_destroyed_during_its_month_is_not_made_again() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = Settings::new(data.path());
+    for _ in 0..2 {
+        let ledger = Ledger::open(settings.clone(), clock()).unwrap();
+        ledger.recorder().record(attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT));
+        ledger.close();
+        let _ = std::fs::remove_file(settings.keys.join("2024-09.key"));
+    }
+    let mut ring = KeyRing::reader(&settings.keys);
+    let clients = records(&settings).into_iter().map(|record| {
+        let key = KeyId::parse(&record.key.unwrap()).unwrap();
+        (key.as_str().to_owned(), ring.decrypt(&record.client.unwrap(), &key).unwrap())
+    });
+    let expected = [("2024-09".to_owned(), None), ("2024-09-2".to_owned(), Some("192.0.2.7".parse().unwrap()))];
+    assert_eq!(clients.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_thread_that_panics_is_told_by_health() {
+    let data = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(Settings::new(data.path()), clock()).unwrap();
+    let mut of = attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT);
+    of.matched.entry = 1000;
+    ledger.recorder().record(of);
+    let deadline = std::time::Instant::now() + PROMPT;
+    while !matches!(ledger.health().state, State::Failing { reason, .. } if reason.contains("panicked")) {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+}
+
+proptest! {
+    #[test]
+    fn folding_changes_no_sum(
+        events in proptest::collection::vec((0u8..12, 0usize..6, 0u8..5, 0i64..4, 0u8..20), 0..200),
+        clients in 0usize..5, leaves_per_client in 0u32..6, leaves in 0u32..20, network_leaves in 0u32..6,
+    ) {
+        let data = tempfile::tempdir().unwrap();
+        let mut keys = KeyRing::open(data.path()).unwrap();
+        let mut window = fold::Window::new(Bounds { clients, leaves_per_client, leaves, network_leaves });
+        let policy = snapshot(1);
+        let (mut expected, mut found) = (BTreeMap::new(), BTreeMap::new());
+        let mut written = 0;
+        for (client, host, label, shift, commit) in events {
+            let host = ["upd", "geo", "console", "support", "www", "deep.upd"][host];
+            let at: Timestamp = "2024-09-29T03:59:58Z".parse().unwrap();
+            let at = (at + jiff::SignedDuration::from_secs(shift)).to_string();
+            let client = if client > 9 { format!("2001:db8::{client}") } else { format!("10.0.{client}.1") };
+            let of = attempt(&policy, &client, &format!("l{label}.{host}.vendor.example"), &at);
+            *expected.entry((of.matched.entry, of.matched.verdict)).or_insert(0) += 1;
+            window.add(of);
+            if commit == 0 {
+                for draft in window.take(&mut keys, false) {
+                    prop_assert!(draft.record.at <= draft.record.last);
+                    written += usize::from(draft.record.folded.is_none());
+                    *found.entry((draft.rule.entry, draft.rule.verdict)).or_insert(0) += draft.record.count;
+                }
+            }
+        }
+        for draft in window.take(&mut keys, false) {
+            written += usize::from(draft.record.folded.is_none());
+            *found.entry((draft.rule.entry, draft.rule.verdict)).or_insert(0) += draft.record.count;
+        }
+        prop_assert_eq!(found, expected);
+        prop_assert!(written <= leaves as usize && written <= clients * leaves_per_client as usize);
+    }
 }

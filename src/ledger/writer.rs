@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,13 +11,14 @@ use jiff::Timestamp;
 use super::attempt::{Attempt, Keeping, Rule};
 use super::counts::Counts;
 use super::fold::Window;
+use super::inbox::{End, Inbox, Requests};
 use super::journal::{Fault, Journal, Limits, Notice};
 use super::keys::{KeyError, KeyId, KeyRing};
 use super::leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, bounded};
 use super::medium::Medium;
 use super::recover::Damage;
 use super::ring::Exchange;
-use super::{Change, Health, OpenError, Settings, State};
+use super::{Change, OpenError, Settings, State};
 use crate::clock::{Clock, Reading, SystemClock};
 use crate::policy::Verdict;
 
@@ -28,74 +28,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(1);
 /// How often a disk that goes on failing is told.
 const REMINDER: Duration = Duration::from_secs(60);
-/// Changes that are held while the writer is busy or the disk refuses leaves; beyond it they are counted.
-const MAX_CHANGES: usize = 1024;
-
-/// What others want of the writer, and what it tells them.
-pub(super) struct Inbox {
-    wanted: Mutex<Wanted>,
-    health: Mutex<Health>,
-}
-
-#[derive(Default)]
-struct Wanted {
-    changes: Vec<Change>,
-    changes_lost: u64,
-    flushes: Vec<SyncSender<bool>>,
-    end: Option<End>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Orderly,
-    Abrupt,
-}
-
-impl Inbox {
-    pub(super) fn new() -> Self {
-        let health = Health {
-            state: State::Writing,
-            committed: None,
-            leaves: 0,
-            unwritten: 0,
-            uncovered: 0,
-            overflowed: 0,
-            bytes: 0,
-        };
-        Self { wanted: Mutex::default(), health: Mutex::new(health) }
-    }
-
-    fn wanted(&self) -> MutexGuard<'_, Wanted> {
-        self.wanted.lock().expect("no holder of this lock panics")
-    }
-
-    fn told(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().expect("no holder of this lock panics")
-    }
-
-    pub(super) fn change(&self, change: Change) {
-        let mut wanted = self.wanted();
-        if wanted.changes.len() < MAX_CHANGES {
-            wanted.changes.push(change);
-        } else {
-            wanted.changes_lost += 1;
-        }
-    }
-
-    pub(super) fn flush(&self) -> Receiver<bool> {
-        let (done, wait) = sync_channel(1);
-        self.wanted().flushes.push(done);
-        wait
-    }
-
-    pub(super) fn end(&self, orderly: bool) {
-        self.wanted().end = Some(if orderly { End::Orderly } else { End::Abrupt });
-    }
-
-    pub(super) fn health(&self) -> Health {
-        self.told().clone()
-    }
-}
 
 /// Why a commit failed.
 #[derive(Debug, thiserror::Error)]
@@ -229,10 +161,7 @@ impl Writer {
         let period = (self.settings.commit / 2).max(Duration::from_millis(5));
         loop {
             std::thread::park_timeout(self.next_commit.saturating_sub(pace()).min(period));
-            let (flushes, end) = {
-                let mut wanted = self.inbox.wanted();
-                (std::mem::take(&mut wanted.flushes), wanted.end)
-            };
+            let Requests { flushes, end } = self.inbox.requests();
             if end == Some(End::Abrupt) {
                 return;
             }
@@ -333,16 +262,14 @@ impl Writer {
     }
 
     fn write_changes(&mut self, reading: Reading) {
-        let (changes, lost) = {
-            let mut wanted = self.inbox.wanted();
-            (std::mem::take(&mut wanted.changes), std::mem::take(&mut wanted.changes_lost))
-        };
+        let (changes, lost) = self.inbox.take_changes();
         self.missed.changes += lost;
         for Change { act, accepted, by, why, policy } in changes {
             if let Some(policy) = policy {
                 self.covered.policies.insert(policy);
             }
-            if self.has_room() {
+            // They are few, and each matters: they get as much room again as look-ups have together.
+            if self.journal.pending_bytes() < 2 * self.settings.unwritten {
                 let policy = policy.map(hex::encode);
                 self.journal.append(self.changed(reading, act, accepted, by, why, policy));
             } else {
@@ -544,9 +471,8 @@ struct Alarm(Arc<Inbox>, Arc<dyn Clock>);
 impl Drop for Alarm {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let Ok(mut health) = self.0.health.lock() else { return };
             let reason = "the thread of the ledger has panicked; nothing is recorded until a restart".to_owned();
-            health.state = State::Failing { since: self.1.read().raw, reason };
+            self.0.told().state = State::Failing { since: self.1.read().raw, reason };
         }
     }
 }

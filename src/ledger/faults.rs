@@ -1,0 +1,492 @@
+//! What disks do: they fill up, turn read-only, fail at fsync, lose ends of files.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::fixtures::{AT, attempt, clock, snapshot};
+use super::journal::{Journal, Limits, path_of};
+use super::medium::{Disk, Medium, SegmentFile};
+use super::tests::sums;
+use super::*;
+
+const PROMPT: Duration = Duration::from_secs(20);
+const LIMITS: Limits = Limits { segment: 4096, total: 1 << 30 };
+
+/// Which operations fail.
+#[derive(Debug, Clone, Copy, Default)]
+struct Faults {
+    append: bool,
+    sync: bool,
+    truncate: bool,
+    create: bool,
+    rename: bool,
+    sync_folder: bool,
+}
+
+#[derive(Clone, Default)]
+struct Faulty(Arc<Mutex<Faults>>);
+
+struct FaultyFile {
+    faults: Faulty,
+    path: PathBuf,
+    file: Box<dyn SegmentFile>,
+    synced: usize,
+}
+
+impl Faulty {
+    fn set(&self, faults: Faults) {
+        *self.0.lock().unwrap() = faults;
+    }
+
+    fn check(&self, fails: impl FnOnce(&Faults) -> bool) -> io::Result<()> {
+        if fails(&self.0.lock().unwrap()) { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
+    }
+}
+
+impl Medium for Faulty {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+        self.check(|faults| faults.create)?;
+        let file = Disk.create(path)?;
+        Ok(Box::new(FaultyFile { faults: self.clone(), path: path.to_owned(), file, synced: 0 }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(|faults| faults.rename)?;
+        Disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Disk.remove(path)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.check(|faults| faults.sync_folder)?;
+        Disk.sync_folder(folder)
+    }
+}
+
+impl SegmentFile for FaultyFile {
+    fn append(&mut self, octets: &[u8]) -> io::Result<()> {
+        if self.faults.check(|faults| faults.append).is_err() {
+            // As a full disk does: a part is written before it is told.
+            self.file.append(&octets[..octets.len() / 2])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.file.append(octets)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        // The file has got its name since it was made.
+        let named = fs::read(&self.path).ok();
+        if self.faults.check(|faults| faults.sync).is_err() {
+            // As a kernel does that drops the pages it could not write: something else stands there.
+            if let Some(mut octets) = named {
+                octets[self.synced..].fill(0);
+                fs::write(&self.path, octets)?;
+            }
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.file.sync()?;
+        self.synced = named.map_or(self.synced, |octets| octets.len());
+        Ok(())
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.faults.check(|faults| faults.truncate)?;
+        self.file.truncate(length)
+    }
+
+    fn has_name(&self) -> io::Result<bool> {
+        self.file.has_name()
+    }
+}
+
+fn leaves(folder: &Path) -> Vec<Leaf> {
+    read(&folder.join("journal"), 0).map(Result::unwrap).collect()
+}
+
+fn total(leaves: &[Leaf]) -> u64 {
+    sums(leaves).values().sum()
+}
+
+fn assert_whole(leaves: &[Leaf]) {
+    let numbers: Vec<_> = leaves.iter().map(|leaf| leaf.seq).collect();
+    assert_eq!(numbers, (0..leaves.len() as u64).collect::<Vec<_>>(), "every leaf once and in order");
+}
+
+fn is_failing(ledger: &Ledger) -> bool {
+    matches!(ledger.health().state, State::Failing { .. })
+}
+
+#[test]
+fn whatever_the_disk_refuses_is_written_once_it_takes_it() {
+    let none = Faults::default;
+    for faults in [
+        Faults { append: true, ..none() },
+        Faults { append: true, truncate: true, ..none() },
+        Faults { sync: true, ..none() },
+        Faults { sync: true, truncate: true, ..none() },
+        Faults { sync: true, truncate: true, create: true, ..none() },
+        Faults { sync: true, rename: true, ..none() },
+        Faults { sync: true, sync_folder: true, ..none() },
+    ] {
+        let data = tempfile::tempdir().unwrap();
+        let disk = Faulty::default();
+        let ledger = Ledger::open_on(Settings::new(data.path()), clock(), Box::new(disk.clone())).unwrap();
+        let (recorder, policy) = (ledger.recorder(), snapshot(1));
+        for round in 0..3 {
+            recorder.record(attempt(&policy, "192.0.2.7", "upd.vendor.example", AT));
+            assert!(ledger.flush(PROMPT));
+            disk.set(faults);
+            for _ in 0..2 {
+                recorder.record(attempt(&policy, "192.0.2.7", "geo.vendor.example", AT));
+                assert!(!ledger.flush(PROMPT), "{faults:?}");
+            }
+            assert!(is_failing(&ledger), "{faults:?}");
+            assert!(ledger.health().unwritten >= 2);
+            disk.set(none());
+            assert!(ledger.flush(PROMPT));
+            assert!(!is_failing(&ledger));
+            let leaves = leaves(data.path());
+            assert_whole(&leaves);
+            assert_eq!(total(&leaves), (round + 1) * 3, "{faults:?}");
+        }
+        let rewritten = |leaf: &Leaf| matches!(&leaf.body, Body::Change(change) if change.act == Act::Rewritten);
+        assert_eq!(leaves(data.path()).iter().any(rewritten), faults.sync || faults.truncate, "{faults:?}");
+        ledger.close();
+        let ledger = Ledger::open(Settings::new(data.path()), clock()).unwrap();
+        ledger.close();
+        assert_whole(&leaves(data.path()));
+    }
+}
+
+#[test]
+fn beyond_the_bound_on_memory_look_ups_are_counted_and_told_as_a_gap() {
+    let data = tempfile::tempdir().unwrap();
+    let disk = Faulty::default();
+    let settings = Settings { unwritten: 4096, ..Settings::new(data.path()) };
+    let ledger = Ledger::open_on(settings, clock(), Box::new(disk.clone())).unwrap();
+    let (recorder, policy) = (ledger.recorder(), snapshot(1));
+    disk.set(Faults { sync: true, ..Faults::default() });
+    for number in 0..300 {
+        recorder.record(attempt(&policy, "192.0.2.7", &format!("a{number}.upd.vendor.example"), AT));
+        recorder.record(attempt(&policy, "192.0.2.7", "www.vendor.example", AT));
+    }
+    ledger.change(Change::reloaded(&[2; 32]));
+    assert!(!ledger.flush(PROMPT));
+    ledger.change(Change::reload_refused(&["no".to_owned()]));
+    assert!(!ledger.flush(PROMPT));
+    let health = ledger.health();
+    assert!(health.unwritten < 20 && health.uncovered > 200, "{health:?}");
+    disk.set(Faults::default());
+    assert!(ledger.flush(PROMPT));
+    ledger.close();
+    let leaves = leaves(data.path());
+    assert_whole(&leaves);
+    let gaps: Vec<_> =
+        leaves.iter().filter_map(|leaf| if let Body::Gap(gap) = &leaf.body { Some(gap) } else { None }).collect();
+    let [gap] = gaps[..] else { panic!("{gaps:?}") };
+    assert_eq!((gap.reason, gap.changes), (GapReason::Unwritten, 0));
+    let changes = leaves.iter().filter(|leaf| matches!(leaf.body, Body::Change(_)));
+    assert!(changes.count() >= 2, "changes have room where look-ups have none");
+    assert_eq!((gap.from, gap.until), (Some(AT.parse().unwrap()), Some(AT.parse().unwrap())));
+    let sum = |rule: &str, verdict: &str| ((format!("suffix:{rule}.vendor.example"), verdict.to_owned()), 300);
+    assert_eq!(sums(&leaves), BTreeMap::from([sum("upd", "sunk"), sum("www", "noted")]));
+}
+
+/// A mounted file system that goes with the value; `None`, with the reason on stderr, where this user may not mount.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    fn new(options: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(folder));
+        }
+        assert!(std::env::var_os("CI").is_none(), "a continuous integration must be able to mount");
+        tracing::warn!("skipped 1 test: it needs to mount a file system");
+        None
+    }
+
+    fn remount(&self, options: &str) {
+        let status = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(self.0.path()).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_holds_records_back_until_there_is_room() {
+    let Some(disk) = Mounted::new("size=512k") else { return };
+    let data = disk.0.path().join("data");
+    for already_full in [false, true] {
+        let filler = disk.0.path().join("filler");
+        let fill = || drop(fs::write(&filler, vec![0; 1 << 20]));
+        fs::create_dir_all(data.join("journal")).unwrap();
+        if already_full {
+            fill();
+        }
+        let ledger = Ledger::open(Settings::new(&data), clock()).unwrap();
+        fill();
+        let recorder = ledger.recorder();
+        let deadline = Instant::now() + PROMPT;
+        let mut count = 0;
+        while !is_failing(&ledger) {
+            for _ in 0..20 {
+                recorder.record(attempt(&snapshot(1), "192.0.2.7", &format!("a{count}.upd.vendor.example"), AT));
+                count += 1;
+            }
+            ledger.flush(PROMPT);
+            assert!(Instant::now() < deadline);
+        }
+        let State::Failing { reason, .. } = ledger.health().state else { panic!("it is failing") };
+        assert!(reason.contains("No space left") || reason.contains("os error 28"), "{reason}");
+        fs::remove_file(&filler).unwrap();
+        assert!(ledger.flush(PROMPT));
+        assert!(!is_failing(&ledger));
+        ledger.close();
+        let leaves = leaves(&data);
+        assert_whole(&leaves);
+        assert_eq!(total(&leaves), count);
+        fs::remove_dir_all(data.join("journal")).unwrap();
+    }
+}
+
+#[test]
+fn a_read_only_folder_is_refused_at_the_start_and_told_later() {
+    let Some(disk) = Mounted::new("size=1m") else { return };
+    let data = disk.0.path().join("data");
+    let ledger = Ledger::open(Settings::new(&data), clock()).unwrap();
+    // A file system cannot become read-only while a file of it is written, so the journal is between two segments.
+    ledger.close();
+    disk.remount("ro");
+    let error = Ledger::open(Settings::new(&data), clock()).unwrap_err();
+    let error = std::error::Error::source(&error).unwrap().to_string();
+    assert!(error.contains("cannot open the journal"), "{error}");
+    let fresh = disk.0.path().join("fresh");
+    assert!(Ledger::open(Settings::new(fresh), clock()).is_err());
+    disk.remount("rw");
+    Ledger::open(Settings::new(&data), clock()).unwrap().close();
+}
+
+#[test]
+fn a_journal_that_is_taken_away_is_told_and_begun_again() {
+    let data = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(Settings::new(data.path()), clock()).unwrap();
+    let recorder = ledger.recorder();
+    recorder.record(attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT));
+    assert!(ledger.flush(PROMPT));
+    fs::remove_dir_all(data.path().join("journal")).unwrap();
+    recorder.record(attempt(&snapshot(1), "192.0.2.7", "geo.vendor.example", AT));
+    assert!(ledger.flush(PROMPT));
+    ledger.close();
+    let leaves = leaves(data.path());
+    let gap = leaves.iter().find_map(|leaf| if let Body::Gap(gap) = &leaf.body { Some(gap) } else { None }).unwrap();
+    assert_eq!((gap.first_seq, gap.last_seq), (Some(0), Some(leaves[0].seq - 1)));
+    assert_eq!(total(&leaves), 1);
+}
+
+/// Writes a journal of `groups` look-ups and returns the octets of its only segment.
+fn written(folder: &Path, groups: usize) -> Vec<u8> {
+    let ledger = Ledger::open(Settings::new(folder), clock()).unwrap();
+    let recorder = ledger.recorder();
+    for _ in 0..groups {
+        recorder.record(attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT));
+        assert!(ledger.flush(PROMPT));
+    }
+    ledger.abandon();
+    fs::read(path_of(&folder.join("journal"), 0)).unwrap()
+}
+
+#[test]
+fn a_torn_end_is_moved_aside_wherever_it_is_torn() {
+    let data = tempfile::tempdir().unwrap();
+    let whole = written(data.path(), 3);
+    let last = whole[..whole.len() - 1].iter().rposition(|octet| *octet == b'\n').unwrap() + 1;
+    for end in last..=whole.len() {
+        let data = tempfile::tempdir().unwrap();
+        fs::write(path_of(data.path(), 0), &whole[..end]).unwrap();
+        let (journal, found) = Journal::open(data.path(), LIMITS, Box::new(Disk)).unwrap();
+        let torn = end > last && end < whole.len();
+        assert_eq!(journal.durable(), if end == whole.len() { 4 } else { 3 }, "{end}");
+        assert_eq!(found.damage.len(), usize::from(torn), "{end}");
+        let aside = data.path().join(format!("damaged-{:020}-1", 0));
+        assert_eq!(fs::read(aside).ok().as_deref(), torn.then_some(&whole[last..end]), "{end}");
+        assert_eq!(fs::read(path_of(data.path(), 0)).unwrap(), whole[..if torn { last } else { end }]);
+    }
+}
+
+#[test]
+fn a_torn_end_is_told_by_a_gap_and_numbers_go_on() {
+    let data = tempfile::tempdir().unwrap();
+    let whole = written(data.path(), 3);
+    let path = path_of(&data.path().join("journal"), 0);
+    fs::write(&path, &whole[..whole.len() - 10]).unwrap();
+    Ledger::open(Settings::new(data.path()), clock()).unwrap().close();
+    let leaves = leaves(data.path());
+    assert_whole(&leaves);
+    let Body::Gap(gap) = &leaves[3].body else { panic!("{:?}", leaves[3]) };
+    assert_eq!(gap.reason, GapReason::Damaged);
+    assert!(gap.found.contains("moved to damaged-00000000000000000000-1"), "{}", gap.found);
+}
+
+#[test]
+fn damage_inside_is_told_once_and_costs_no_other_line() {
+    let data = tempfile::tempdir().unwrap();
+    let whole = written(data.path(), 5);
+    let path = path_of(&data.path().join("journal"), 0);
+    let text = String::from_utf8(whole).unwrap();
+    let mut lines: Vec<_> = text.lines().collect();
+    lines[2] = "{\"seq\":2";
+    lines.remove(3);
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    for _ in 0..2 {
+        Ledger::open(Settings::new(data.path()), clock()).unwrap().close();
+    }
+    let read: Vec<_> = read(&data.path().join("journal"), 0).collect();
+    let faults: Vec<_> = read.iter().filter_map(|leaf| leaf.as_ref().err()).collect();
+    assert!(
+        matches!(faults[..], [ReadError::Line { line: 3, .. }, ReadError::Missing { first: 2, last: 3, .. }]),
+        "{faults:?}"
+    );
+    let leaves: Vec<_> = read.into_iter().filter_map(Result::ok).collect();
+    assert_eq!(total(&leaves), 3);
+    let gaps = leaves.iter().filter(|leaf| matches!(leaf.body, Body::Gap(_))).count();
+    assert_eq!(gaps, 1, "told at the first start only");
+    assert_eq!(find(&data.path().join("journal"), 4).unwrap().unwrap().seq, 4);
+    assert_eq!(find(&data.path().join("journal"), 3).unwrap(), None);
+}
+
+#[test]
+fn a_segment_that_is_not_there_is_told_once() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = Settings { segment: 700, ..Settings::new(data.path()) };
+    let ledger = Ledger::open(settings.clone(), clock()).unwrap();
+    let recorder = ledger.recorder();
+    for _ in 0..6 {
+        recorder.record(attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT));
+        assert!(ledger.flush(PROMPT));
+    }
+    ledger.close();
+    let segments = segments(&settings.journal()).unwrap();
+    assert!(segments.len() > 3, "{segments:?}");
+    fs::remove_file(path_of(&settings.journal(), segments[1])).unwrap();
+    for _ in 0..2 {
+        Ledger::open(settings.clone(), clock()).unwrap().close();
+    }
+    let leaves: Vec<_> = read(&settings.journal(), 0).filter_map(Result::ok).collect();
+    let gaps: Vec<_> =
+        leaves.iter().filter_map(|leaf| if let Body::Gap(gap) = &leaf.body { Some(gap) } else { None }).collect();
+    let [gap] = gaps[..] else { panic!("{gaps:?}") };
+    assert_eq!((gap.first_seq, gap.last_seq), (Some(segments[1]), Some(segments[2] - 1)));
+}
+
+#[test]
+fn any_changed_octet_leaves_a_journal_that_opens_and_reads() {
+    let data = tempfile::tempdir().unwrap();
+    let whole = written(data.path(), 2);
+    for at in 0..whole.len() {
+        let data = tempfile::tempdir().unwrap();
+        let mut changed = whole.clone();
+        changed[at] ^= 0x10;
+        fs::write(path_of(data.path(), 0), &changed).unwrap();
+        let (mut journal, _) = Journal::open(data.path(), LIMITS, Box::new(Disk)).unwrap();
+        let next = journal.durable();
+        journal.append(Body::Unknown);
+        journal.commit().unwrap();
+        assert!(read(data.path(), 0).filter_map(Result::ok).any(|leaf| leaf.seq == next), "octet {at}");
+    }
+}
+
+#[test]
+fn the_oldest_segments_go_first_and_that_is_told() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = Settings { segment: 4000, total: 20_000, ..Settings::new(data.path()) };
+    let ledger = Ledger::open(settings.clone(), clock()).unwrap();
+    let recorder = ledger.recorder();
+    for _ in 0..100 {
+        recorder.record(attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT));
+        assert!(ledger.flush(PROMPT));
+        let size: u64 =
+            fs::read_dir(settings.journal()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+        assert!(size <= 20_000 + 4000 + 1000, "{size}");
+    }
+    ledger.close();
+    let read: Vec<_> = read(&settings.journal(), 0).map(Result::unwrap).collect();
+    assert!(read[0].seq > 0);
+    assert!(read.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1));
+    let removed = |leaf: &&Leaf| matches!(&leaf.body, Body::Change(change) if change.act == Act::Removed);
+    assert!(read.iter().filter(removed).count() > 1);
+    // What was removed for the size is no gap.
+    Ledger::open(settings.clone(), clock()).unwrap().close();
+    assert!(!leaves(data.path()).iter().any(|leaf| matches!(leaf.body, Body::Gap(_))));
+}
+
+#[test]
+fn files_are_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let data = tempfile::tempdir().unwrap();
+    written(data.path(), 1);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let journal = data.path().join("journal");
+    assert_eq!((mode(&journal), mode(&path_of(&journal, 0))), (0o700, 0o600));
+}
+
+#[test]
+fn a_line_that_is_being_written_is_not_read_before_its_end() {
+    let data = tempfile::tempdir().unwrap();
+    let whole = written(data.path(), 2);
+    let path = path_of(&data.path().join("journal"), 0);
+    fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+    let mut reader = read(&data.path().join("journal"), 0);
+    assert_eq!(reader.by_ref().map(|leaf| leaf.unwrap().seq).collect::<Vec<_>>(), [0, 1]);
+    let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+    io::Write::write_all(&mut file, &whole[whole.len() - 20..]).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().seq, 2);
+    assert!(reader.next().is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sums_are_exact_whatever_fails_in_between(
+        steps in proptest::collection::vec((any::<[bool; 6]>(), 0usize..12, 0usize..4), 1..12),
+        unwritten in 500usize..6000,
+    ) {
+        let data = tempfile::tempdir().unwrap();
+        let disk = Faulty::default();
+        let settings = Settings { unwritten, segment: 3000, ..Settings::new(data.path()) };
+        let ledger = Ledger::open_on(settings, clock(), Box::new(disk.clone())).unwrap();
+        let (recorder, policy) = (ledger.recorder(), snapshot(1));
+        let mut recorded = 0;
+        for ([append, sync, truncate, create, rename, sync_folder], count, name) in steps {
+            disk.set(Faults { append, sync, truncate, create, rename, sync_folder });
+            for number in 0..count {
+                let name = ["upd", "geo", "console", "www"][name];
+                recorder.record(attempt(&policy, "192.0.2.7", &format!("a{number}.{name}.vendor.example"), AT));
+            }
+            recorded += count as u64;
+            ledger.flush(PROMPT);
+        }
+        disk.set(Faults::default());
+        prop_assert!(ledger.flush(PROMPT));
+        ledger.close();
+        let leaves = leaves(data.path());
+        assert_whole(&leaves);
+        prop_assert_eq!(total(&leaves), recorded);
+    }
+}
