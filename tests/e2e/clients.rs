@@ -108,7 +108,9 @@ fn parse(text: String) -> Answer {
     let mut section = None;
     for line in text.lines() {
         let lower = line.to_ascii_lowercase();
-        if let Some(status) = between(&lower, "status: ", &[',', ';']) {
+        if line.is_empty() {
+            section = None;
+        } else if let Some(status) = between(&lower, "status: ", &[',', ';']) {
             answer.status = status.to_ascii_uppercase();
         } else if let Some(flags) = lower.strip_prefix(";; flags:").and_then(|rest| rest.split(';').next()) {
             answer.flags.extend(flags.split_whitespace().map(str::to_owned));
@@ -144,13 +146,17 @@ fn between<'a>(line: &'a str, start: &str, ends: &[char]) -> Option<&'a str> {
     rest.split(ends).next().map(str::trim)
 }
 
-/// A record line: name, TTL, class, type, data. Questions carry no TTL.
+/// A record line: name, TTL, class, type, data. Questions stand behind semicolons and carry no TTL.
 fn record(line: &str) -> Option<Record> {
-    if let Some(question) = line.strip_prefix(';') {
-        let mut words = question.split_whitespace();
+    if line.starts_with(';') {
+        let mut words = line.trim_start_matches([';', ' ']).split_whitespace();
         let (name, record_type) = (words.next()?, words.next_back()?);
-        let name = name.to_owned();
-        return Some(Record { name, ttl: 0, record_type: record_type.to_owned(), data: String::new() });
+        return Some(Record {
+            name: name.to_owned(),
+            ttl: 0,
+            record_type: record_type.to_owned(),
+            data: String::new(),
+        });
     }
     let mut words = line.split_whitespace();
     let (name, ttl, _class, record_type) = (words.next()?, words.next()?.parse().ok()?, words.next()?, words.next()?);

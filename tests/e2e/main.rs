@@ -25,4 +25,5 @@ mod mutated;
 mod namespace;
 mod reload;
 mod resolves;
+mod scenario;
 mod streams;

@@ -1,0 +1,313 @@
+//! Scenarios in which time passes: the files in `tests/scenarios`, run against the path of a query in this process.
+//!
+//! Upstream is a real NSD; listeners are left out, and the clock stands where each line puts it. The form of the files is
+//! in `tests/scenarios/README.md`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_proto::op::Message;
+use interdict::answer::Style;
+use interdict::cache::Cache;
+use interdict::clock::{Clock, ManualClock};
+use interdict::feed::{self, Selection};
+use interdict::ledger::{self, Body, Ledger, Record, Recorder};
+use interdict::observe::Metrics;
+use interdict::pipeline::{Pipeline, State, Step};
+use interdict::policy::{Operator, OperatorTreatment, Removal, TreatmentChoice};
+use interdict::query::{Peer, Transport};
+use interdict::resolve::{Asking, Group, Lifetimes, Routes};
+use interdict::zones::{Zones, ZonesSpec};
+use jiff::Timestamp;
+
+use crate::upstream::Upstream;
+use crate::wire;
+
+/// A test for each file, so that a runner names the scenario that fails.
+macro_rules! scenarios {
+    ($($name:ident),+ $(,)?) => {
+        $(#[test]
+        fn $name() {
+            needs!("nsd");
+            play(stringify!($name));
+        })+
+
+        #[test]
+        fn every_scenario_file_is_played() {
+            let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+            let scenarios = files.filter(|path| path.extension().is_some_and(|extension| extension == "scn"));
+            let mut found: Vec<_> =
+                scenarios.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+            found.sort();
+            let mut played = vec![$(stringify!($name)),+];
+            played.sort_unstable();
+            assert_eq!(found, played);
+        }
+    };
+}
+
+scenarios!(
+    a_cached_alias_does_not_survive_the_instant,
+    a_lifted_prohibition_lets_through_again,
+    a_lookup_is_resolved_before_the_instant_and_sunk_after,
+    look_alikes_and_search_lists_are_never_matched,
+    the_operator_treats_a_service_otherwise,
+    ttls_end_at_the_instant,
+    what_is_kept_for_removal_is_resolved_and_recorded,
+    what_is_protected_is_never_sunk,
+);
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}
+
+/// What a file says, line by line.
+struct Scenario {
+    name: String,
+    selection: Selection,
+    operator: Operator,
+    zones: Vec<(String, String)>,
+    steps: Vec<StepLine>,
+}
+
+/// One query with what is expected of it.
+struct StepLine {
+    /// Where it stands, for messages.
+    place: String,
+    at: Timestamp,
+    client: IpAddr,
+    transport: Transport,
+    name: String,
+    record_type: String,
+    rcode: String,
+    /// What else is expected: key, `=` or `<=`, value.
+    expected: Vec<(String, &'static str, String)>,
+}
+
+fn play(name: &str) {
+    let text = std::fs::read_to_string(folder().join(format!("{name}.scn"))).unwrap();
+    let scenario = read(name, &text);
+    let zones: Vec<_> = scenario.zones.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    assert!(!zones.is_empty() && !scenario.steps.is_empty(), "{name} asks nothing, or of nobody");
+    let upstream = Upstream::with(&zones);
+    let mut stage = Stage::set(&scenario, upstream.address);
+    for step in &scenario.steps {
+        stage.play(step);
+    }
+}
+
+fn read(name: &str, text: &str) -> Scenario {
+    let (mut catalogues, mut orders) = (Vec::new(), Vec::new());
+    let mut scenario = Scenario {
+        name: name.to_owned(),
+        selection: Selection::default(),
+        operator: Operator::default(),
+        zones: Vec::new(),
+        steps: Vec::new(),
+    };
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        let place = format!("{name}.scn:{}", number + 1);
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [] => {}
+            [first, ..] if first.starts_with('#') => {}
+            ["catalogue", file] => catalogues.push(folder().join(file).display().to_string()),
+            ["order", file] => orders.push(folder().join(file).display().to_string()),
+            ["treat", order, service, choice] => {
+                let choice = match choice.split_once(':') {
+                    None if choice == "noted" => TreatmentChoice::Noted,
+                    None if choice == "exempt" => TreatmentChoice::Exempt,
+                    None if choice == "kept" => TreatmentChoice::Kept,
+                    Some(("prohibited", id)) => TreatmentChoice::Prohibited(id.to_owned()),
+                    _ => panic!("{place}: `{choice}` is no treatment"),
+                };
+                let (order, service) = (order.to_owned(), service.to_owned());
+                scenario.operator.treatments.push(OperatorTreatment { order, service, choice });
+            }
+            ["removal", "until", instant] => scenario.operator.removal = Removal::Until(instant.parse().expect(&place)),
+            ["removal", "finished"] => scenario.operator.removal = Removal::Finished,
+            ["zone", apex] => {
+                let zone = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "end");
+                let zone: Vec<_> = zone.map(str::trim_start).collect();
+                let header =
+                    format!("$ORIGIN {apex}.\n$TTL 86400\n@ SOA ns hostmaster 1 3600 600 86400 300\n@ NS ns\n");
+                scenario.zones.push((apex.to_owned(), format!("{header}ns A 192.0.2.53\n{}\n", zone.join("\n"))));
+            }
+            ["at", at, "query", client, transport, name, record_type, "expect", rcode, ref rest @ ..] => {
+                scenario.steps.push(StepLine {
+                    at: at.parse().unwrap_or_else(|error| panic!("{place}: {error}")),
+                    client: client.parse().unwrap_or_else(|error| panic!("{place}: {client}: {error}")),
+                    transport: [Transport::Udp, Transport::Tcp]
+                        .into_iter()
+                        .find(|of| of.as_str() == transport)
+                        .unwrap_or_else(|| panic!("{place}: `{transport}` is no transport")),
+                    name: name.to_owned(),
+                    record_type: record_type.to_owned(),
+                    rcode: rcode.to_owned(),
+                    expected: rest.iter().map(|word| expectation(&place, word)).collect(),
+                    place,
+                });
+            }
+            _ => panic!("{place}: this is no line of a scenario: {line}"),
+        }
+    }
+    if !catalogues.is_empty() || !orders.is_empty() {
+        scenario.selection = Selection { catalogues, orders };
+    }
+    scenario
+}
+
+fn expectation(place: &str, word: &str) -> (String, &'static str, String) {
+    let (key, comparison, value) = match (word.split_once("<="), word.split_once('=')) {
+        (Some((key, value)), _) => (key, "<=", value),
+        (None, Some((key, value))) => (key, "=", value),
+        (None, None) => panic!("{place}: `{word}` is no expectation"),
+    };
+    (key.to_owned(), comparison, value.to_owned())
+}
+
+/// The path of a query with its upstream, clock and journal.
+struct Stage {
+    clock: Arc<ManualClock>,
+    pipeline: Pipeline,
+    metrics: Arc<Metrics>,
+    ledger: Ledger,
+    recorder: Recorder,
+    runtime: tokio::runtime::Runtime,
+    folder: tempfile::TempDir,
+    /// The number of the first leaf that no step has seen yet.
+    seen: u64,
+}
+
+impl Stage {
+    fn set(scenario: &Scenario, upstream: SocketAddr) -> Self {
+        let clock = Arc::new(ManualClock::new(scenario.steps[0].at));
+        let shared: Arc<dyn Clock> = clock.clone();
+        let loaded = feed::load(&scenario.selection, scenario.operator.clone(), 1);
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{}: {faults:#?}", scenario.name));
+        let zones = ZonesSpec { hosts: Vec::new(), zones: Vec::new(), special_use: true };
+        let zones = Zones::build(&zones).unwrap();
+        let routes = Routes { zones, forward: Vec::new(), default: Group::new([upstream], Arc::clone(&shared)) };
+        let lifetimes = Lifetimes { most: 604_800, most_negative: 3600, failure: 5 };
+        let asking = Asking { timeout: Duration::from_secs(5), tries: 2, lifetimes };
+        let style = Style { sink_ttl: 60, ..Style::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let ledger = Ledger::open(ledger::Settings::new(folder.path()), Arc::clone(&shared)).unwrap();
+        let snapshot = Arc::new(loaded.snapshot);
+        ledger.install(&snapshot);
+        let recorder = ledger.recorder();
+        let state = State { snapshot, routes, asking, style, probes: Vec::new() };
+        let pipeline = Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { clock, pipeline, metrics, ledger, recorder, runtime, folder, seen: 0 }
+    }
+
+    fn play(&mut self, step: &StepLine) {
+        self.clock.set(step.at);
+        let verdicts = self.verdicts();
+        let record_type: interdict::message::RecordType = step.record_type.parse().unwrap();
+        let mut asking = wire::Asking::of(&step.name, record_type.0);
+        asking.edns = Some((0, 1232, false));
+        let answer = wire::parse(&self.ask(step, &asking.to_wire()));
+        let records = self.records();
+        let place = &step.place;
+        let rcode = format!("{:?}", answer.metadata.response_code).to_uppercase();
+        assert_eq!(rcode, step.rcode, "{place}\n{answer}");
+        for (key, comparison, value) in &step.expected {
+            let got = match key.as_str() {
+                "verdict" => self.verdict_since(&verdicts),
+                "recorded" => if records.is_empty() { "no" } else { "yes" }.to_owned(),
+                "ede" | "ttl" | "data" | "answers" => of_answer(key, &answer),
+                _ => match &records[..] {
+                    [record] => of_record(key, record),
+                    _ => panic!("{place}: {key}={value} of {records:#?}"),
+                },
+            };
+            match *comparison {
+                "<=" => {
+                    let (got, most): (u64, u64) = (got.parse().expect(place), value.parse().expect(place));
+                    assert!(got <= most, "{place}: {key} is {got}, not {most} at most\n{answer}");
+                }
+                _ => assert_eq!(&got, value, "{place}: {key}\n{answer}\n{records:#?}"),
+            }
+        }
+        for record in &records {
+            assert_eq!((record.at, record.count), (step.at, 1), "{place}: {record:#?}");
+        }
+    }
+
+    fn ask(&self, step: &StepLine, packet: &[u8]) -> Vec<u8> {
+        let peer = Peer { remote: SocketAddr::new(step.client, 40_000), local: None };
+        let mut out = Vec::new();
+        let moment = self.pipeline.moment();
+        match self.pipeline.begin(packet, (peer, step.transport), &moment, &self.recorder, &mut out) {
+            Step::Answer => {}
+            Step::Ignore => panic!("{}: no answer", step.place),
+            Step::Resolve(query) => self.runtime.block_on(self.pipeline.complete(&query, &self.recorder, &mut out)),
+        }
+        out
+    }
+
+    /// The attempts that were recorded since the last step.
+    fn records(&mut self) -> Vec<Record> {
+        assert!(self.ledger.flush(Duration::from_secs(10)), "the journal was not written");
+        let mut records = Vec::new();
+        for leaf in ledger::read(&self.folder.path().join("journal"), self.seen) {
+            let leaf = leaf.unwrap();
+            self.seen = leaf.seq + 1;
+            if let Body::Attempt(record) = leaf.body {
+                records.push(*record);
+            }
+        }
+        records
+    }
+
+    /// How often each verdict was given, by the metrics.
+    fn verdicts(&self) -> Vec<(String, u64)> {
+        let text = self.metrics.to_string();
+        let samples = text.lines().filter(|line| line.contains("verdict=\"") && !line.starts_with('#'));
+        let sample = |line: &str| {
+            let word = line.split_once("verdict=\"")?.1.split_once('"')?.0;
+            Some((word.to_owned(), line.rsplit_once(' ')?.1.parse().ok()?))
+        };
+        samples.filter_map(sample).collect()
+    }
+
+    fn verdict_since(&self, before: &[(String, u64)]) -> String {
+        let grown = self.verdicts().into_iter().filter(|now| !before.contains(now) && now.1 > 0);
+        let grown: Vec<_> = grown.map(|(word, _)| word).collect();
+        grown.join("+")
+    }
+}
+
+fn of_answer(key: &str, answer: &Message) -> String {
+    use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+    match key {
+        "answers" => answer.answers.len().to_string(),
+        "data" => answer.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>().join(","),
+        "ttl" => {
+            answer.answers.iter().chain(&answer.authorities).map(|record| record.ttl).max().unwrap_or(0).to_string()
+        }
+        _ => match answer.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Unknown(15))) {
+            Some(EdnsOption::Unknown(_, octets)) => u16::from_be_bytes([octets[0], octets[1]]).to_string(),
+            _ => "none".to_owned(),
+        },
+    }
+}
+
+fn of_record(key: &str, record: &Record) -> String {
+    let none = || "none".to_owned();
+    match key {
+        "rule" => record.rule.clone(),
+        "order" => record.order.clone(),
+        "service" => record.service.clone(),
+        "prohibition" => record.prohibition.clone().unwrap_or_else(none),
+        "through" => record.through.clone().unwrap_or_else(none),
+        "subject" => record.subject.clone().unwrap_or_else(none),
+        _ => panic!("nothing is known of `{key}`"),
+    }
+}
