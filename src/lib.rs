@@ -2,6 +2,7 @@
 //!
 //! A query goes from `listen` through `pipeline`, which is the file to read first; `ARCHITECTURE.md` is the map.
 
+pub mod admin;
 pub mod answer;
 pub mod cache;
 pub mod client;
@@ -17,5 +18,5 @@ pub mod pipeline;
 pub mod policy;
 pub mod query;
 pub mod resolve;
-pub mod zones;
 pub mod store;
+pub mod zones;
