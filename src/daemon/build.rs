@@ -45,7 +45,8 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
     let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
     let routes = Routes { zones, forward, default: group(&default) };
     let probes = super::loops::probes(&routes);
-    let state = State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), probes };
+    let state =
+        State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), probes };
     Ok(Built { state, archive: loaded.archive, notes })
 }
 

@@ -6,7 +6,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::StartError;
+use crate::config::LedgerConfig;
 use crate::feed::Archive;
+use crate::ledger::Settings;
 
 /// The folder below the data folder that a rehearsal works in.
 pub const REHEARSAL: &str = "rehearsal";
@@ -15,6 +17,8 @@ pub const LOCK: &str = "lock";
 /// The folder of archived policies, and the file in it that names the active one.
 pub const POLICY: &str = "policy";
 pub const CURRENT: &str = "current";
+/// The index over the journal.
+pub const INDEX: &str = "index.sqlite";
 
 /// The data folder, held until dropped.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ impl Folder {
     pub(super) fn activate(&self, archive: &Archive) -> Result<(), StartError> {
         let folder = self.root.join(POLICY);
         let activate = || -> io::Result<()> {
-            archive.store(&folder)?;
+            archive.store(&folder).map_err(io::Error::other)?;
             let fresh = folder.join("current.new");
             let mut file = File::create(&fresh)?;
             writeln!(file, "{}", hex::encode(archive.digest()))?;
@@ -51,6 +55,23 @@ impl Folder {
             File::open(&folder)?.sync_all()
         };
         activate().map_err(|source| StartError::Unwritable { path: folder.clone(), source })
+    }
+
+    /// Returns how the ledger is kept in this folder.
+    pub(super) fn ledger_settings(&self, config: &LedgerConfig, rehearsal: bool) -> Settings {
+        let mut settings = Settings::new(&self.root);
+        settings.commit = config.commit;
+        settings.segment = config.segment_size;
+        settings.total = config.max_size;
+        settings.store_noted = config.store_noted;
+        settings.bounds.leaves = config.window_keys;
+        settings.rehearsal = rehearsal;
+        settings
+    }
+
+    /// Returns the file of the index.
+    pub(super) fn index(&self) -> PathBuf {
+        self.root.join(INDEX)
     }
 
     /// Returns the folder itself.

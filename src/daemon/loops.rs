@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rand::Rng as _;
+use rand::RngExt as _;
 
 use crate::message::{Class, Name, RecordType};
 use crate::pipeline::{Pipeline, Probe};
@@ -16,7 +16,8 @@ const BELOW: &str = "interdict-probe.test";
 /// Returns a probe for each upstream; its name cannot be guessed.
 pub(super) fn probes(routes: &Routes) -> Vec<Probe> {
     let probe = |upstream| {
-        let name: Name = format!("{:032x}.{BELOW}", rand::rng().random::<u128>()).parse().expect("32 hex digits are a label");
+        let name: Name =
+            format!("{:032x}.{BELOW}", rand::rng().random::<u128>()).parse().expect("32 hex digits are a label");
         Probe { name, upstream, came_back: AtomicBool::new(false) }
     };
     routes.groups().flat_map(|group| group.servers()).map(|(upstream, _)| probe(upstream)).collect()

@@ -1,8 +1,10 @@
 //! Connects the parts, reloads them, stops them.
 
 mod build;
-mod folder;
+pub mod folder;
+mod health;
 mod loops;
+mod welcome;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,8 +25,8 @@ use crate::listen::{self, BindError, Limit, Listeners};
 use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
 use crate::store;
-use build::Built;
 use folder::Folder;
+use welcome::announcement;
 
 /// How long a stop waits for the answers that are under way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -100,9 +102,12 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
 
     folder.activate(&built.archive)?;
     let metrics = Arc::new(Metrics::new());
-    let ledger = Ledger::open(folder.ledger_settings(&config.ledger), Arc::clone(&clock));
-    let ledger = Arc::new(ledger.map_err(StartError::Ledger)?);
-    let follower = store::follow(folder.journal(), folder.index()).map_err(StartError::System)?;
+    let mut settings = folder.ledger_settings(&config.ledger, clock.is_rehearsal());
+    let totals = Arc::clone(&metrics);
+    settings.totals = Some(Arc::new(move || totals.totals()));
+    let journal = settings.journal();
+    let ledger = Arc::new(Ledger::open(settings, Arc::clone(&clock)).map_err(StartError::Ledger)?);
+    let follower = store::follow(journal, folder.index()).map_err(StartError::System)?;
     let announcement = announcement(&config, &built, &folder, &clock);
     ledger.install(&built.state.snapshot);
     ledger.change(Change::started(built.state.snapshot.digest()));
@@ -112,17 +117,16 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let listeners = Listeners::start(bound, &pipeline, &metrics, limit, runtime.handle(), || ledger.recorder())
         .map_err(StartError::System)?;
     let daemon = Daemon { config, clock, folder, metrics, ledger, pipeline };
-    let stopped = runtime.block_on(daemon.serve(admin, invocation, &announcement));
+    let served = runtime.block_on(daemon.serve(admin, invocation, &announcement));
     let left = runtime.block_on(listeners.stop(PATIENCE));
     if left > 0 {
         tracing::warn!(queries = left, "stopped before these were answered");
     }
     daemon.ledger.change(Change::stopped());
-    drop(daemon.pipeline);
     runtime.shutdown_timeout(Duration::from_millis(100));
-    daemon.ledger.close();
     follower.stop();
-    stopped.map_err(StartError::System)
+    daemon.ledger.close();
+    served.map_err(StartError::System)
 }
 
 /// The parts that run.
@@ -148,7 +152,7 @@ impl Daemon {
         let mut interrupt = signal(SignalKind::interrupt())?;
         if let Some(listener) = admin {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tokio::spawn(admin::serve(listener, self.admin_state(), std::future::pending()));
+            tokio::spawn(admin::serve(listener, self.admin_state()));
         }
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
         (invocation.announce)(announcement);
@@ -165,9 +169,20 @@ impl Daemon {
         }
     }
 
+    fn admin_state(&self) -> admin::State {
+        let (ledger, pipeline, metrics) =
+            (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
+        let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline));
+        admin::State {
+            readiness: Box::new(move || health::readiness(&readiness.0, &readiness.1)),
+            metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline))),
+            hosts: self.config.admin.hosts.clone(),
+        }
+    }
+
     /// Loads configuration, catalogues and orders anew: all of it, or none and every fault is told.
     fn reload(&self, number: u64, invocation: &Invocation<'_>) {
-        let loaded = (invocation.load)().map_err(|faults| faults.iter().map(ToString::to_string).collect());
+        let loaded = (invocation.load)().map_err(|of| of.iter().map(ToString::to_string).collect::<Vec<_>>());
         let built = loaded.and_then(|config| {
             let built = build::build(&config, number, &self.clock)?;
             self.folder.activate(&built.archive).map_err(|error| vec![error.to_string()])?;
@@ -244,65 +259,4 @@ fn raise_descriptor_limit() {
         // Where it is not granted, queries beyond the limit fail and are counted.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 16).max(soft), hard);
     }
-}
-
-/// One screen for the operator: what is listened on, what is in force, where records go, and a line to try.
-fn announcement(config: &Config, built: &Built, folder: &Folder, clock: &Arc<dyn Clock>) -> String {
-    use std::fmt::Write as _;
-    let mut text = format!("Interdict {}\n", env!("CARGO_PKG_VERSION"));
-    let now = clock.read().at;
-    let list = |addresses: &mut dyn Iterator<Item = String>| addresses.collect::<Vec<_>>().join(", ");
-    let mut line = |title: &str, value: String| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {title:<11}{value}");
-    };
-    if clock.is_rehearsal() {
-        line("rehearsal", format!("policy time starts at {now}; records are marked and kept apart"));
-    }
-    line("DNS", list(&mut config.listen.dns.iter().map(|address| format!("{address} (UDP, TCP)"))));
-    line("admin", config.admin.listen.map_or("off".to_owned(), |address| format!("http://{address}/health/ready")));
-    let upstreams = built.state.routes.default.servers().map(|(address, _)| address.to_string());
-    line("upstreams", list(&mut upstreams.into_iter()));
-    for forward in &config.upstream.zones {
-        line("", format!("{} by {}", forward.zone, list(&mut forward.servers.iter().map(ToString::to_string))));
-    }
-    line("records", folder.root().display().to_string());
-    line("policy", hex::encode(built.state.snapshot.digest()));
-    let orders = &built.state.snapshot.inputs().orders;
-    for order in orders {
-        line("order", format!("{} ({})", order.title, order.citation));
-        for prohibition in &order.prohibitions {
-            let validity = prohibition.validity;
-            let phase = match (validity.contains(now), now < validity.from()) {
-                (true, _) => format!("in force since {}", validity.from()),
-                (false, true) => format!("monitored; in force from {}", validity.from()),
-                (false, false) => "lifted".to_owned(),
-            };
-            line("", format!("{}: {phase}", prohibition.title));
-        }
-    }
-    if orders.is_empty() {
-        line("order", "none: every name is resolved".to_owned());
-    }
-    if let (Some(address), Some(name)) = (config.listen.dns.first(), example(built)) {
-        line("try", format!("dig @{} -p {} {name}", address.ip(), address.port()));
-    }
-    for note in &built.notes {
-        line("note", note.clone());
-    }
-    text
-}
-
-/// A name that an order prohibits, for the line to try: the first one that a pattern writes out, since that is a host.
-fn example(built: &Built) -> Option<crate::message::Name> {
-    let snapshot = &built.state.snapshot;
-    let prohibited = |service: &str| {
-        snapshot.inputs().orders.iter().flat_map(|order| &order.prohibitions).any(|of| of.services.iter().any(|id| id == service))
-    };
-    let entries = 0..snapshot.entry_count();
-    let mut names = entries
-        .filter(|entry| prohibited(&snapshot.service_of(*entry).id))
-        .filter(|entry| !snapshot.entry(*entry).pattern.globs().is_empty() || snapshot.entry(*entry).pattern.names().len() > 1)
-        .filter_map(|entry| snapshot.entry(entry).pattern.names().get(1).cloned());
-    names.next()
 }

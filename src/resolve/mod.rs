@@ -20,7 +20,7 @@ pub use flatten::{Lifetimes, flatten};
 pub use upstream::{Group, servers_of};
 
 use crate::cache::Key;
-use crate::message::{Body, Name, ResponseView};
+use crate::message::{Body, Name, ResponseView, flag};
 use crate::observe::Metrics;
 use crate::query::{Query, Question};
 use crate::zones::Zones;
@@ -153,7 +153,11 @@ impl Resolver {
 
 fn taken_apart(mut message: Vec<u8>, local: bool, lifetimes: Lifetimes) -> Resolved {
     match flatten(&message, lifetimes) {
-        Ok(body) => {
+        Ok(mut body) => {
+            if !local {
+                // What is passed on is not said with authority (RFC 1035, section 4.1.1).
+                body.flags &= !flag::AUTHORITATIVE;
+            }
             // What stands behind the last record is nobody's business.
             if let Ok(view) = ResponseView::read(&message) {
                 let end = view.records().filter_map(Result::ok).last().map_or(view.question_end(), |last| last.end);

@@ -1,0 +1,55 @@
+//! Whether the daemon does its work, for those who watch it.
+
+use crate::admin::{Check, Readiness};
+use crate::ledger::{self, Ledger};
+use crate::observe::Gauges;
+use crate::pipeline::Pipeline;
+
+/// Ready is who answers by a policy and has an upstream to ask. A ledger that fails is told, and does not take a resolver
+/// out of service: answers go on without it.
+pub(super) fn readiness(ledger: &Ledger, pipeline: &Pipeline) -> Readiness {
+    let state = pipeline.moment().state;
+    let snapshot = &state.snapshot;
+    let orders = snapshot.inputs().orders.len();
+    let policy = Check {
+        name: "policy",
+        ok: true,
+        detail: format!("{orders} orders over {} entries, {}", snapshot.entry_count(), hex::encode(snapshot.digest())),
+    };
+    let (usable, all) = state
+        .routes
+        .default
+        .servers()
+        .fold((0, 0), |(usable, all), (_, loops)| (usable + usize::from(!loops), all + 1));
+    let upstream = Check {
+        name: "upstream",
+        ok: usable > 0,
+        detail: format!("{usable} of {all} usable; one that leads back here is left out"),
+    };
+    let health = ledger.health();
+    let (ok, detail) = match &health.state {
+        ledger::State::Writing => (true, format!("{} leaves on disk", health.leaves)),
+        ledger::State::Failing { since, reason } => {
+            (false, format!("failing since {since}: {reason}; {} leaves wait in memory", health.unwritten))
+        }
+    };
+    let ledger = Check { name: "ledger", ok, detail };
+    Readiness { ready: policy.ok && upstream.ok, checks: vec![policy, upstream, ledger] }
+}
+
+/// Reads off the parts what metrics show of them.
+pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline) -> Gauges {
+    let health = ledger.health();
+    let snapshot = pipeline.moment().state.snapshot.clone();
+    Gauges {
+        cache_entries: pipeline.cache().len() as u64,
+        cache_octets: pipeline.cache().weight(),
+        ledger_leaves: health.leaves,
+        ledger_unwritten: health.unwritten,
+        ledger_uncovered: health.uncovered,
+        ledger_octets: health.bytes,
+        ledger_failing: matches!(health.state, ledger::State::Failing { .. }),
+        policy_entries: snapshot.entry_count() as u64,
+        policy_orders: snapshot.inputs().orders.len() as u64,
+    }
+}

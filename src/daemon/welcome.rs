@@ -1,0 +1,76 @@
+//! What the operator sees when the daemon has started.
+
+use std::sync::Arc;
+
+use super::build::Built;
+use super::folder::Folder;
+use crate::clock::Clock;
+use crate::config::Config;
+
+/// One screen for the operator: what is listened on, what is in force, where records go, and a line to try.
+pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, clock: &Arc<dyn Clock>) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("Interdict {}\n", env!("CARGO_PKG_VERSION"));
+    let now = clock.read().at;
+    let list = |addresses: &mut dyn Iterator<Item = String>| addresses.collect::<Vec<_>>().join(", ");
+    let mut line = |title: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {title:<11}{value}");
+    };
+    if clock.is_rehearsal() {
+        line("rehearsal", format!("policy time starts at {now}; records are marked and kept apart"));
+    }
+    line("DNS", list(&mut config.listen.dns.iter().map(|address| format!("{address} (UDP, TCP)"))));
+    line("admin", config.admin.listen.map_or("off".to_owned(), |address| format!("http://{address}/health/ready")));
+    let upstreams = built.state.routes.default.servers().map(|(address, _)| address.to_string());
+    line("upstreams", list(&mut upstreams.into_iter()));
+    for forward in &config.upstream.zones {
+        line("", format!("{} by {}", forward.zone, list(&mut forward.servers.iter().map(ToString::to_string))));
+    }
+    line("records", folder.root().display().to_string());
+    line("policy", hex::encode(built.state.snapshot.digest()));
+    let orders = &built.state.snapshot.inputs().orders;
+    for order in orders {
+        line("order", format!("{} ({})", order.title, order.citation));
+        for prohibition in &order.prohibitions {
+            let validity = prohibition.validity;
+            let phase = match (validity.contains(now), now < validity.from()) {
+                (true, _) => format!("in force since {}", validity.from()),
+                (false, true) => format!("monitored; in force from {}", validity.from()),
+                (false, false) => "lifted".to_owned(),
+            };
+            line("", format!("{}: {phase}", prohibition.title));
+        }
+    }
+    if orders.is_empty() {
+        line("order", "none: every name is resolved".to_owned());
+    }
+    if let (Some(address), Some(name)) = (config.listen.dns.first(), example(built)) {
+        line("try", format!("dig @{} -p {} {name}", address.ip(), address.port()));
+    }
+    for note in &built.notes {
+        line("note", note.clone());
+    }
+    text
+}
+
+/// A name that an order prohibits, for the line to try: the first one that a pattern writes out, since that is a host.
+fn example(built: &Built) -> Option<crate::message::Name> {
+    let snapshot = &built.state.snapshot;
+    let prohibited = |service: &str| {
+        snapshot
+            .inputs()
+            .orders
+            .iter()
+            .flat_map(|order| &order.prohibitions)
+            .any(|of| of.services.iter().any(|id| id == service))
+    };
+    let entries = 0..snapshot.entry_count();
+    let mut names = entries
+        .filter(|entry| prohibited(&snapshot.service_of(*entry).id))
+        .filter(|entry| {
+            !snapshot.entry(*entry).pattern.globs().is_empty() || snapshot.entry(*entry).pattern.names().len() > 1
+        })
+        .filter_map(|entry| snapshot.entry(entry).pattern.names().get(1).cloned());
+    names.next()
+}
