@@ -119,13 +119,10 @@ impl KeyRing {
 
     /// Finds or makes the key that the month's records are sealed with from now on.
     fn key_of(&mut self, month: &KeyId) -> KeyId {
-        for generation in 1.. {
+        for generation in self.destroyed(month) + 1.. {
             let id = month.generation(generation);
             if self.keys.contains_key(&id) {
                 return id;
-            }
-            if self.tombstone(&id).exists() {
-                continue;
             }
             match self.load(&id) {
                 Ok(Some(cipher)) => {
@@ -146,11 +143,22 @@ impl KeyRing {
         unreachable!("the loop has no end but a return")
     }
 
-    /// Puts keys that are only in memory on disk; records sealed with them must not go there before.
+    /// Puts keys that are only in memory on disk; records sealed with them must not go there before. Where the key in use was
+    /// destroyed since, later records get another one.
     ///
     /// # Errors
     /// `KeyError::Write`; the keys stay in memory, and another call tries again.
     pub fn save(&mut self) -> Result<(), KeyError> {
+        let in_use = self.current.as_ref().map(|(_, id)| id.clone());
+        if let Some(id) = in_use.filter(|id| self.keys.get(id).is_some_and(|key| key.unsaved.is_none()))
+            && !path_of(&self.folder, &id).exists()
+        {
+            let path = path_of(&self.folder, &id);
+            self.mark_used(&id).map_err(|source| KeyError::Write { path, source })?;
+            tracing::warn!(key = %id, "the key in use was destroyed; later records get another one");
+            self.keys.remove(&id);
+            self.current = None;
+        }
         for (id, key) in &mut self.keys {
             let Some(octets) = key.unsaved else { continue };
             let path = path_of(&self.folder, id);
@@ -166,6 +174,8 @@ impl KeyRing {
         if path_of(&self.folder, id).exists() || self.tombstone(id).exists() {
             return Ok(());
         }
+        // The whole folder may be gone.
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         OpenOptions::new().create(true).append(true).mode(0o600).open(self.tombstone(id))?.sync_all()?;
         File::open(&self.folder)?.sync_all()
     }
@@ -224,6 +234,20 @@ impl KeyRing {
             Ok(()) => Ok(Some(Ipcrypt::new(key))),
             Err(_) => Err(KeyError::NotAKey { path }),
         }
+    }
+
+    /// Returns the last generation of the month's keys that was destroyed; those before it are not used again either, even
+    /// where nothing tells of them any more.
+    fn destroyed(&self, month: &KeyId) -> u32 {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return 0 };
+        let generation = |entry: fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            match name.strip_suffix(".destroyed")?.strip_prefix(month.as_str())? {
+                "" => Some(1),
+                later => later.strip_prefix('-')?.parse().ok(),
+            }
+        };
+        entries.filter_map(|entry| generation(entry.ok()?)).max().unwrap_or(0)
     }
 
     fn tombstone(&self, id: &KeyId) -> PathBuf {
@@ -312,6 +336,26 @@ mod tests {
         ring.save().unwrap();
         assert_eq!(next.as_str(), "2026-11-2");
         assert_eq!(KeyRing::reader(folder.path()).decrypt(&text, &id).unwrap(), None);
+    }
+
+    #[test]
+    fn a_key_that_is_destroyed_while_it_is_used_is_followed_by_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("keys");
+        let raw = at("2026-11-03T12:00:00Z");
+        let mut ring = KeyRing::open(&folder).unwrap();
+        for name in ["2026-11", "2026-11-2", "2026-11-3"] {
+            assert_eq!(ring.seal(address("192.0.2.7"), raw).1.as_str(), name);
+            ring.save().unwrap();
+            assert_eq!(ring.seal(address("192.0.2.7"), raw).1.as_str(), name);
+            fs::remove_file(path_of(&folder, &KeyId(name.to_owned()))).unwrap();
+            ring.save().unwrap();
+        }
+        ring.seal(address("192.0.2.7"), raw);
+        ring.save().unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        ring.save().unwrap();
+        assert_eq!(ring.seal(address("192.0.2.7"), raw).1.as_str(), "2026-11-5");
     }
 
     #[test]

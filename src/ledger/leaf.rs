@@ -136,7 +136,7 @@ pub struct Coverage {
     pub from: Timestamp,
     /// All queries by outcome, whether a rule matched or not.
     pub queries: BTreeMap<String, u64>,
-    /// Look-ups in attempt leaves, by verdict.
+    /// Look-ups that became records, by verdict: those in attempt leaves, and in gaps where the disk refused them.
     pub recorded: BTreeMap<String, u64>,
     /// Look-ups that are only counted.
     pub counted: Vec<RuleCount>,

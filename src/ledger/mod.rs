@@ -297,6 +297,8 @@ impl Drop for Ledger {
 }
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 pub(crate) mod fixtures;

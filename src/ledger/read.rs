@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::journal::{Segment, path_of};
 use super::leaf::{Leaf, Numbered};
-use super::recover::list;
+use super::recover::{is_misnumbered, list};
 
 /// What stands in the way of reading. Reading goes on behind it.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,8 @@ pub struct Reader {
     /// Whether a later segment exists, so that what is at the end of this one is its end for good.
     complete: bool,
     text: Vec<u8>,
+    /// The line behind it, where that was looked at.
+    ahead: Option<Vec<u8>>,
     /// A leaf that was read, kept behind the error that leaves in front of it are missing.
     waiting: Option<Leaf>,
     failed: bool,
@@ -101,6 +103,7 @@ impl Reader {
             file: None,
             complete: false,
             text: Vec::new(),
+            ahead: None,
             waiting: None,
             failed: false,
         }
@@ -159,6 +162,10 @@ impl Reader {
 
     /// Reads one whole line; `false` where there is none yet.
     fn read_line(&mut self) -> Result<bool, ReadError> {
+        if let Some(text) = self.ahead.take() {
+            self.take_line(text);
+            return Ok(true);
+        }
         loop {
             if self.file.is_none() && !self.open()? {
                 return Ok(false);
@@ -166,11 +173,9 @@ impl Reader {
             let path = self.path();
             let Some(file) = &mut self.file else { return Ok(false) };
             let mut text = Vec::new();
-            let length = file.read_until(b'\n', &mut text).map_err(|source| ReadError::Read { path, source })?;
+            file.read_until(b'\n', &mut text).map_err(|source| ReadError::Read { path, source })?;
             if text.ends_with(b"\n") {
-                self.position.offset += length as u64;
-                self.position.line += 1;
-                self.text = text;
+                self.take_line(text);
                 return Ok(true);
             }
             // Opened afresh the next time, because a torn line may be a line that is being written.
@@ -188,12 +193,37 @@ impl Reader {
         }
     }
 
+    fn take_line(&mut self, text: Vec<u8>) {
+        self.position.offset += text.len() as u64;
+        self.position.line += 1;
+        self.text = text;
+    }
+
+    /// Returns the number of the next line of the segment, if it is whole and can be read.
+    fn following_number(&mut self) -> Option<u64> {
+        let mut text = Vec::new();
+        let read = self.file.as_mut()?.read_until(b'\n', &mut text);
+        if read.is_err() || !text.ends_with(b"\n") {
+            // Opened afresh the next time, where a part of it was taken from the file.
+            self.file = None;
+            return None;
+        }
+        let number = serde_json::from_slice::<Numbered>(&text).ok().map(|leaf| leaf.seq);
+        self.ahead = Some(text);
+        number
+    }
+
     fn read_leaf(&mut self) -> Result<Option<Leaf>, ReadError> {
         while self.read_line()? {
             let line = |source, of: &Self| ReadError::Line { path: of.path(), line: of.position.line, source };
             let numbered: Numbered = serde_json::from_slice(&self.text).map_err(|source| line(source, self))?;
             if numbered.seq < self.position.next {
                 continue;
+            }
+            let leaps = numbered.seq > self.position.next;
+            if leaps && is_misnumbered(numbered.seq, self.position.next, self.following_number()) {
+                let source = serde::de::Error::custom("its number does not fit the lines around it");
+                return Err(line(source, self));
             }
             let expected = std::mem::replace(&mut self.position.next, numbered.seq + 1);
             if numbered.seq < self.from {

@@ -53,12 +53,24 @@ pub(super) fn recover(folder: &Path) -> Result<Recovered, RecoverError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(open(error)),
         Ok(()) | Err(_) => {}
     }
+    let mut damage = Vec::new();
+    rename_misnamed(folder, &mut damage).map_err(open)?;
     let segments = list(folder).map_err(open)?;
-    let mut found = Recovered { segments, appendable: true, ..Recovered::default() };
+    let mut found = Recovered { segments, appendable: true, damage, ..Recovered::default() };
     let told = Told { folder };
     while let Some(last) = found.segments.last().copied() {
         let path = path_of(folder, last.first);
         let scan = scan(&path, last.first).map_err(|source| RecoverError::Open { path: path.clone(), source })?;
+        let Some(end) = scan.last else {
+            // The number in its name was given away, so it is not given again.
+            let repair = |source| RecoverError::Repair { path: path.clone(), source };
+            let aside = set_aside(folder, &path, last.first).map_err(repair)?;
+            let nothing = format!("nothing in {} can be read; it was moved to {aside}", path.display());
+            found.damage.push(Damage { reason: GapReason::Damaged, missing: None, found: nothing });
+            found.next = found.next.max(last.first);
+            found.segments.pop();
+            continue;
+        };
         if scan.good < last.bytes {
             // A full disk is a likely cause of a torn end, and must not keep the daemon from starting: where the end
             // cannot be moved it stays, and the journal goes on in a new segment.
@@ -73,16 +85,6 @@ pub(super) fn recover(folder: &Path) -> Result<Recovered, RecoverError> {
             found.damage.push(Damage { reason: GapReason::Damaged, missing: None, found: found_there });
         }
         found.key = scan.key;
-        let Some(end) = scan.last else {
-            // Nothing in it can be read. The number in its name was given away, so it is not given again.
-            if found.appendable {
-                fs::remove_file(&path).map_err(|source| RecoverError::Repair { path: path.clone(), source })?;
-            }
-            found.appendable = true;
-            found.next = found.next.max(last.first);
-            found.segments.pop();
-            continue;
-        };
         found.segments.last_mut().expect("it was the last").bytes = scan.good;
         found.next = found.next.max(end + 1);
         told.inside(&path, &scan.faults, &mut found.damage);
@@ -124,47 +126,108 @@ struct Fault {
     found: String,
 }
 
+/// One line: where it ends, and its number where it can be read.
+struct Line {
+    end: u64,
+    seq: Option<u64>,
+}
+
 fn scan(path: &Path, first: u64) -> io::Result<Scan> {
     let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
     let mut scan = Scan::default();
+    let mut lines: Vec<Line> = Vec::new();
     let mut text = Vec::new();
-    let mut end = 0;
-    let mut expected = first;
-    let mut unreadable = Vec::new();
-    for line in 1.. {
+    loop {
         text.clear();
-        let length = reader.read_until(b'\n', &mut text)?;
+        let length = reader.read_until(b'\n', &mut text)? as u64;
         if length == 0 {
             break;
         }
-        end += length as u64;
-        let leaf =
-            text.last().filter(|octet| **octet == b'\n').and_then(|_| serde_json::from_slice::<Numbered>(&text).ok());
-        let Some(leaf) = leaf else {
-            unreadable.push(line);
+        let whole = text.ends_with(b"\n");
+        let leaf = whole.then(|| serde_json::from_slice::<Numbered>(&text).ok()).flatten();
+        let end = lines.last().map_or(0, |line| line.end) + length;
+        lines.push(Line { end, seq: leaf.as_ref().map(|leaf| leaf.seq) });
+        scan.key = leaf.and_then(|leaf| leaf.key).or(scan.key);
+    }
+    judge(&mut scan, &lines, first);
+    Ok(scan)
+}
+
+fn judge(scan: &mut Scan, lines: &[Line], first: u64) {
+    let mut expected = first;
+    let mut unreadable = Vec::new();
+    for (number, line) in (1..).zip(lines) {
+        let following = lines.get(usize::try_from(number).unwrap_or(usize::MAX)).and_then(|line| line.seq);
+        let Some(seq) = line.seq.filter(|seq| !is_misnumbered(*seq, expected, following)) else {
+            unreadable.push(number);
             continue;
         };
-        if leaf.seq < expected {
-            let found = format!("leaf {} stands where {expected} is expected", leaf.seq);
-            scan.faults.push(Fault { line, missing: None, found });
-            scan.good = end;
-            continue;
-        }
-        if leaf.seq > expected || !unreadable.is_empty() {
-            let missing = (leaf.seq > expected).then(|| (expected, leaf.seq - 1));
+        scan.good = line.end;
+        if seq > expected || !unreadable.is_empty() {
+            let missing = (seq > expected).then(|| (expected, seq - 1));
             let found = match unreadable.len() {
                 0 => "leaves are not there".to_owned(),
                 lines => format!("{lines} lines cannot be read"),
             };
-            scan.faults.push(Fault { line: unreadable.first().copied().unwrap_or(line), missing, found });
+            scan.faults.push(Fault { line: unreadable.first().copied().unwrap_or(number), missing, found });
             unreadable.clear();
         }
-        scan.good = end;
-        scan.last = Some(leaf.seq);
-        scan.key = leaf.key.or(scan.key);
-        expected = leaf.seq + 1;
+        // What stands there a second time is passed over by readers.
+        expected = expected.max(seq + 1);
+        scan.last = Some(expected - 1);
     }
-    Ok(scan)
+    if scan.faults.len() > MAX_FAULTS {
+        let more = scan.faults.len() - MAX_FAULTS;
+        scan.faults.truncate(MAX_FAULTS);
+        if let Some(last) = scan.faults.last_mut() {
+            last.found.push_str(&format!("; {more} more places behind it are damaged"));
+        }
+    }
+}
+
+/// How many places of one segment are told by a leaf each.
+const MAX_FAULTS: usize = 16;
+
+/// Returns whether a line must have a wrong number: one that leaps forward, while the line behind it does not follow.
+/// Taken at its word, it would make readers pass over everything up to that number.
+pub(super) fn is_misnumbered(seq: u64, expected: u64, following: Option<u64>) -> bool {
+    seq > expected && following.is_some_and(|following| following <= seq)
+}
+
+/// Gives segments the name that their first line says: they are found and ordered by it.
+fn rename_misnamed(folder: &Path, damage: &mut Vec<Damage>) -> io::Result<()> {
+    for segment in list(folder)? {
+        let path = path_of(folder, segment.first);
+        let mut lines = BufReader::new(File::open(&path)?);
+        let mut number = || {
+            let mut line = Vec::new();
+            lines.read_until(b'\n', &mut line)?;
+            io::Result::Ok(serde_json::from_slice::<Numbered>(&line).ok().map(|leaf| leaf.seq))
+        };
+        let (Some(first), second) = (number()?, number()?) else { continue };
+        if first == segment.first || is_misnumbered(first, segment.first, second) {
+            continue;
+        }
+        let right = path_of(folder, first);
+        let found = if right.exists() {
+            let aside = set_aside(folder, &path, segment.first)?;
+            format!("{} begins with leaf {first}, which another segment has; it was moved to {aside}", path.display())
+        } else {
+            fs::rename(&path, &right)?;
+            format!("{} begins with leaf {first}; it was given that name", path.display())
+        };
+        damage.push(Damage { reason: GapReason::Damaged, missing: None, found });
+    }
+    Ok(())
+}
+
+/// Gives a segment a name beside the journal. Returns that name.
+fn set_aside(folder: &Path, path: &Path, first: u64) -> io::Result<String> {
+    let names = (1_u32..).map(|number| format!("damaged-{first:020}-{number}"));
+    let name = names.into_iter().find(|name| !folder.join(name).exists()).unwrap_or_default();
+    fs::rename(path, folder.join(&name))?;
+    File::open(folder)?.sync_all()?;
+    Ok(name)
 }
 
 /// Copies the end of the segment to a file beside it, then cuts it off. Returns the name of the copy.

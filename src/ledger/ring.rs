@@ -204,3 +204,45 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{AT, attempt, snapshot};
+    use super::*;
+
+    #[test]
+    fn counters_of_a_policy_go_once_nobody_can_count_with_it() {
+        let exchange = Arc::new(Exchange::new());
+        let recorder = exchange.recorder(1);
+        let counted = || {
+            let mut counted = 0;
+            exchange.drain_tallies(|_, _, _, count| counted += count);
+            (counted, exchange.tallies.load().len())
+        };
+        let old = snapshot(1);
+        exchange.install(&old);
+        exchange.install(&old);
+        let late = attempt(&old, "192.0.2.7", "upd.vendor.example", AT);
+        drop(old);
+        exchange.install(&snapshot(2));
+        assert_eq!(counted(), (0, 2), "a look-up still holds the old policy");
+        recorder.record(late.clone());
+        recorder.record(late);
+        exchange.rings()[0].drain(drop);
+        assert_eq!(counted(), (1, 1), "what was counted last is not lost");
+        assert_eq!(counted(), (0, 1));
+    }
+
+    #[test]
+    fn the_ring_of_a_worker_that_is_gone_is_emptied_first() {
+        let exchange = Arc::new(Exchange::new());
+        let recorder = exchange.recorder(4);
+        recorder.record(attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT));
+        drop(recorder);
+        let rings = exchange.rings();
+        assert_eq!(rings.len(), 1);
+        assert!(rings[0].drain(drop));
+        drop(rings);
+        assert!(exchange.rings().is_empty());
+    }
+}

@@ -252,6 +252,9 @@ impl Store {
 /// Returns whether the journal has nothing behind the position, without asking the index.
 fn is_at_end(journal: &Path, position: Position) -> bool {
     let Ok(segments) = segments(journal) else { return false };
+    if segments.is_empty() {
+        return position == Position::default();
+    }
     let length = fs::metadata(crate::ledger::segment_path(journal, position.segment)).map(|of| of.len());
     segments.last() == Some(&position.segment) && length.is_ok_and(|length| length == position.offset)
 }
