@@ -285,7 +285,7 @@ fn a_stranger_gets_no_answer_and_is_counted() {
 
 /// Everything that the metrics say of queries that were refused for where they came from.
 fn refused(daemon: &crate::daemon::Daemon) -> f64 {
-    daemon.metric("interdict_refused")
+    daemon.metric("interdict_dropped_total{reason=\"not_allowed\"}")
 }
 
 fn ask_from(socket: &UdpSocket, server: SocketAddr, query: &[u8]) -> Option<Vec<u8>> {

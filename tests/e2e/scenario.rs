@@ -3,20 +3,21 @@
 //! Upstream is a real NSD; listeners are left out, and the clock stands where each line puts it. The form of the files is
 //! in `tests/scenarios/README.md`.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::Message;
-use interdict::answer::Style;
+use interdict::answer::{Sink, Style};
 use interdict::cache::Cache;
 use interdict::clock::{Clock, ManualClock};
 use interdict::feed::{self, Selection};
 use interdict::ledger::{self, Body, Ledger, Record, Recorder};
 use interdict::observe::Metrics;
 use interdict::pipeline::{Pipeline, State, Step};
-use interdict::policy::{Operator, OperatorTreatment, Removal, TreatmentChoice};
+use interdict::policy::{Demand, Operator, OperatorTreatment, Removal, TreatmentChoice};
 use interdict::query::{Peer, Transport};
 use interdict::resolve::{Asking, Group, Lifetimes, Routes};
 use interdict::zones::{Zones, ZonesSpec};
@@ -193,7 +194,8 @@ impl Stage {
         let routes = Routes { zones, forward: Vec::new(), default: Group::new([upstream], Arc::clone(&shared)) };
         let lifetimes = Lifetimes { most: 604_800, most_negative: 3600, failure: 5 };
         let asking = Asking { timeout: Duration::from_secs(5), tries: 2, lifetimes };
-        let style = Style { sink_ttl: 60, ..Style::default() };
+        let (sink, demand) = (Sink::Nxdomain, Demand::Own);
+        let style = Style { sink, sink_ttl: 60, version: String::new(), demand };
         let folder = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new());
         let ledger = Ledger::open(ledger::Settings::new(folder.path()), Arc::clone(&shared)).unwrap();
@@ -208,7 +210,7 @@ impl Stage {
 
     fn play(&mut self, step: &StepLine) {
         self.clock.set(step.at);
-        let verdicts = self.verdicts();
+        let verdicts = self.metrics.totals();
         let record_type: interdict::message::RecordType = step.record_type.parse().unwrap();
         let mut asking = wire::Asking::of(&step.name, record_type.0);
         asking.edns = Some((0, 1232, false));
@@ -266,21 +268,10 @@ impl Stage {
         records
     }
 
-    /// How often each verdict was given, by the metrics.
-    fn verdicts(&self) -> Vec<(String, u64)> {
-        let text = self.metrics.to_string();
-        let samples = text.lines().filter(|line| line.contains("verdict=\"") && !line.starts_with('#'));
-        let sample = |line: &str| {
-            let word = line.split_once("verdict=\"")?.1.split_once('"')?.0;
-            Some((word.to_owned(), line.rsplit_once(' ')?.1.parse().ok()?))
-        };
-        samples.filter_map(sample).collect()
-    }
-
-    fn verdict_since(&self, before: &[(String, u64)]) -> String {
-        let grown = self.verdicts().into_iter().filter(|now| !before.contains(now) && now.1 > 0);
-        let grown: Vec<_> = grown.map(|(word, _)| word).collect();
-        grown.join("+")
+    /// The verdict that was given since the metrics said `before`.
+    fn verdict_since(&self, before: &BTreeMap<String, u64>) -> String {
+        let grown = self.metrics.totals().into_iter().filter(|(word, count)| before.get(word) != Some(count));
+        grown.map(|(word, _)| word).collect::<Vec<_>>().join("+")
     }
 }
 
