@@ -98,6 +98,7 @@ impl World {
             vendor: String::new(),
             title: String::new(),
             revised: date(2026, 1, 1),
+            example: None,
             services: (0..3).map(service).collect(),
             entries: entries.collect(),
         };

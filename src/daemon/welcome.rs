@@ -29,7 +29,8 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
     }
     line("records", folder.root().display().to_string());
     line("policy", hex::encode(built.state.snapshot.digest()));
-    let orders = &built.state.snapshot.inputs().orders;
+    let snapshot = &built.state.snapshot;
+    let orders = &snapshot.inputs().orders;
     for order in orders {
         line("order", format!("{} ({})", order.title, order.citation));
         for prohibition in &order.prohibitions {
@@ -45,32 +46,12 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
     if orders.is_empty() {
         line("order", "none: every name is resolved".to_owned());
     }
-    if let (Some(address), Some(name)) = (config.listen.dns.first(), example(built)) {
+    let example = snapshot.inputs().catalogues.iter().find_map(|catalogue| catalogue.example.as_ref());
+    if let (Some(address), Some(name)) = (config.listen.dns.first(), example) {
         line("try", format!("dig @{} -p {} {name}", address.ip(), address.port()));
     }
     for note in &built.notes {
         line("note", note.clone());
     }
     text
-}
-
-/// A name that an order prohibits, for the line to try: the first one that a pattern writes out, since that is a host.
-fn example(built: &Built) -> Option<crate::message::Name> {
-    let snapshot = &built.state.snapshot;
-    let prohibited = |service: &str| {
-        snapshot
-            .inputs()
-            .orders
-            .iter()
-            .flat_map(|order| &order.prohibitions)
-            .any(|of| of.services.iter().any(|id| id == service))
-    };
-    let entries = 0..snapshot.entry_count();
-    let mut names = entries
-        .filter(|entry| prohibited(&snapshot.service_of(*entry).id))
-        .filter(|entry| {
-            !snapshot.entry(*entry).pattern.globs().is_empty() || snapshot.entry(*entry).pattern.names().len() > 1
-        })
-        .filter_map(|entry| snapshot.entry(entry).pattern.names().get(1).cloned());
-    names.next()
 }

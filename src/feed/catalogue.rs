@@ -31,6 +31,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, keys: &mut Keys<'_, '_>) -> ReadCatalo
     let vendor = keys.text(sheet, "vendor");
     let title = keys.text(sheet, "title");
     let revised = keys.date(sheet, "revised");
+    let example = keys.optional_text(sheet, "example").and_then(|text| read_example(sheet, &text));
     let suffixes = keys.optional_texts(sheet, "public_suffixes");
     let titles = keys.titles(sheet, "services").unwrap_or_default();
     let services: Vec<_> = titles.into_iter().map(|(id, title)| Service { id, title: title.text }).collect();
@@ -60,12 +61,22 @@ pub(super) fn read(sheet: &mut Sheet<'_>, keys: &mut Keys<'_, '_>) -> ReadCatalo
             vendor: vendor.text,
             title: title.text,
             revised,
+            example,
             services: services.clone(),
             entries,
         }),
         _ => None,
     };
     ReadCatalogue { id, services, catalogue }
+}
+
+fn read_example(sheet: &mut Sheet<'_>, text: &Text) -> Option<Name> {
+    let name = text.text.parse();
+    if let Err(error) = &name {
+        let what = format!("{} is not a domain name: {error}", quote(&text.text));
+        sheet.fault(&text.span, what, "write a listed name that people can try");
+    }
+    name.ok()
 }
 
 /// What entries are read against.

@@ -39,6 +39,7 @@ pub(crate) fn snapshot(number: u64) -> Arc<Snapshot> {
         vendor: "Vendor".to_owned(),
         title: "Names".to_owned(),
         revised: date,
+        example: None,
         services: services.map(|id| Service { id: id.to_owned(), title: id.to_owned() }).to_vec(),
         entries: vec![
             entry("upd.vendor.example", 0),

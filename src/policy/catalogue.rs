@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::pattern::Pattern;
+use crate::message::Name;
 
 /// The names of one vendor's services. Knows no date and no law.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub struct Catalogue {
     pub title: String,
     /// The day on which the entries were last reviewed.
     pub revised: jiff::civil::Date,
+    /// A name of a service that is well known, for people to try.
+    pub example: Option<Name>,
     /// In the order of the file.
     pub services: Vec<Service>,
     /// In the order of the file.
