@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -69,7 +70,14 @@ impl Worker {
             let mut next = Some(first);
             let mut handled = 0;
             while let Some((length, peer)) = next {
-                self.handle(&packet[..length], peer, &moment, &mut out);
+                let handled_one = catch_unwind(AssertUnwindSafe(|| {
+                    self.handle(&packet[..length], peer, &moment, &mut out);
+                }));
+                if handled_one.is_err() {
+                    // The panic has told of itself. One packet must not take the worker, and with it a share of all
+                    // clients, out of service; the buffers are written anew for each packet.
+                    self.shared.metrics.count_dropped(Dropped::Fault);
+                }
                 handled += 1;
                 next = match handled {
                     BATCH => None,

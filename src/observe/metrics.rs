@@ -56,10 +56,12 @@ pub enum Dropped {
     Unsent,
     /// Too many connections: closed.
     ConnectionLimit,
+    /// A fault of this program.
+    Fault,
 }
 
 impl Dropped {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::NotAllowed,
         Self::Unanswerable,
         Self::Opcode,
@@ -67,6 +69,7 @@ impl Dropped {
         Self::Busy,
         Self::Unsent,
         Self::ConnectionLimit,
+        Self::Fault,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -78,6 +81,7 @@ impl Dropped {
             Self::Busy => "busy",
             Self::Unsent => "unsent",
             Self::ConnectionLimit => "connection_limit",
+            Self::Fault => "fault",
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::message::{EXTENDED_ERROR, Malformed, RecordType, ResponseView, Writer, flag};
+use crate::message::{EXTENDED_ERROR, Malformed, ResponseView, Writer, flag};
 use crate::query::{MAX_PAYLOAD, Question};
 
 /// What the driver does next.
@@ -159,8 +159,7 @@ impl Exchange {
         let Question { name, record_type, class } = &self.question;
         let expected = response.id() == self.id
             && response.flags() & flag::OPCODE == 0
-            && response.asks(name, *record_type, *class)
-            && (self.edns || response.opt().is_none());
+            && response.asks(name, *record_type, *class);
         if expected { Ok(response) } else { Err(Malformed) }
     }
 
@@ -177,15 +176,10 @@ impl Exchange {
     }
 }
 
-/// Returns whether a question may be sent to an upstream at all.
-pub fn is_forwardable(record_type: RecordType) -> bool {
-    !matches!(record_type, RecordType::OPT | RecordType::TSIG | RecordType::TKEY | RecordType::AXFR | RecordType::IXFR)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Class;
+    use crate::message::{Class, RecordType};
 
     const FIRST: &str = "192.0.2.1:53";
     const SECOND: &str = "192.0.2.2:53";

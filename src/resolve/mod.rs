@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-pub use exchange::{Action, Exchange, Failed, Failure, Verdict, is_forwardable};
+pub use exchange::{Action, Exchange, Failed, Failure, Verdict};
 pub use flatten::{Lifetimes, flatten};
 pub use upstream::{Group, servers_of};
 
