@@ -174,7 +174,7 @@ impl Settings {
                 attempts: take.take("upstream", "attempts"),
                 in_flight: take.take("upstream", "in_flight"),
                 zones: take.rows("upstream", "zone", |row| ForwardZone {
-                    zone: row.take("name"),
+                    zone: *row.take::<Box<Name>>("name"),
                     servers: row.take("servers"),
                 }),
             },
@@ -186,7 +186,10 @@ impl Settings {
             },
             zones: ZonesConfig {
                 hosts: take.take("zones", "hosts"),
-                zone: take.rows("zones", "zone", |row| ZoneText { origin: row.take("origin"), text: row.take("text") }),
+                zone: take.rows("zones", "zone", |row| ZoneText {
+                    origin: *row.take::<Box<Name>>("origin"),
+                    text: row.take("text"),
+                }),
                 special_use: take.take("zones", "special_use"),
             },
             policy: PolicyConfig {
@@ -291,7 +294,7 @@ settings! {
     V4 => Option<Ipv4Addr>,
     V6 => Option<Ipv6Addr>,
     Instant => Option<Timestamp>,
-    Name => Name,
+    Name => Box<Name>,
     Texts => Vec<String>,
     Hosts => Vec<HostRecord>,
     Rows => Vec<Row>,

@@ -27,7 +27,7 @@ pub(super) enum Value {
     V4(Option<Ipv4Addr>),
     V6(Option<Ipv6Addr>),
     Instant(Option<Timestamp>),
-    Name(Name),
+    Name(Box<Name>),
     Texts(Vec<String>),
     Hosts(Vec<HostRecord>),
     Rows(Vec<Row>),
@@ -72,7 +72,7 @@ pub(super) fn read(kind: &Kind, name: &str, node: &Node, faults: &mut Faults) ->
             Raw::Datetime(text) => reader.parsed(node, parse::instant(text)).map(|at| Value::Instant(Some(at))),
             _ => reader.text(node, |text| parse::optional(text, parse::instant)).map(Value::Instant),
         },
-        Kind::Name => reader.text(node, parse::name).map(Value::Name),
+        Kind::Name => reader.text(node, parse::name).map(|name| Value::Name(Box::new(name))),
         Kind::HostNames => reader.items(node, 0, parse::host_name, |_| false).map(Value::Texts),
         Kind::Hosts => {
             let hosts = reader.items(node, 0, parse::host, |_| false)?;
