@@ -1,8 +1,24 @@
-//! File and environment to settings: every fault at once, before anything is bound.
+//! File and environment to settings: every fault at once, before anything is bound. Never opens anything but the file.
 
+mod check;
+mod keys;
+mod load;
+mod nearest;
+mod node;
+mod parse;
+mod spec;
 mod types;
+mod value;
 
+#[cfg(test)]
+mod tests;
+
+pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
     Admin, AnswerConfig, CacheConfig, Config, ForwardZone, HostRecord, LedgerConfig, Listen, LogConfig, PolicyConfig,
     UpstreamConfig, ZoneText, ZonesConfig,
 };
+
+/// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a
+/// terminal shows. `path` is the name of the variable where one is at fault.
+pub use crate::feed::Fault;

@@ -1,0 +1,120 @@
+//! Contradictions between keys that are each right by themselves.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use super::load::Settings;
+use super::node::{Faults, quote};
+use super::value::{Row, Value};
+
+/// Notes every contradiction. Keys that are faulty themselves contradict nothing.
+pub(super) fn check(settings: &Settings, faults: &mut Faults) {
+    check_listeners(settings, faults);
+    check_removal(settings, faults);
+    check_sink(settings, faults);
+    check_sizes(settings, faults);
+    for row in rows(settings, "policy", "treatment") {
+        check_treatment(row, faults);
+    }
+    check_repeated(settings, ("upstream", "zone"), "name", faults);
+    check_repeated(settings, ("zones", "zone"), "origin", faults);
+}
+
+fn check_listeners(settings: &Settings, faults: &mut Faults) {
+    let (Some((_, Value::Addresses(dns))), Some((place, Value::Listener(Some(admin))))) =
+        (settings.get("listen", "dns"), settings.get("admin", "listen"))
+    else {
+        return;
+    };
+    let clash = |one: &SocketAddr| one == admin && one.port() != 0;
+    if dns.iter().any(clash) {
+        let text = format!("`admin.listen` is {admin}, which `listen.dns` takes for DNS over TCP");
+        faults.push(place, text, "give it another port");
+    }
+}
+
+fn check_removal(settings: &Settings, faults: &mut Faults) {
+    if let Some((place, Value::Instant(Some(until)))) = settings.get("policy", "removal_until")
+        && let Some((_, Value::Word("finished"))) = settings.get("policy", "removal")
+    {
+        let text = format!("`policy.removal_until` is {until} although `policy.removal` is \"finished\"");
+        faults.push(place, text, "write removal = \"running\" for an end to come, or leave removal_until out");
+    }
+}
+
+fn check_sink(settings: &Settings, faults: &mut Faults) {
+    let Some((place, Value::Word(sink))) = settings.get("answer", "sink") else { return };
+    let v4 = settings.get("answer", "sink_v4");
+    let v6 = settings.get("answer", "sink_v6");
+    if *sink == "address" {
+        if let (Some((_, Value::V4(None))), Some((_, Value::V6(None)))) = (v4, v6) {
+            let text = "`answer.sink` is \"address\", and there is no address";
+            faults.push(place, text, "set sink_v4, sink_v6 or both, or choose another sink");
+        }
+        return;
+    }
+    for (key, value) in [("sink_v4", v4), ("sink_v6", v6)] {
+        if let Some((place, Value::V4(Some(_)) | Value::V6(Some(_)))) = value {
+            let text = format!("`answer.{key}` is set although `answer.sink` is \"{sink}\"");
+            faults.push(place, text, format!("write sink = \"address\", or leave {key} out"));
+        }
+    }
+}
+
+fn check_sizes(settings: &Settings, faults: &mut Faults) {
+    if let Some((place, Value::Number(max))) = settings.get("ledger", "max_mib")
+        && let Some((other, Value::Number(segment))) = settings.get("ledger", "segment_mib")
+        && *max < 2 * segment
+    {
+        // Whichever was set says where to look; the other may be a default.
+        let place = if place.is_default() { other } else { place };
+        let text = format!("`ledger.max_mib` is {max}, less than two segments of {segment} MiB");
+        faults.push(place, text, format!("write max_mib = {} or more, or a smaller segment_mib", 2 * segment));
+    }
+}
+
+fn check_treatment(row: &Row, faults: &mut Faults) {
+    let (Some(Value::Word(treatment)), Some(Value::Text(prohibition))) =
+        (row.values.get("treatment"), row.values.get("prohibition"))
+    else {
+        return;
+    };
+    match (*treatment == "prohibited", prohibition.is_empty()) {
+        (true, true) => {
+            let text = "this `policy.treatment` is \"prohibited\" and names no prohibition";
+            faults.push(&row.place, text, "add `prohibition = \"…\"`, one of those of the order");
+        }
+        (false, false) => {
+            let named = quote(prohibition);
+            let text = format!("this `policy.treatment` is \"{treatment}\" and names the prohibition {named}");
+            faults.push(&row.place, text, "write treatment = \"prohibited\", or leave `prohibition` out");
+        }
+        (true, false) | (false, true) => {}
+    }
+}
+
+/// Notes every table that has the same name as one before it.
+fn check_repeated(
+    settings: &Settings,
+    (section, key): (&'static str, &'static str),
+    name: &'static str,
+    faults: &mut Faults,
+) {
+    let mut seen = BTreeSet::new();
+    for row in rows(settings, section, key) {
+        if let Some(Value::Name(zone)) = row.values.get(name)
+            && !seen.insert(zone)
+        {
+            let text = format!("`{section}.{key}` has {} twice", quote(&zone.to_string()));
+            faults.push(&row.place, text, "make one table of both");
+        }
+    }
+}
+
+fn rows<'s>(settings: &'s Settings, section: &'static str, key: &'static str) -> impl Iterator<Item = &'s Row> {
+    let rows = match settings.get(section, key) {
+        Some((_, Value::Rows(rows))) => rows.as_slice(),
+        _ => &[],
+    };
+    rows.iter()
+}

@@ -1,0 +1,366 @@
+//! The keys themselves, section by section in the order of the file.
+
+use super::spec::{Key, Kind, Preset, Section};
+use crate::feed::Selection;
+
+const MANY: u64 = 1_000_000;
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    unit: &'static str,
+    doc: &'static [&'static str],
+) -> Key {
+    Key { name, kind, default: Preset::Toml(default), unit, doc }
+}
+
+const fn number(
+    name: &'static str,
+    (least, most): (u64, u64),
+    default: &'static str,
+    unit: &'static str,
+    doc: &'static [&'static str],
+) -> Key {
+    key(name, Kind::Number { least, most }, default, unit, doc)
+}
+
+const fn required(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind, default: Preset::Required, unit: "", doc: &[] }
+}
+
+const ID: Kind = Kind::Text { least: 1, most: 64 };
+
+pub(super) const SECTIONS: &[Section] = &[
+    Section {
+        name: "",
+        doc: &[],
+        keys: &[key(
+            "data_dir",
+            Kind::Text { least: 1, most: 4096 },
+            r#""./interdict-data""#,
+            "",
+            &["The folder for records, keys and the index. One daemon works in it at a time."],
+        )],
+    },
+    Section { name: "listen", doc: &["Where queries are taken, from whom and how many."], keys: LISTEN },
+    Section {
+        name: "admin",
+        doc: &["The HTTP listener for health and metrics."],
+        keys: &[
+            key(
+                "listen",
+                Kind::Listener,
+                r#""127.0.0.1:5380""#,
+                "",
+                &["Address with its port; \"\" for no such listener."],
+            ),
+            key(
+                "hosts",
+                Kind::HostNames,
+                "[]",
+                "",
+                &[
+                    "Names under which it may be asked (the Host header) besides addresses and `localhost`; others are",
+                    "refused, so that a web page cannot reach it through a name of its own.",
+                ],
+            ),
+        ],
+    },
+    Section { name: "upstream", doc: &["Who answers what is not known here."], keys: UPSTREAM },
+    Section { name: "cache", doc: &["The cache of answers, in memory only."], keys: CACHE },
+    Section { name: "zones", doc: &["Names that are answered here and never asked of an upstream."], keys: ZONES },
+    Section {
+        name: "policy",
+        doc: &["Which catalogues and orders apply, and what the operator makes of them."],
+        keys: POLICY,
+    },
+    Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
+    Section { name: "ledger", doc: &["How records are kept."], keys: LEDGER },
+    Section {
+        name: "log",
+        doc: &["The log, on standard error. It is for operators; evidence is in the records."],
+        keys: &[
+            key(
+                "level",
+                Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+                r#""info""#,
+                "",
+                &["The least weighty lines that are written."],
+            ),
+            key("format", Kind::Word(&["text", "json"]), r#""text""#, "", &["Lines for people or for machines."]),
+        ],
+    },
+];
+
+const LISTEN: &[Key] = &[
+    key(
+        "dns",
+        Kind::Listeners,
+        r#"["127.0.0.1:5300"]"#,
+        "",
+        &["Addresses with their ports, for UDP and TCP, such as \"0.0.0.0:53\" and \"[::]:53\". At least one."],
+    ),
+    key(
+        "allow",
+        Kind::Networks,
+        r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"]"#,
+        "",
+        &["Networks whose clients are answered. Anyone else gets no answer and is counted."],
+    ),
+    number("workers", (0, 256), "0", "threads", &["Threads that take queries over UDP; 0 for one a core."]),
+    number(
+        "tcp_connections",
+        (1, 65_535),
+        "1024",
+        "connections",
+        &["Connections over TCP that may be open; further ones are closed at once."],
+    ),
+    number(
+        "tcp_connections_per_client",
+        (1, 65_535),
+        "64",
+        "connections",
+        &["Connections that one client address may have open."],
+    ),
+    number(
+        "tcp_in_flight",
+        (1, 65_535),
+        "64",
+        "queries",
+        &["Queries of one connection that may be under way; reading waits while there are as many."],
+    ),
+    number(
+        "tcp_idle_ms",
+        (100, 600_000),
+        "10000",
+        "milliseconds",
+        &["How long a connection may be silent before it is closed (RFC 7766, section 6.2.3)."],
+    ),
+];
+
+const UPSTREAM: &[Key] = &[
+    key(
+        "servers",
+        Kind::Servers { least: 0 },
+        "[]",
+        "",
+        &["\"address\" (port 53), \"address:port\" or \"[v6]:port\". Empty for the resolvers of the system."],
+    ),
+    number("timeout_ms", (10, 30_000), "1500", "milliseconds", &["How long one try may take."]),
+    number("attempts", (1, 10), "3", "tries", &["How often a question is tried in all, over all servers."]),
+    number(
+        "in_flight",
+        (1, MANY),
+        "4096",
+        "queries",
+        &["Queries that may wait for upstreams; further ones get SERVFAIL at once."],
+    ),
+    key(
+        "zone",
+        Kind::Tables {
+            keys: &[required("name", Kind::Name), required("servers", Kind::Servers { least: 1 })],
+            example: &["[[upstream.zone]]", "name = \"corp.example\"", "servers = [\"10.0.0.2:53\"]"],
+        },
+        "[]",
+        "",
+        &["Other servers for a zone and all names below it, as often as needed. There is none at first; one looks so:"],
+    ),
+];
+
+const CACHE: &[Key] = &[
+    number("size_mib", (1, 65_536), "64", "MiB", &["The memory that answers may take."]),
+    number("max_ttl", (0, 604_800), "86400", "seconds", &["The longest time that an answer is kept."]),
+    number(
+        "negative_max_ttl",
+        (0, 86_400),
+        "3600",
+        "seconds",
+        &["The longest time that an answer without data is kept (RFC 2308, section 5)."],
+    ),
+    number("failure_ttl", (1, 300), "5", "seconds", &["How long a failure is kept (RFC 9520, section 3.2)."]),
+];
+
+const ZONES: &[Key] = &[
+    key(
+        "hosts",
+        Kind::Hosts,
+        "[]",
+        "",
+        &["Names with their addresses, each \"name address [address…]\", such as \"printer.corp.example 10.0.0.9\"."],
+    ),
+    key(
+        "special_use",
+        Kind::Switch,
+        "true",
+        "",
+        &["Whether special-use names and private reverse zones are answered here (RFC 6761, RFC 6303)."],
+    ),
+    key(
+        "zone",
+        Kind::Tables {
+            keys: &[required("origin", Kind::Name), required("text", Kind::Lines)],
+            example: &[
+                "[[zones.zone]]",
+                "origin = \"corp.example\"",
+                "text = \"\"\"",
+                "@ 3600 IN SOA ns.corp.example. admin.corp.example. 1 3600 600 86400 300",
+                "@ 3600 IN NS ns.corp.example.",
+                "ns 3600 IN A 10.0.0.2",
+                "\"\"\"",
+            ],
+        },
+        "[]",
+        "",
+        &[
+            "Whole zones in the text of a zone file (RFC 1035, section 5), as often as needed. There is none at first;",
+            "one looks so:",
+        ],
+    ),
+];
+
+const POLICY: &[Key] = &[
+    key_of_texts(
+        "catalogues",
+        || Selection::default().catalogues,
+        &[
+            "Which names belong to which service: catalogues that the program carries, by name, or files or folders of",
+            "`*.toml` files. Paths have a `/` or end in `.toml`, and are relative to the working directory.",
+        ],
+    ),
+    key_of_texts("orders", || Selection::default().orders, &["What is prohibited and when: orders, chosen likewise."]),
+    key(
+        "applies",
+        Kind::Word(&["policy", "binding"]),
+        r#""policy""#,
+        "",
+        &[
+            "Whether the network applies the orders by its own policy, or is bound by them. It decides which code",
+            "clients are told: Blocked (15) or Censored (16; RFC 8914, sections 4.16 and 4.17).",
+        ],
+    ),
+    key(
+        "removal",
+        Kind::Word(&["running", "finished"]),
+        r#""running""#,
+        "",
+        &[
+            "Whether the prohibited products are still being removed. While that runs, services that removal needs are",
+            "left, as the orders say.",
+        ],
+    ),
+    key(
+        "removal_until",
+        Kind::Instant,
+        r#""""#,
+        "",
+        &[
+            "When removal ends, with the offset from UTC, such as \"2026-12-31T00:00:00-05:00\"; \"\" for no set instant.",
+        ],
+    ),
+    key(
+        "treatment",
+        Kind::Tables {
+            keys: &[
+                required("order", ID),
+                required("service", ID),
+                required("treatment", Kind::Word(&["noted", "exempt", "kept", "prohibited"])),
+                key("prohibition", Kind::Text { least: 0, most: 64 }, r#""""#, "", &[]),
+            ],
+            example: &[
+                "[[policy.treatment]]",
+                "order = \"some-order\"",
+                "service = \"some-service\"",
+                "treatment = \"prohibited\"",
+                "prohibition = \"some-prohibition\"",
+            ],
+        },
+        "[]",
+        "",
+        &[
+            "The operator's own treatment of a service of an order: \"noted\" (counted only), \"exempt\" (never touched),",
+            "\"kept\" (left while removal runs) or \"prohibited\", then with the prohibition of the order that it falls",
+            "under. Of two for the same service, the later counts. There is none at first; one looks so:",
+        ],
+    ),
+];
+
+const fn key_of_texts(name: &'static str, texts: fn() -> Vec<String>, doc: &'static [&'static str]) -> Key {
+    Key { name, kind: Kind::Texts, default: Preset::Texts(texts), unit: "", doc }
+}
+
+const ANSWER: &[Key] = &[
+    key(
+        "sink",
+        Kind::Word(&["nxdomain", "nodata", "refused", "address"]),
+        r#""nxdomain""#,
+        "",
+        &["What a withheld name is answered with."],
+    ),
+    key(
+        "sink_v4",
+        Kind::V4,
+        r#""""#,
+        "",
+        &["The IPv4 address for sink = \"address\"; \"\" for none, and queries for A get NODATA."],
+    ),
+    key(
+        "sink_v6",
+        Kind::V6,
+        r#""""#,
+        "",
+        &["The IPv6 address for sink = \"address\"; \"\" for none, and queries for AAAA get NODATA."],
+    ),
+    number(
+        "sink_ttl",
+        (0, 86_400),
+        "60",
+        "seconds",
+        &["How long clients may keep what they are told of a withheld name."],
+    ),
+    key(
+        "version",
+        Kind::Text { least: 0, most: 255 },
+        r#""""#,
+        "",
+        &["What CHAOS version.bind is answered with; \"\" to refuse the question."],
+    ),
+];
+
+const LEDGER: &[Key] = &[
+    number(
+        "commit_ms",
+        (10, 200),
+        "200",
+        "milliseconds",
+        &["How far the disk may lag behind: records are written and flushed together this often."],
+    ),
+    number(
+        "segment_mib",
+        (1, 1024),
+        "16",
+        "MiB",
+        &["The size at which a file of the journal ends and the next begins."],
+    ),
+    number(
+        "max_mib",
+        (2, 16_777_216),
+        "4096",
+        "MiB",
+        &["The size that the journal may take in all; the oldest files go first. At least two segments."],
+    ),
+    key(
+        "store_noted",
+        Kind::Switch,
+        "false",
+        "",
+        &["Whether look-ups that are only noted are recorded one by one too, and not counted only."],
+    ),
+    number(
+        "window_keys",
+        (100, MANY),
+        "20000",
+        "look-ups",
+        &["Distinct look-ups that one commit tells apart; more are summed up."],
+    ),
+];

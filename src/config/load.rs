@@ -1,0 +1,359 @@
+//! File and environment, key by key, to the settings.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::check::check;
+use super::nearest::nearest;
+use super::node::{Faults, Node, Place, Raw, Word, quote, read_default, read_file, read_variable};
+use super::spec::{Key, Section, Spec};
+use super::types::{
+    Admin, AnswerConfig, CacheConfig, Config, ForwardZone, HostRecord, LedgerConfig, Listen, LogConfig, PolicyConfig,
+    UpstreamConfig, ZoneText, ZonesConfig,
+};
+use super::value::{Row, Value, read, unknown};
+use crate::answer::Sink;
+use crate::feed::Fault;
+use crate::message::Name;
+use crate::observe::Format;
+use crate::policy::{Demand, Operator, OperatorTreatment, Removal, TreatmentChoice};
+
+const PREFIX: &str = "INTERDICT_";
+const MIB: u64 = 1024 * 1024;
+
+impl Config {
+    /// Returns the settings where nobody sets any.
+    ///
+    /// # Panics
+    /// Never: a test loads them.
+    pub fn default_values() -> Self {
+        Self::load(None, []).expect("the defaults hold to their own bounds, which a test shows")
+    }
+
+    /// Returns the defaults, under what the file says, under what variables of the environment say.
+    ///
+    /// Variables are `INTERDICT_<SECTION>__<KEY>` and `INTERDICT_DATA_DIR`; others are ignored where their name has
+    /// no `__`. A faulty value of the file is told even where a variable replaces it. Values of variables are TOML where that is what the key takes, else plain text, and lists may be separated by commas.
+    ///
+    /// # Errors
+    /// Every fault of the file, of the variables, and every contradiction between keys.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<Fault>> {
+        let shown = path.map(|path| path.display().to_string()).unwrap_or_default();
+        let mut faults = Faults::default();
+        let mut settings = Settings::defaults(&mut faults);
+        if let Some(path) = path {
+            let entries = read_file(path, &mut faults);
+            settings.take_file(&entries, &mut faults);
+        }
+        let environment: BTreeMap<_, _> = environment.into_iter().collect();
+        for (name, text) in &environment {
+            settings.take_variable(name, text, &mut faults);
+        }
+        // Where a line could not be read, keys may only seem to contradict each other.
+        if !faults.is_partial() {
+            check(&settings, &mut faults);
+        }
+        let faults = faults.finish(&shown);
+        if faults.is_empty() { Ok(settings.build()) } else { Err(faults) }
+    }
+}
+
+/// Values by section and key, each with the place where it was set. What is faulty is not there.
+#[derive(Debug)]
+pub(super) struct Settings(BTreeMap<(&'static str, &'static str), (Place, Value)>);
+
+impl Settings {
+    fn defaults(faults: &mut Faults) -> Self {
+        let mut settings = Self(BTreeMap::new());
+        for section in Spec::SECTIONS {
+            for key in section.keys {
+                if let Some(node) = key.default_toml().as_deref().and_then(read_default) {
+                    settings.set(section, key, &node, faults);
+                }
+            }
+        }
+        settings
+    }
+
+    fn set(&mut self, section: &'static Section, key: &'static Key, node: &Node, faults: &mut Faults) {
+        match read(&key.kind, &full_name(section, key), node, faults) {
+            Some(value) => drop(self.0.insert((section.name, key.name), (node.place.clone(), value))),
+            // The default must not contradict what somebody meant to write.
+            None => drop(self.0.remove(&(section.name, key.name))),
+        }
+    }
+
+    fn take_file(&mut self, entries: &[(Word, Node)], faults: &mut Faults) {
+        for (word, node) in entries {
+            if let Some((section, key)) = find("", &word.text) {
+                self.set(section, key, node, faults);
+                continue;
+            }
+            match (Spec::SECTIONS.iter().find(|section| section.name == word.text), &node.raw) {
+                (None, _) => unknown_at_the_top(word, node, faults),
+                (Some(section), Raw::Table(entries)) => self.take_section(section, entries, faults),
+                (Some(section), _) => {
+                    let text = format!("`{}` is {}: not a section", section.name, node.shown);
+                    faults.push(&node.place, text, format!("write [{}] and its keys in the lines below", section.name));
+                }
+            }
+        }
+    }
+
+    fn take_section(&mut self, section: &'static Section, entries: &[(Word, Node)], faults: &mut Faults) {
+        for (word, node) in entries {
+            match section.keys.iter().find(|key| key.name == word.text) {
+                Some(key) => self.set(section, key, node, faults),
+                None => unknown_key(section, word, faults),
+            }
+        }
+    }
+
+    fn take_variable(&mut self, name: &str, text: &str, faults: &mut Faults) {
+        let Some(rest) = name.strip_prefix(PREFIX) else { return };
+        let (section, key) = match rest.split_once("__") {
+            Some(parts) => parts,
+            None if rest == "DATA_DIR" => ("", rest),
+            // Others are for the command line and for scripts, or for nobody.
+            None => return,
+        };
+        let found = find(&section.to_ascii_lowercase(), &key.to_ascii_lowercase())
+            .filter(|(section, key)| variable(section, key) == name);
+        match found {
+            Some((section, key)) => self.set(section, key, &read_variable(name, text, &key.kind), faults),
+            None => {
+                let names: Vec<_> = keys().map(|(section, key)| variable(section, key)).collect();
+                let known = names.iter().map(|name| &name[PREFIX.len()..]);
+                let remedy = match nearest(rest, known) {
+                    Some(near) => format!("did you mean {PREFIX}{near}?"),
+                    None => "unset it, or see config/interdict.toml for every key".to_owned(),
+                };
+                faults.push(&Place::of(name), "this variable sets no key", remedy);
+            }
+        }
+    }
+
+    /// Returns the value of a key with its place, unless it is faulty.
+    pub(super) fn get(&self, section: &'static str, key: &'static str) -> Option<(&Place, &Value)> {
+        self.0.get(&(section, key)).map(|(place, value)| (place, value))
+    }
+
+    /// Takes out a value that is there because there was no fault.
+    fn take<T: Setting>(&mut self, section: &'static str, key: &'static str) -> T {
+        let value = self.0.remove(&(section, key)).map(|(_, value)| value);
+        value.and_then(T::of).expect("a test holds the settings against the table of keys")
+    }
+
+    fn build(mut self) -> Config {
+        let take = &mut self;
+        let millis = |take: &mut Self, section, key| Duration::from_millis(take.take(section, key));
+        let mib = |take: &mut Self, section, key| take.take::<u64>(section, key) * MIB;
+        Config {
+            data_dir: PathBuf::from(take.take::<String>("", "data_dir")),
+            listen: Listen {
+                dns: take.take("listen", "dns"),
+                allow: take.take("listen", "allow"),
+                workers: take.take("listen", "workers"),
+                tcp_connections: take.take("listen", "tcp_connections"),
+                tcp_connections_per_client: take.take("listen", "tcp_connections_per_client"),
+                tcp_in_flight: take.take("listen", "tcp_in_flight"),
+                tcp_idle: millis(take, "listen", "tcp_idle_ms"),
+            },
+            admin: Admin { listen: take.take("admin", "listen"), hosts: take.take("admin", "hosts") },
+            upstream: UpstreamConfig {
+                servers: take.take("upstream", "servers"),
+                timeout: millis(take, "upstream", "timeout_ms"),
+                attempts: take.take("upstream", "attempts"),
+                in_flight: take.take("upstream", "in_flight"),
+                zones: take.rows("upstream", "zone", |row| ForwardZone {
+                    zone: *row.take::<Box<Name>>("name"),
+                    servers: row.take("servers"),
+                }),
+            },
+            cache: CacheConfig {
+                size: mib(take, "cache", "size_mib"),
+                max_ttl: take.take("cache", "max_ttl"),
+                negative_max_ttl: take.take("cache", "negative_max_ttl"),
+                failure_ttl: take.take("cache", "failure_ttl"),
+            },
+            zones: ZonesConfig {
+                hosts: take.take("zones", "hosts"),
+                zone: take.rows("zones", "zone", |row| ZoneText {
+                    origin: *row.take::<Box<Name>>("origin"),
+                    text: row.take("text"),
+                }),
+                special_use: take.take("zones", "special_use"),
+            },
+            policy: PolicyConfig {
+                catalogues: take.take("policy", "catalogues"),
+                orders: take.take("policy", "orders"),
+                operator: take.operator(),
+            },
+            answer: AnswerConfig {
+                sink: take.sink(),
+                sink_ttl: take.take("answer", "sink_ttl"),
+                version: take.take("answer", "version"),
+            },
+            ledger: LedgerConfig {
+                commit: millis(take, "ledger", "commit_ms"),
+                segment_size: mib(take, "ledger", "segment_mib"),
+                max_size: mib(take, "ledger", "max_mib"),
+                store_noted: take.take("ledger", "store_noted"),
+                window_keys: take.take("ledger", "window_keys"),
+            },
+            log: LogConfig {
+                level: take.take::<&str>("log", "level").to_owned(),
+                format: if take.take::<&str>("log", "format") == "json" { Format::Json } else { Format::Text },
+            },
+        }
+    }
+
+    fn rows<T>(&mut self, section: &'static str, key: &'static str, of: impl Fn(&mut Row) -> T) -> Vec<T> {
+        self.take::<Vec<Row>>(section, key).iter_mut().map(of).collect()
+    }
+
+    fn operator(&mut self) -> Operator {
+        let finished = self.take::<&str>("policy", "removal") == "finished";
+        let until: Option<Timestamp> = self.take("policy", "removal_until");
+        Operator {
+            demand: if self.take::<&str>("policy", "applies") == "binding" { Demand::External } else { Demand::Own },
+            removal: match until {
+                Some(until) => Removal::Until(until),
+                None if finished => Removal::Finished,
+                None => Removal::Running,
+            },
+            treatments: self.rows("policy", "treatment", |row| OperatorTreatment {
+                order: row.take("order"),
+                service: row.take("service"),
+                choice: match row.take("treatment") {
+                    "exempt" => TreatmentChoice::Exempt,
+                    "kept" => TreatmentChoice::Kept,
+                    "prohibited" => TreatmentChoice::Prohibited(row.take("prohibition")),
+                    _ => TreatmentChoice::Noted,
+                },
+            }),
+        }
+    }
+
+    fn sink(&mut self) -> Sink {
+        let (v4, v6) = (self.take("answer", "sink_v4"), self.take("answer", "sink_v6"));
+        match self.take("answer", "sink") {
+            "nodata" => Sink::Nodata,
+            "refused" => Sink::Refused,
+            "address" => Sink::Address { v4, v6 },
+            _ => Sink::Nxdomain,
+        }
+    }
+}
+
+impl Row {
+    /// Takes out a value that is there because there was no fault.
+    fn take<T: Setting>(&mut self, key: &'static str) -> T {
+        let value = self.values.remove(key);
+        value.and_then(T::of).expect("a test holds the settings against the table of keys")
+    }
+}
+
+/// A type of the settings that some kind of value becomes.
+trait Setting: Sized {
+    fn of(value: Value) -> Option<Self>;
+}
+
+macro_rules! settings {
+    ($($variant:ident => $type:ty),+ $(,)?) => {
+        $(impl Setting for $type {
+            fn of(value: Value) -> Option<Self> {
+                match value {
+                    Value::$variant(value) => value.try_into().ok(),
+                    _ => None,
+                }
+            }
+        })+
+    };
+}
+
+settings! {
+    Switch => bool,
+    Number => u8,
+    Number => u16,
+    Number => u32,
+    Number => u64,
+    Word => &'static str,
+    Text => String,
+    Listener => Option<SocketAddr>,
+    Addresses => Vec<SocketAddr>,
+    Networks => Vec<IpNet>,
+    V4 => Option<Ipv4Addr>,
+    V6 => Option<Ipv6Addr>,
+    Instant => Option<Timestamp>,
+    Name => Box<Name>,
+    Texts => Vec<String>,
+    Hosts => Vec<HostRecord>,
+    Rows => Vec<Row>,
+}
+
+fn keys() -> impl Iterator<Item = (&'static Section, &'static Key)> {
+    Spec::SECTIONS.iter().flat_map(|section| section.keys.iter().map(move |key| (section, key)))
+}
+
+fn find(section: &str, key: &str) -> Option<(&'static Section, &'static Key)> {
+    keys().find(|(of, known)| of.name == section && known.name == key)
+}
+
+fn full_name(section: &Section, key: &Key) -> String {
+    if section.name.is_empty() { key.name.to_owned() } else { format!("{}.{}", section.name, key.name) }
+}
+
+/// Returns the name of the variable that sets a key.
+fn variable(section: &Section, key: &Key) -> String {
+    let separator = if section.name.is_empty() { "" } else { "__" };
+    format!("{PREFIX}{}{separator}{}", section.name, key.name).to_ascii_uppercase()
+}
+
+fn unknown_key(section: &'static Section, word: &Word, faults: &mut Faults) {
+    match keys().find(|(_, key)| key.name == word.text) {
+        Some((of, key)) => misplaced(word, of, key, faults),
+        None => unknown(word, section.name, section.keys.iter().map(|key| key.name), faults),
+    }
+}
+
+fn unknown_at_the_top(word: &Word, node: &Node, faults: &mut Faults) {
+    if let Raw::Table(_) = node.raw {
+        let names = Spec::SECTIONS.iter().map(|section| section.name).filter(|name| !name.is_empty());
+        let remedy = match nearest(&word.text, names.clone()) {
+            Some(near) => format!("did you mean [{near}]?"),
+            None => format!("the sections are {}", names.collect::<Vec<_>>().join(", ")),
+        };
+        faults.push(&word.place, format!("{} is not a section", quote(&word.text)), remedy);
+        return;
+    }
+    match keys().find(|(_, key)| key.name == word.text) {
+        Some((of, key)) => misplaced(word, of, key, faults),
+        None => {
+            let text = format!("{} is not a key above all sections", quote(&word.text));
+            let remedy = match nearest(&word.text, keys().map(|(_, key)| key.name)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    "the only such key is `data_dir`; put others below the [section] that they belong to".to_owned()
+                }
+            };
+            faults.push(&word.place, text, remedy);
+        }
+    }
+}
+
+fn misplaced(word: &Word, section: &Section, key: &Key, faults: &mut Faults) {
+    let remedy = match section.name {
+        "" => "write it above all sections".to_owned(),
+        name => format!("write it below [{name}]"),
+    };
+    faults.push(&word.place, format!("`{}` does not belong here", key.name), remedy);
+}

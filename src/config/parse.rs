@@ -1,0 +1,186 @@
+//! Texts to addresses, networks, names and instants, with what would be right where they are none.
+
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use crate::message::Name;
+
+const DNS_PORT: u16 = 53;
+
+/// What is wrong with a text, and what would be right.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) what: String,
+    pub(super) remedy: String,
+}
+
+fn wrong<T>(what: impl Into<String>, remedy: impl Into<String>) -> Result<T, Wrong> {
+    Err(Wrong { what: what.into(), remedy: remedy.into() })
+}
+
+/// Reads with `parse` unless the text is empty.
+pub(super) fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Result<Option<T>, Wrong> {
+    if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+/// Accepts a text of so many octets in one line.
+pub(super) fn text(text: &str, least: usize, most: usize) -> Result<&str, Wrong> {
+    if text.chars().any(char::is_control) {
+        return wrong("it has control characters", "write it in one line of visible characters");
+    }
+    if text.trim().len() < least {
+        return wrong("it is empty", "write something, or leave it out");
+    }
+    if text.len() > most {
+        return wrong(format!("it is longer than {most} octets"), "shorten it");
+    }
+    Ok(text)
+}
+
+/// Reads an address with its port to listen on.
+pub(super) fn listener(text: &str) -> Result<SocketAddr, Wrong> {
+    const REMEDY: &str = "write address and port, such as \"127.0.0.1:5300\" or \"[::1]:5300\"";
+    match text.parse() {
+        Ok(address) => Ok(address),
+        Err(_) if bare_address(text).is_some() => wrong("the port is missing", REMEDY),
+        Err(_) => wrong("not an address with a port", REMEDY),
+    }
+}
+
+/// Reads the address of a DNS server, port 53 where none is given.
+pub(super) fn server(text: &str) -> Result<SocketAddr, Wrong> {
+    const REMEDY: &str =
+        "write \"address\", \"address:port\" or \"[v6]:port\", such as \"10.0.0.1\" or \"[fd00::1]:53\"";
+    let address = text.parse().ok().or_else(|| bare_address(text).map(|address| SocketAddr::new(address, DNS_PORT)));
+    match address {
+        None => wrong("not the address of a server", REMEDY),
+        Some(address) if address.port() == 0 => wrong("nothing can be sent to port 0", REMEDY),
+        Some(address) if address.ip().is_multicast() => wrong("a multicast address is not a server", REMEDY),
+        Some(address) => Ok(address),
+    }
+}
+
+/// Reads an address without a port; brackets around one of IPv6 do no harm.
+fn bare_address(text: &str) -> Option<IpAddr> {
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    match bracketed {
+        Some(inner) => inner.parse().ok().map(IpAddr::V6),
+        None => text.parse().ok(),
+    }
+}
+
+/// Reads a network in prefix notation; an address alone is a network of one.
+pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
+    let network: IpNet = match (text.parse(), text.parse::<IpAddr>()) {
+        (Ok(network), _) => network,
+        (Err(_), Ok(address)) => address.into(),
+        (Err(_), Err(_)) => return wrong("not a network", "write it as \"10.0.0.0/8\" or \"fd00::/8\""),
+    };
+    if network.addr() != network.network() {
+        let remedy = format!("write \"{}\", or the address alone", network.trunc());
+        return wrong("the address has bits outside its prefix", remedy);
+    }
+    Ok(network)
+}
+
+pub(super) fn v4(text: &str) -> Result<Ipv4Addr, Wrong> {
+    text.parse().or_else(|_| wrong("not an IPv4 address", "write it as \"192.0.2.1\""))
+}
+
+pub(super) fn v6(text: &str) -> Result<Ipv6Addr, Wrong> {
+    text.parse().or_else(|_| wrong("not an IPv6 address", "write it as \"2001:db8::1\""))
+}
+
+/// Reads an instant with its offset from UTC (RFC 3339).
+pub(super) fn instant(text: &str) -> Result<Timestamp, Wrong> {
+    text.parse().or_else(|_| {
+        wrong(
+            "not an instant with its offset from UTC",
+            "write it as \"2026-12-31T00:00:00-05:00\", or with Z at the end for UTC",
+        )
+    })
+}
+
+pub(super) fn name(text: &str) -> Result<Name, Wrong> {
+    text.parse().or_else(|error| not_a_name(&error))
+}
+
+fn not_a_name<T>(error: &dyn Display) -> Result<T, Wrong> {
+    wrong(format!("not a domain name: {error}"), "write a name such as \"corp.example\"")
+}
+
+/// Reads a name as a Host header has it, without port; letters become lower case, a final dot is left out.
+pub(super) fn host_name(text: &str) -> Result<String, Wrong> {
+    name(text)?;
+    if !text.bytes().all(|octet| matches!(octet, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.')) {
+        return wrong("not the name of a host", "write letters, digits, hyphens and dots, and no port");
+    }
+    Ok(text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase())
+}
+
+/// Reads a name and its addresses.
+pub(super) fn host(text: &str) -> Result<(Name, Vec<IpAddr>), Wrong> {
+    const REMEDY: &str = "write the name, then its addresses, such as \"printer.corp.example 10.0.0.9 fd00::9\"";
+    let mut words = text.split_whitespace();
+    let Some(first) = words.next() else { return wrong("it is empty", REMEDY) };
+    if first.parse::<IpAddr>().is_ok() {
+        return wrong("the address stands before the name", REMEDY);
+    }
+    let name = name(first)?;
+    let mut addresses = Vec::new();
+    for word in words {
+        match word.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => return wrong(format!("{} is not an address", super::node::quote(word)), REMEDY),
+        }
+    }
+    if addresses.is_empty() { wrong("the name has no address", REMEDY) } else { Ok((name, addresses)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_asked_at_port_53_unless_said_otherwise() {
+        for (text, address) in [
+            ("10.0.0.1", "10.0.0.1:53"),
+            ("10.0.0.1:5353", "10.0.0.1:5353"),
+            ("fd00::1", "[fd00::1]:53"),
+            ("[fd00::1]", "[fd00::1]:53"),
+            ("[fd00::1]:5353", "[fd00::1]:5353"),
+        ] {
+            assert_eq!(server(text).unwrap().to_string(), address, "{text}");
+        }
+        for text in ["", "dns.example", "10.0.0.1:0", "10.0.0.1:99999", "224.0.0.251", "[10.0.0.1]:53"] {
+            assert!(server(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_has_no_bits_outside_its_prefix() {
+        assert_eq!(network("10.0.0.9").unwrap().to_string(), "10.0.0.9/32");
+        assert_eq!(network("fd00::/8").unwrap().to_string(), "fd00::/8");
+        assert!(network("10.0.0.1/8").unwrap_err().remedy.contains("10.0.0.0/8"));
+        assert!(network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn a_host_is_a_name_and_at_least_one_address() {
+        assert_eq!(host(" a.example  10.0.0.1 ::1 ").unwrap().1.len(), 2);
+        for text in ["", "a.example", "10.0.0.1 a.example", "a..example 10.0.0.1", "a.example 10.0.0.1:53"] {
+            assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_instant_without_offset_is_none() {
+        assert!(instant("2026-12-31T00:00:00-05:00").is_ok());
+        assert!(instant("2026-12-31T00:00:00Z").is_ok());
+        assert!(instant("2026-12-31T00:00:00").is_err());
+        assert!(instant("2026-12-31").is_err());
+    }
+}
