@@ -8,6 +8,7 @@ pub mod cache;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod feed;
 pub mod inspect;
 pub mod ledger;

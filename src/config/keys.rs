@@ -357,10 +357,10 @@ const LEDGER: &[Key] = &[
         &["Whether look-ups that are only noted are recorded one by one too, and not counted only."],
     ),
     number(
-        "window_keys",
+        "leaves_per_minute",
         (100, MANY),
         "20000",
-        "look-ups",
-        &["Distinct look-ups that one commit tells apart; more are summed up."],
+        "records",
+        &["Records of single clients in a minute; beyond it look-ups are summed up by network, then by rule."],
     ),
 ];

@@ -207,7 +207,7 @@ impl Settings {
                 segment_size: mib(take, "ledger", "segment_mib"),
                 max_size: mib(take, "ledger", "max_mib"),
                 store_noted: take.take("ledger", "store_noted"),
-                window_keys: take.take("ledger", "window_keys"),
+                leaves_per_minute: take.take("ledger", "leaves_per_minute"),
             },
             log: LogConfig {
                 level: take.take::<&str>("log", "level").to_owned(),

@@ -75,7 +75,7 @@ fn defaults() -> Config {
             segment_size: 16 << 20,
             max_size: 4096 << 20,
             store_noted: false,
-            window_keys: 20_000,
+            leaves_per_minute: 20_000,
         },
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
     }

@@ -130,8 +130,8 @@ pub struct LedgerConfig {
     /// In octets.
     pub max_size: u64,
     pub store_noted: bool,
-    /// Distinct look-ups that one commit tells apart.
-    pub window_keys: u32,
+    /// Records of single clients in a minute, at most.
+    pub leaves_per_minute: u32,
 }
 
 /// The log.

@@ -64,7 +64,7 @@ impl Folder {
         settings.segment = config.segment_size;
         settings.total = config.max_size;
         settings.store_noted = config.store_noted;
-        settings.bounds.leaves = config.window_keys;
+        settings.bounds.leaves = config.leaves_per_minute;
         settings.rehearsal = rehearsal;
         settings
     }
