@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod answer;
 pub mod cache;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;

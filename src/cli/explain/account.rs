@@ -1,0 +1,170 @@
+//! What is said of a decision, the same for people and for programs.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Question;
+use crate::answer::{self, InfoCode, Sink};
+use crate::policy::{Entry, Match, Order, Prohibition, Service, Snapshot, Verdict};
+
+/// What is said of a decision. Serialised, its keys are the ones that scripts rely on.
+#[derive(Debug, Serialize)]
+pub(super) struct Account<'a> {
+    pub(super) name: String,
+    pub(super) r#type: String,
+    pub(super) at: Timestamp,
+    #[serde(flatten)]
+    pub(super) deciding: Finding<'a>,
+    /// The mnemonic of the response code that a sunk name gets, or `resolved`.
+    pub(super) response: String,
+    pub(super) ede: Option<u16>,
+    /// What each order says.
+    pub(super) matches: Vec<Finding<'a>>,
+    /// How the replay compares, where a record was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) record: Option<Comparison>,
+    /// The name that was found in the answer, where it was what matched.
+    #[serde(skip)]
+    pub(super) subject: Option<String>,
+    #[serde(skip)]
+    pub(super) decision: Verdict,
+    /// When the decision may become another.
+    #[serde(skip)]
+    pub(super) until: Option<Timestamp>,
+    /// The entry that comes nearest, where none matches, and why it does not.
+    #[serde(skip)]
+    pub(super) nearest: Option<(&'a Entry, &'a Service, &'static str)>,
+    #[serde(skip)]
+    pub(super) digest: String,
+}
+
+/// What one order says of the name; nothing but the verdict where none matches.
+#[derive(Debug, Serialize)]
+pub(super) struct Finding<'a> {
+    pub(super) order: Option<&'a str>,
+    pub(super) prohibition: Option<&'a str>,
+    pub(super) service: Option<&'a str>,
+    pub(super) entry: Option<&'a str>,
+    pub(super) verdict: &'static str,
+    pub(super) effective: Option<Timestamp>,
+    pub(super) verification: Option<&'static str>,
+    pub(super) basis: Option<&'a str>,
+    pub(super) confidence: Option<&'static str>,
+    pub(super) evidence: Option<&'a [String]>,
+    #[serde(skip)]
+    pub(super) rule: Option<Rule<'a>>,
+}
+
+/// What a match refers to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule<'a> {
+    pub(super) order: &'a Order,
+    pub(super) prohibition: Option<&'a Prohibition>,
+    pub(super) entry: &'a Entry,
+    pub(super) service: &'a Service,
+}
+
+/// What a record says, beside what its replay gives.
+#[derive(Debug, Serialize)]
+pub(super) struct Comparison {
+    pub(super) seq: u64,
+    pub(super) verdict: String,
+    pub(super) order: String,
+    pub(super) prohibition: Option<String>,
+    pub(super) rule: String,
+    pub(super) client: Option<String>,
+    /// Whether the replay gives the same verdict by the same rule.
+    pub(super) same: bool,
+}
+
+impl<'a> Account<'a> {
+    pub(super) fn new(question: &Question, snapshot: &'a Snapshot, sink: Sink) -> Self {
+        let Question { name, subject, record_type, client, at } = question;
+        let decision = match subject {
+            Some(subject) => snapshot.decide_subject(name, subject, client, *at),
+            None => snapshot.decide(name, client, *at),
+        };
+        let matched = subject.as_ref().unwrap_or(name);
+        let finding = |of: &Match| Finding::new(of, snapshot);
+        let deciding = decision.deciding.as_ref().map_or(Finding::NONE, finding);
+        let (response, ede) = match decision.verdict {
+            Verdict::Sunk => {
+                let code = answer::sunk_code(sink, snapshot.has_open_name_below(name, client, *at));
+                let info: InfoCode = answer::info_code(snapshot.inputs().operator.demand);
+                (code.mnemonic().map_or_else(|| format!("RCODE{}", code.0), str::to_owned), Some(info as u16))
+            }
+            Verdict::Pass
+            | Verdict::Noted
+            | Verdict::Exempt
+            | Verdict::Protected
+            | Verdict::Kept
+            | Verdict::Monitored
+            | Verdict::Waived => ("resolved".to_owned(), None),
+        };
+        let nearest = match decision.verdict {
+            Verdict::Pass => snapshot.nearest(matched),
+            _ => None,
+        };
+        Self {
+            name: name.to_string(),
+            r#type: record_type.clone(),
+            at: *at,
+            deciding,
+            response,
+            ede,
+            matches: snapshot.matches(matched, client, *at).iter().map(finding).collect(),
+            record: None,
+            subject: subject.as_ref().map(ToString::to_string),
+            decision: decision.verdict,
+            until: decision.until,
+            nearest: nearest.map(|of| (snapshot.entry(of.entry), snapshot.service_of(of.entry), of.reason)),
+            digest: hex::encode(snapshot.digest()),
+        }
+    }
+}
+
+impl<'a> Finding<'a> {
+    const NONE: Self = Self {
+        order: None,
+        prohibition: None,
+        service: None,
+        entry: None,
+        verdict: Verdict::Pass.as_str(),
+        effective: None,
+        verification: None,
+        basis: None,
+        confidence: None,
+        evidence: None,
+        rule: None,
+    };
+
+    fn new(of: &Match, snapshot: &'a Snapshot) -> Self {
+        let rule = Rule {
+            order: snapshot.order_of(of),
+            prohibition: snapshot.prohibition_of(of),
+            entry: snapshot.entry(of.entry),
+            service: snapshot.service_of(of.entry),
+        };
+        let (basis, verification) = snapshot.basis_of(of);
+        Self {
+            order: Some(&rule.order.id),
+            prohibition: rule.prohibition.map(|of| of.id.as_str()),
+            service: Some(&rule.service.id),
+            entry: Some(&rule.entry.text),
+            verdict: of.verdict.as_str(),
+            effective: rule.prohibition.map(|of| of.validity.from()),
+            verification: verification.map(|of| of.as_str()),
+            basis: Some(basis),
+            confidence: Some(rule.entry.confidence.as_str()),
+            evidence: Some(&rule.entry.evidence),
+            rule: Some(rule),
+        }
+    }
+}
+
+impl Rule<'_> {
+    /// Returns the rule as records write it: how it matches, a colon, its text.
+    pub(super) fn text(&self) -> String {
+        format!("{}:{}", self.entry.pattern.matching(), self.entry.text)
+    }
+}

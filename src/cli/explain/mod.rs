@@ -1,0 +1,119 @@
+//! `interdict explain`: how a name is decided and why, now, at another instant, or as a record says that it was.
+
+mod account;
+mod page;
+mod replay;
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::Context as _;
+use clap::Args;
+use jiff::Timestamp;
+
+use super::folder::Folder;
+use super::settings::{ConfigArgs, Faults, FolderArgs, load_policy, texts};
+use crate::client::Client;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::Config;
+use crate::feed::Archive;
+use crate::message::{Name, RecordType};
+use crate::policy::Snapshot;
+use account::Account;
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// The name that a client asks for.
+    #[arg(value_name = "NAME", required_unless_present = "record")]
+    name: Option<Name>,
+    /// The record type that it asks for.
+    #[arg(long = "type", value_name = "T", default_value = "A")]
+    record_type: RecordType,
+    /// The client that asks; without it, any client.
+    #[arg(long, value_name = "IP")]
+    client: Option<IpAddr>,
+    /// Decide at this instant instead of now.
+    #[arg(long, value_name = "INSTANT", value_parser = super::instant::parse)]
+    at: Option<Timestamp>,
+    /// Replay the decision of this record, by the policy that decided it, and say whether it is the same.
+    #[arg(long, value_name = "N", conflicts_with_all = ["record_type", "client", "at", "offline"])]
+    record: Option<u64>,
+    /// Decide by the files, even where a daemon runs.
+    #[arg(long)]
+    offline: bool,
+    /// Write a JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    folder: FolderArgs,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// What is decided: a question, or a name that was found in its answer.
+#[derive(Debug, Clone)]
+struct Question {
+    name: Name,
+    subject: Option<Name>,
+    record_type: String,
+    client: Client,
+    at: Timestamp,
+}
+
+/// Where the policy comes from that decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Files,
+    Daemon,
+    Record,
+}
+
+pub(super) fn run(of: &Explain, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = of.config.load()?;
+    let folder = of.folder.of(&config);
+    match (of.record, &of.name) {
+        (Some(seq), name) => replay::run(seq, name.as_ref(), &folder, config.answer.sink, of.json, out),
+        (None, Some(name)) => {
+            let (snapshot, origin) = policy(of.offline, &config, &folder)?;
+            let question = Question {
+                name: name.clone(),
+                subject: None,
+                record_type: of.record_type.to_string(),
+                client: of.client.map_or_else(anyone, Client::at),
+                at: of.at.unwrap_or_else(|| SystemClock.read().at),
+            };
+            write(&Account::new(&question, &snapshot, config.answer.sink), origin, of.json, out)
+        }
+        (None, None) => unreachable!("the definition requires a name where no record is given"),
+    }
+}
+
+fn write(account: &Account<'_>, origin: Origin, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(account)?)?;
+    } else {
+        page::write(account, origin, out)?;
+    }
+    Ok(())
+}
+
+/// Returns the policy of the running daemon, or else of the files.
+fn policy(offline: bool, config: &Config, folder: &Folder) -> anyhow::Result<(Snapshot, Origin)> {
+    let running = if offline { None } else { folder.running_policy()? };
+    match running {
+        Some(digest) => Ok((archived(folder, &digest)?, Origin::Daemon)),
+        None => Ok((load_policy(config)?.snapshot, Origin::Files)),
+    }
+}
+
+/// Returns the policy with this digest, as it was kept when a daemon began to use it.
+fn archived(folder: &Folder, digest: &[u8; 32]) -> anyhow::Result<Snapshot> {
+    let archive = Archive::open(&folder.policies(), digest)?;
+    let faults = |faults: Vec<_>| Faults(texts(&faults));
+    archive.compile(1).map_err(faults).context("this program does not read the policy that was kept")
+}
+
+/// Decisions do not depend on the client so far, so that any stands for all.
+fn anyone() -> Client {
+    Client::at(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}

@@ -1,0 +1,129 @@
+//! A decision, told to people.
+
+use std::io::{self, Write};
+
+use super::Origin;
+use super::account::{Account, Comparison, Finding};
+use crate::cli::orders::Phase;
+use crate::cli::output::plain;
+use crate::policy::{Matching, Verdict, Verification};
+
+pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}: {}", account.decision, words(account.decision))?;
+    writeln!(out)?;
+    row(out, "name", &format!("{} {}", account.name, account.r#type))?;
+    if let Some(subject) = &account.subject {
+        row(out, "found", &format!("{subject}, in the answer to that name"))?;
+    }
+    write_finding(&account.deciding, account, out)?;
+    if let Some((entry, service, reason)) = account.nearest {
+        let service = format!("service {}: {}", service.id, service.title);
+        row(out, "nearest", &format!("{} ({}, {service})", entry.text, matching(entry.pattern.matching())))?;
+        row(out, "", &format!("it does not match: {reason}"))?;
+    } else if account.decision == Verdict::Pass {
+        row(out, "nearest", "no entry of the catalogues comes near")?;
+    }
+    row(out, "client gets", &response(account))?;
+    let source = match origin {
+        Origin::Files => "the files of the configuration",
+        Origin::Daemon => "the policy of the running daemon",
+        Origin::Record => "the policy that decided the record",
+    };
+    row(out, "decided at", &account.at.to_string())?;
+    row(out, "decided by", &format!("{source}, {}", account.digest))?;
+    if let Some(until) = account.until {
+        row(out, "may change", &until.to_string())?;
+    }
+    let others = account.matches.iter().filter(|of| of.order != account.deciding.order);
+    for other in others {
+        writeln!(out)?;
+        row(out, "also", &format!("{}, by another order", other.verdict))?;
+        write_finding(other, account, out)?;
+    }
+    match &account.record {
+        Some(record) => write_comparison(record, out),
+        None => Ok(()),
+    }
+}
+
+fn write_finding(of: &Finding<'_>, account: &Account<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let Some(rule) = of.rule else { return Ok(()) };
+    row(out, "order", &format!("{} ({})", rule.order.title, rule.order.citation))?;
+    if let Some(prohibition) = rule.prohibition {
+        row(out, "prohibition", &prohibition.title)?;
+        row(out, "effective", &prohibition.validity.from().to_string())?;
+        row(out, "phase", &Phase::of(prohibition.validity, account.at).to_string())?;
+    }
+    row(out, "basis", of.basis.unwrap_or_default())?;
+    row(out, "verified", verified(rule.prohibition.map(|of| of.verification), of.verification))?;
+    row(out, "service", &format!("{}: {}", rule.service.id, rule.service.title))?;
+    row(out, "entry", &format!("{} ({})", rule.entry.text, matching(rule.entry.pattern.matching())))?;
+    if let Some(note) = &rule.entry.note {
+        row(out, "note", note)?;
+    }
+    row(out, "confidence", &format!("{} that the name belongs to the service", rule.entry.confidence))?;
+    for (position, evidence) in rule.entry.evidence.iter().enumerate() {
+        row(out, if position == 0 { "evidence" } else { "" }, evidence)?;
+    }
+    Ok(())
+}
+
+fn write_comparison(record: &Comparison, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out)?;
+    row(out, "record", &record.seq.to_string())?;
+    row(out, "client", record.client.as_deref().unwrap_or("not known: its key is not there"))?;
+    let prohibition = record.prohibition.as_ref().map(|of| format!(", prohibition {of}")).unwrap_or_default();
+    let said = format!("{} by {} of order {}{prohibition}", record.verdict, record.rule, record.order);
+    row(out, "it says", &said)?;
+    row(out, "replay", if record.same { "the same decision" } else { "ANOTHER DECISION" })
+}
+
+fn row(out: &mut dyn Write, title: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "  {title:<12} {}", plain(value))
+}
+
+const fn words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "no rule matches; the name is resolved and no record is made",
+        Verdict::Noted => "the name is resolved; look-ups are only counted",
+        Verdict::Exempt => "the name is resolved; the order does not reach it",
+        Verdict::Protected => "the name is resolved; the act itself leaves it lawful",
+        Verdict::Kept => "the name is resolved while the products are being removed",
+        Verdict::Monitored => "the name is resolved and recorded; its service becomes prohibited at a later instant",
+        Verdict::Waived => {
+            "the name is resolved by a waiver; a look-up is an attempted contact with a prohibited service"
+        }
+        Verdict::Sunk => "the name is withheld; a look-up is an attempted contact with a prohibited service",
+    }
+}
+
+const fn matching(matching: Matching) -> &'static str {
+    match matching {
+        Matching::Exact => "this name alone",
+        Matching::Suffix => "this name and all below it",
+        Matching::Pattern => "the names that the pattern stands for",
+    }
+}
+
+/// Says how well the instant, the act or the reason is verified.
+fn verified(prohibition: Option<Verification>, word: Option<&'static str>) -> &'static str {
+    match (prohibition, word) {
+        (Some(Verification::Primary), _) => "primary: seen in the act itself",
+        (Some(Verification::Secondary), _) => "secondary: seen in secondary sources only",
+        (Some(Verification::Inferred), _) => "inferred: concluded from other facts",
+        (Some(Verification::Unverified), _) => "unverified: not seen in any source that was read",
+        (None, Some(word)) => word,
+        (None, None) => "no statement of law",
+    }
+}
+
+/// Says what a client gets.
+fn response(account: &Account<'_>) -> String {
+    match account.ede {
+        None => "what the name resolves to".to_owned(),
+        Some(code) => {
+            let meaning = if code == 16 { "Censored" } else { "Blocked" };
+            format!("{}, with the extended error {code} ({meaning})", account.response)
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The data folder as those see it who look into it beside the daemon. Never takes the daemon's lock.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+
+use crate::ledger::KeyRing;
+
+/// The data folder, or the one of rehearsals in it.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new(data_dir: &Path, rehearsal: bool) -> Self {
+        Self { root: if rehearsal { data_dir.join("rehearsal") } else { data_dir.to_owned() } }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    pub(super) fn index(&self) -> PathBuf {
+        self.root.join("index.sqlite")
+    }
+
+    pub(super) fn keys(&self) -> KeyRing {
+        KeyRing::reader(&self.root.join("keys"))
+    }
+
+    /// Returns the folder of archived policies.
+    pub(super) fn policies(&self) -> PathBuf {
+        self.root.join("policy")
+    }
+
+    /// Returns the digest of the policy by which a running daemon decides; `None` where none runs.
+    pub(super) fn running_policy(&self) -> anyhow::Result<Option<[u8; 32]>> {
+        if !self.has_daemon()? {
+            return Ok(None);
+        }
+        let path = self.policies().join("current");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let digest = digest(text.trim()).with_context(|| format!("{} holds no digest", path.display()))?;
+        Ok(Some(digest))
+    }
+
+    /// A shared lock, so that two who look at the same time do not take each other for a daemon.
+    fn has_daemon(&self) -> anyhow::Result<bool> {
+        let path = self.root.join("lock");
+        let unclear = || {
+            let path = path.display();
+            format!(
+                "cannot see by {path} whether a daemon runs; ask as its user, or decide by the files with --offline"
+            )
+        };
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened.with_context(unclear)?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error).with_context(unclear),
+        }
+    }
+}
+
+/// Reads a SHA-256 in hexadecimal.
+pub(super) fn digest(text: &str) -> anyhow::Result<[u8; 32]> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(text, &mut digest).map_err(|_| anyhow!("not a SHA-256 in hexadecimal"))?;
+    Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_runs_where_its_lock_is_held() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = Folder::new(data.path(), false);
+        assert_eq!(folder.running_policy().unwrap(), None);
+        let lock = File::create(data.path().join("lock")).unwrap();
+        assert_eq!(folder.running_policy().unwrap(), None);
+        lock.lock().unwrap();
+        fs::create_dir(folder.policies()).unwrap();
+        fs::write(folder.policies().join("current"), format!("{}\n", "ab".repeat(32))).unwrap();
+        assert_eq!(folder.running_policy().unwrap(), Some([0xAB; 32]));
+        drop(lock);
+        assert_eq!(folder.running_policy().unwrap(), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! The command line: one file a command. Only this module writes to standard output, and nothing outside it says `anyhow`.
+
+mod attempts;
+mod check;
+mod completions;
+mod explain;
+mod folder;
+mod index;
+mod instant;
+mod man;
+mod orders;
+mod output;
+mod run;
+mod settings;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use settings::Faults;
+
+/// Wrong usage (EX_USAGE of sysexits.h).
+const USAGE: u8 = 64;
+/// A faulty configuration (EX_CONFIG of sysexits.h).
+const CONFIGURATION: u8 = 78;
+
+const ABOUT: &str = "A DNS resolver that enforces dated software bans on a network and proves that it did.
+
+Without a command it runs the daemon, with defaults where no file is given. \
+Any key of the configuration can be set as INTERDICT_<SECTION>__<KEY>, and the data folder as INTERDICT_DATA_DIR.";
+
+const EXIT_CODES: &str = "Exit codes:
+  0   it is done
+  1   it could not be done
+  64  the command line is wrong
+  69  an address is in use, or another Interdict works in the data folder
+  71  the system gives no thread, socket or signal handler
+  73  the data folder or the ledger cannot be written
+  77  an address is refused to this user
+  78  the configuration, a catalogue, an order or a zone is faulty; every fault is told, one a line";
+
+#[derive(Debug, Parser)]
+#[command(name = "interdict", version, about = ABOUT, after_long_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon until it is told to stop; SIGHUP reloads.
+    Run(run::Run),
+    /// Say how a name is decided and why.
+    Explain(Box<explain::Explain>),
+    /// List what was recorded, newest first.
+    Attempts(Box<attempts::Attempts>),
+    /// List the orders with their prohibitions, phases and instants.
+    Orders(orders::Orders),
+    /// Check everything that the daemon would load.
+    Check(check::Check),
+    /// Care for the index over the journal.
+    Index(index::Index),
+    /// Write a completion script for a shell.
+    Completions(completions::Completions),
+    /// Write the manual page.
+    Man,
+}
+
+/// Does what the command line says, and tells on standard error what went wrong.
+pub fn main() -> ExitCode {
+    match run(std::env::args_os()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stop::Usage(error)) => {
+            // Help and version come this way too. Nobody is left to tell where the pipe is closed.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+        }
+        Err(Stop::Failed(error)) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(Stop::Failed(error)) => {
+            let mut stderr = io::stderr().lock();
+            for line in told(&error) {
+                let _ = writeln!(stderr, "{}", output::plain(&line));
+            }
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// Why a command did not come to its end.
+enum Stop {
+    Usage(clap::Error),
+    Failed(anyhow::Error),
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
+    let Arguments { command, run } = Arguments::try_parse_from(arguments).map_err(Stop::Usage)?;
+    let mut out = output::stdout();
+    let done = match command.unwrap_or(Command::Run(run)) {
+        Command::Run(of) => run::run(&of),
+        Command::Explain(of) => explain::run(&of, &mut out),
+        Command::Attempts(of) => attempts::run(&of, &mut out),
+        Command::Orders(of) => orders::run(&of, &mut out),
+        Command::Check(of) => check::run(&of, &mut out),
+        Command::Index(of) => index::run(&of, &mut out),
+        Command::Completions(of) => completions::run(&of, &mut out),
+        Command::Man => man::run(&mut out),
+    };
+    // What was written before a failure is shown too.
+    let flushed = out.flush().map_err(anyhow::Error::from);
+    done.and(flushed).map_err(Stop::Failed)
+}
+
+/// Returns whether the reader of standard output went away: it has seen all that it wanted.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Faults>() {
+        return CONFIGURATION;
+    }
+    run::exit_code(error).unwrap_or(1)
+}
+
+/// Returns the lines that tell an error: faults one a line, anything else with the whole chain behind it.
+fn told(error: &anyhow::Error) -> Vec<String> {
+    match error.downcast_ref::<Faults>() {
+        Some(Faults(faults)) => faults.clone(),
+        None => format!("interdict: {error:#}").lines().map(str::to_owned).collect(),
+    }
+}
+
+/// Returns the definition of the command line.
+fn definition() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_run_with_defaults() {
+        let parse = |arguments: &[&str]| Arguments::try_parse_from(arguments).map(|of| of.command.is_some());
+        assert!(!parse(&["interdict"]).unwrap());
+        assert!(!parse(&["interdict", "--at", "2024-09-29T00:00:00-04:00"]).unwrap());
+        assert!(parse(&["interdict", "run", "--config", "x.toml"]).unwrap());
+        assert!(parse(&["interdict", "--config", "x.toml", "check"]).is_err());
+        assert!(parse(&["interdict", "--at", "2024-09-29T00:00:00"]).is_err());
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_whole_chain_and_its_exit_code() {
+        let error = anyhow::Error::from(io::Error::other("the disk is gone")).context("cannot read x");
+        assert_eq!(told(&error), ["interdict: cannot read x: the disk is gone"]);
+        assert_eq!(exit_code(&error), 1);
+        let faults = anyhow::Error::from(Faults(vec!["a:1: x".to_owned(), "b:2: y".to_owned()]));
+        assert_eq!(told(&faults), ["a:1: x", "b:2: y"]);
+        assert_eq!(exit_code(&faults), CONFIGURATION);
+    }
+}

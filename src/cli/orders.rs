@@ -1,0 +1,318 @@
+//! `interdict orders`: what each order prohibits, from when on, and how well that is verified.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::output::plain;
+use super::settings::{ConfigArgs, load_policy};
+use crate::clock::{Clock as _, SystemClock};
+use crate::policy::{Order, Removal, Then, Validity};
+
+#[derive(Debug, Args)]
+pub(super) struct Orders {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Tell the phases at this instant instead of now.
+    #[arg(long, value_name = "INSTANT", value_parser = super::instant::parse)]
+    at: Option<Timestamp>,
+    /// Write a JSON array of objects.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(of: &Orders, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = of.config.load()?;
+    let loaded = load_policy(&config)?;
+    let at = of.at.unwrap_or_else(|| SystemClock.read().at);
+    let inputs = loaded.snapshot.inputs();
+    let orders: Vec<_> = inputs.orders.iter().map(|order| Shown::new(order, inputs.operator.removal, at)).collect();
+    if of.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&orders)?)?;
+        return Ok(());
+    }
+    if orders.is_empty() {
+        writeln!(out, "no orders: every name is resolved")?;
+    }
+    for (position, order) in orders.iter().enumerate() {
+        if position > 0 {
+            writeln!(out)?;
+        }
+        order.write(at, out)?;
+    }
+    Ok(())
+}
+
+/// Where a prohibition stands at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Monitored { from: Timestamp },
+    InForce { from: Timestamp, until: Option<Timestamp> },
+    Lifted { until: Timestamp },
+}
+
+impl Phase {
+    pub(super) fn of(validity: Validity, at: Timestamp) -> Self {
+        let from = validity.from();
+        match validity.until() {
+            _ if at < from => Self::Monitored { from },
+            Some(until) if until <= at => Self::Lifted { until },
+            until => Self::InForce { from, until },
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Monitored { .. } => "monitored",
+            Self::InForce { .. } => "in force",
+            Self::Lifted { .. } => "lifted",
+        }
+    }
+
+    /// Returns the instant of the next phase, if one is set.
+    const fn next(self) -> Option<Timestamp> {
+        match self {
+            Self::Monitored { from } => Some(from),
+            Self::InForce { until, .. } => until,
+            Self::Lifted { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Monitored { from } => write!(f, "monitored until {from}, in force from then on"),
+            Self::InForce { from, until: None } => write!(f, "in force since {from}, no end is set"),
+            Self::InForce { from, until: Some(until) } => write!(f, "in force since {from}, to be lifted at {until}"),
+            Self::Lifted { until } => write!(f, "lifted {until}"),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    id: &'a str,
+    title: &'a str,
+    issuer: &'a str,
+    citation: &'a str,
+    rules: &'a [String],
+    catalogue: &'a str,
+    published: String,
+    prohibitions: Vec<ShownProhibition<'a>>,
+    protected: Vec<Group<'a>>,
+    exempt: Vec<Group<'a>>,
+    kept: Vec<Group<'a>>,
+    noted: Vec<Group<'a>>,
+    facts: Vec<ShownFact<'a>>,
+    sources: Vec<ShownSource<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownProhibition<'a> {
+    id: &'a str,
+    title: &'a str,
+    phase: &'static str,
+    from: Timestamp,
+    until: Option<Timestamp>,
+    /// The instant of the next phase.
+    next: Option<Timestamp>,
+    verification: &'static str,
+    basis: &'a str,
+    services: &'a [String],
+    #[serde(skip)]
+    words: String,
+}
+
+/// Services that are treated alike, and why.
+#[derive(Debug, Serialize)]
+struct Group<'a> {
+    services: &'a [String],
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exemption: Option<&'static str>,
+    /// When the services are no longer kept, and what they are then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    then: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownFact<'a> {
+    text: &'a str,
+    verification: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownSource<'a> {
+    title: &'a str,
+    at: &'a str,
+    read: String,
+}
+
+impl<'a> Group<'a> {
+    const fn new(services: &'a [String], reason: &'a str) -> Self {
+        Self { services, reason, basis: None, verification: None, exemption: None, until: None, then: None }
+    }
+}
+
+impl<'a> Shown<'a> {
+    fn new(order: &'a Order, removal: Removal, at: Timestamp) -> Self {
+        // Taken apart field by field, so that a field added to `Order` has to be dealt with here.
+        let Order {
+            id,
+            title,
+            issuer,
+            citation,
+            rules,
+            catalogue,
+            published,
+            sources,
+            facts,
+            prohibitions,
+            protected,
+            exempt,
+            kept,
+            noted,
+        } = order;
+        let prohibitions = prohibitions.iter().map(|of| {
+            let phase = Phase::of(of.validity, at);
+            ShownProhibition {
+                id: &of.id,
+                title: &of.title,
+                phase: phase.as_str(),
+                from: of.validity.from(),
+                until: of.validity.until(),
+                next: phase.next(),
+                verification: of.verification.as_str(),
+                basis: &of.basis,
+                services: &of.services,
+                words: phase.to_string(),
+            }
+        });
+        let protected = protected.iter().map(|of| Group {
+            basis: Some(&of.basis),
+            verification: Some(of.verification.as_str()),
+            ..Group::new(&of.services, &of.reason)
+        });
+        let exempt = exempt
+            .iter()
+            .map(|of| Group { exemption: Some(of.exemption.as_str()), ..Group::new(&of.services, &of.reason) });
+        let kept = kept.iter().map(|of| Group {
+            until: kept_until(of.until, removal),
+            then: Some(match of.then {
+                Then::Noted => "noted".to_owned(),
+                Then::Prohibited(prohibition) => order.prohibitions[prohibition].id.clone(),
+            }),
+            ..Group::new(&of.services, &of.reason)
+        });
+        Self {
+            id,
+            title,
+            issuer,
+            citation,
+            rules,
+            catalogue,
+            published: published.to_string(),
+            prohibitions: prohibitions.collect(),
+            protected: protected.collect(),
+            exempt: exempt.collect(),
+            kept: kept.collect(),
+            noted: noted.iter().map(|of| Group::new(&of.services, &of.reason)).collect(),
+            facts: facts
+                .iter()
+                .map(|of| ShownFact { text: &of.text, verification: of.verification.as_str() })
+                .collect(),
+            sources: sources
+                .iter()
+                .map(|of| ShownSource { title: &of.title, at: &of.at, read: of.read.to_string() })
+                .collect(),
+        }
+    }
+
+    fn write(&self, at: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{} ({})", plain(self.title), plain(self.id))?;
+        writeln!(out, "  issued by  {}", plain(self.issuer))?;
+        writeln!(out, "  citation   {}, published {}", plain(self.citation), self.published)?;
+        writeln!(out, "  rules      {}", plain(&self.rules.join(", ")))?;
+        writeln!(out, "  catalogue  {}", plain(self.catalogue))?;
+        writeln!(out, "\n  Prohibitions at {at}")?;
+        for of in &self.prohibitions {
+            writeln!(out, "    {} ({})", plain(of.title), plain(of.id))?;
+            writeln!(out, "      phase     {}", of.words)?;
+            writeln!(out, "      basis     {}", plain(of.basis))?;
+            writeln!(out, "      verified  {}", of.verification)?;
+            writeln!(out, "      services  {}", plain(&of.services.join(", ")))?;
+        }
+        let groups =
+            [("Protected", &self.protected), ("Exempt", &self.exempt), ("Kept", &self.kept), ("Noted", &self.noted)];
+        for (title, groups) in groups.into_iter().filter(|(_, groups)| !groups.is_empty()) {
+            writeln!(out, "\n  {title}")?;
+            for group in groups {
+                group.write(out)?;
+            }
+        }
+        if !self.facts.is_empty() {
+            writeln!(out, "\n  Facts, and how well each is verified")?;
+        }
+        for fact in &self.facts {
+            writeln!(out, "    {:11} {}", fact.verification, plain(fact.text))?;
+        }
+        Ok(())
+    }
+}
+
+impl Group<'_> {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let services = self.services.join(", ");
+        write!(out, "    {}: {}", plain(&services), plain(self.reason))?;
+        let then = self.then.as_ref().map(|then| format!("then {then}"));
+        let until = self.until.as_ref().map(|until| format!("until {until}"));
+        let words = self.verification.map(|word| format!("verified: {word}"));
+        let more: Vec<_> = [self.exemption.map(str::to_owned), words, until, then].into_iter().flatten().collect();
+        if !more.is_empty() {
+            write!(out, " [{}]", plain(&more.join(", ")))?;
+        }
+        writeln!(out)
+    }
+}
+
+/// Says when services are no longer kept: at the order's instant or at the operator's, whichever comes first.
+fn kept_until(order: Option<Timestamp>, removal: Removal) -> Option<String> {
+    match (order, removal) {
+        (_, Removal::Finished) => Some("now: removal is finished".to_owned()),
+        (Some(order), Removal::Until(own)) => Some(order.min(own).to_string()),
+        (Some(instant), Removal::Running) | (None, Removal::Until(instant)) => Some(instant.to_string()),
+        (None, Removal::Running) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_tells_where_a_prohibition_stands_and_when_that_ends() {
+        let instant = |second| Timestamp::from_second(second).unwrap();
+        let ended = Validity::new(instant(10), Some(instant(20))).unwrap();
+        let open = Validity::new(instant(10), None).unwrap();
+        for (validity, at, word, next) in [
+            (ended, 9, "monitored", Some(10)),
+            (ended, 10, "in force", Some(20)),
+            (ended, 19, "in force", Some(20)),
+            (ended, 20, "lifted", None),
+            (open, 20, "in force", None),
+        ] {
+            let phase = Phase::of(validity, instant(at));
+            assert_eq!((phase.as_str(), phase.next()), (word, next.map(instant)), "{validity:?} at {at}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The configuration as commands need it: which file, which environment, which faults.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::folder::Folder;
+use crate::config::{self, Config};
+use crate::feed::{self, Loaded, Selection};
+
+/// Which configuration a command works with.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// The configuration file; without it, the defaults and the environment.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Which records a command works with.
+#[derive(Debug, Args)]
+pub(super) struct FolderArgs {
+    /// Look at rehearsals, whose records are kept apart.
+    #[arg(long)]
+    rehearsal: bool,
+}
+
+/// Everything that is wrong with the configuration and what it chooses, one text each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub(super) struct Faults(pub(super) Vec<String>);
+
+impl ConfigArgs {
+    /// Loads the configuration.
+    pub(super) fn load(&self) -> Result<Config, Faults> {
+        self.load_config().map_err(|faults| Faults(texts(&faults)))
+    }
+
+    /// Loads the configuration as the daemon does, at its start and at each reload.
+    pub(super) fn load_config(&self) -> Result<Config, Vec<config::Fault>> {
+        load_config(self.config.as_deref())
+    }
+}
+
+impl FolderArgs {
+    pub(super) fn of(&self, config: &Config) -> Folder {
+        Folder::new(&config.data_dir, self.rehearsal)
+    }
+}
+
+/// Reads and compiles what the configuration chooses.
+pub(super) fn load_policy(config: &Config) -> Result<Loaded, Faults> {
+    let policy = &config.policy;
+    let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
+    feed::load(&selection, policy.operator.clone(), 1).map_err(|faults| Faults(texts(&faults)))
+}
+
+pub(super) fn texts(faults: &[impl ToString]) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
+}
+
+fn load_config(path: Option<&Path>) -> Result<Config, Vec<config::Fault>> {
+    // A variable that is no text cannot be one of ours, whose names are ASCII; a value that is none is a fault of its own.
+    let environment = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.to_string_lossy().into_owned())));
+    Config::load(path, environment)
+}
