@@ -6,10 +6,9 @@ use clap::Args;
 
 use super::orders::Phase;
 use super::output::plain;
-use super::settings::{ConfigArgs, Faults, load_policy, texts};
+use super::settings::{ConfigArgs, Faults};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Config;
-use crate::zones::{Zones, ZonesSpec};
+use crate::daemon;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -19,15 +18,7 @@ pub(super) struct Check {
 
 pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
-    let (loaded, zones) = (load_policy(&config), check_zones(&config));
-    let loaded = match (loaded, zones) {
-        (Ok(loaded), Ok(())) => loaded,
-        (policy, zones) => {
-            let faults = [policy.err(), zones.err()].into_iter().flatten().flat_map(|Faults(faults)| faults);
-            return Err(Faults(faults.collect()).into());
-        }
-    };
-    let snapshot = &loaded.snapshot;
+    let snapshot = daemon::check(&config).map_err(Faults)?;
     let now = SystemClock.read().at;
     writeln!(out, "ok")?;
     writeln!(out, "policy {}", hex::encode(snapshot.digest()))?;
@@ -43,14 +34,4 @@ pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Builds the local zones as the daemon does.
-fn check_zones(config: &Config) -> Result<(), Faults> {
-    let spec = ZonesSpec {
-        hosts: config.zones.hosts.iter().map(|host| (host.name.clone(), host.addresses.clone())).collect(),
-        zones: config.zones.zone.iter().map(|zone| (zone.origin.clone(), zone.text.clone())).collect(),
-        special_use: config.zones.special_use,
-    };
-    Zones::build(&spec).map(drop).map_err(|faults| Faults(texts(&faults)))
 }

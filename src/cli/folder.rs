@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
-use crate::ledger::KeyRing;
+use crate::daemon::folder;
+use crate::ledger::{KeyRing, Settings};
 
 /// The data folder, or the one of rehearsals in it.
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn new(data_dir: &Path, rehearsal: bool) -> Self {
-        Self { root: if rehearsal { data_dir.join("rehearsal") } else { data_dir.to_owned() } }
+        Self { root: if rehearsal { data_dir.join(folder::REHEARSAL) } else { data_dir.to_owned() } }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -24,20 +25,20 @@ impl Folder {
     }
 
     pub(super) fn journal(&self) -> PathBuf {
-        self.root.join("journal")
+        Settings::new(&self.root).journal()
     }
 
     pub(super) fn index(&self) -> PathBuf {
-        self.root.join("index.sqlite")
+        self.root.join(folder::INDEX)
     }
 
     pub(super) fn keys(&self) -> KeyRing {
-        KeyRing::reader(&self.root.join("keys"))
+        KeyRing::reader(&Settings::new(&self.root).keys)
     }
 
     /// Returns the folder of archived policies.
     pub(super) fn policies(&self) -> PathBuf {
-        self.root.join("policy")
+        self.root.join(folder::POLICY)
     }
 
     /// Returns the digest of the policy by which a running daemon decides; `None` where none runs.
@@ -45,7 +46,7 @@ impl Folder {
         if !self.has_daemon()? {
             return Ok(None);
         }
-        let path = self.policies().join("current");
+        let path = self.policies().join(folder::CURRENT);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let digest = digest(text.trim()).with_context(|| format!("{} holds no digest", path.display()))?;
         Ok(Some(digest))
@@ -53,7 +54,7 @@ impl Folder {
 
     /// A shared lock, so that two who look at the same time do not take each other for a daemon.
     fn has_daemon(&self) -> anyhow::Result<bool> {
-        let path = self.root.join("lock");
+        let path = self.root.join(folder::LOCK);
         let unclear = || {
             let path = path.display();
             format!(

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::StartError;
 use crate::config::LedgerConfig;
@@ -20,6 +21,10 @@ pub const CURRENT: &str = "current";
 /// The index over the journal.
 pub const INDEX: &str = "index.sqlite";
 
+/// How often, and how far apart, the lock is tried.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// The data folder, held until dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -35,11 +40,15 @@ impl Folder {
         DirBuilder::new().recursive(true).mode(0o750).create(&root).map_err(unwritable)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(root.join(LOCK));
         let lock = lock.map_err(unwritable)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { root, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(StartError::Locked { path: root }),
-            Err(TryLockError::Error(source)) => Err(unwritable(source)),
+        for _ in 0..LOCK_TRIES {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { root, _lock: lock }),
+                // Whoever looks whether a daemon runs holds the lock for a moment.
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(source)) => return Err(unwritable(source)),
+            }
         }
+        Err(StartError::Locked { path: root })
     }
 
     /// Archives a policy and names it the active one, for those who ask beside the daemon.

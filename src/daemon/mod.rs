@@ -24,6 +24,7 @@ use crate::ledger::{self, Change, Ledger};
 use crate::listen::{self, BindError, Limit, Listeners};
 use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
+use crate::policy::Snapshot;
 use crate::store;
 use folder::Folder;
 use welcome::announcement;
@@ -82,6 +83,15 @@ impl std::fmt::Debug for Invocation<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Invocation").field("at", &self.at).finish_non_exhaustive()
     }
+}
+
+/// Builds everything that [`run`] would, and binds nothing.
+///
+/// # Errors
+/// Every fault of catalogues, orders, local zones and upstreams.
+pub fn check(config: &Config) -> Result<Arc<Snapshot>, Vec<String>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    build::build(config, 1, &clock).map(|built| built.state.snapshot)
 }
 
 /// Runs until SIGTERM or SIGINT; reloads at SIGHUP.
