@@ -1,7 +1,7 @@
 //! The time. The only module that reads a clock; everything else takes an instant as an argument.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -43,6 +43,11 @@ fn since_boot() -> Duration {
     let boot = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
         .expect("CLOCK_BOOTTIME exists on every Linux since 2.6.39");
     Duration::from(boot)
+}
+
+/// Returns a monotonic instant to measure waits by: deadlines and latencies. Policy never decides by it.
+pub fn monotonic() -> Instant {
+    Instant::now()
 }
 
 /// A rehearsal: policy time starts at an instant of one's choice and runs on with the time since boot.

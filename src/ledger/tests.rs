@@ -1,3 +1,5 @@
+//! What the ledger keeps, folds and tells, from attempt to leaf.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use crate::message::Name;
 /// The names of one vendor's services. Knows no date and no law.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    /// Short name that orders refer to, such as `kaspersky`.
+    /// Short name that orders refer to, such as `acme`.
     pub id: String,
     pub vendor: String,
     pub title: String,

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{Action, Exchange, Failed, Failure, Verdict};
 use super::upstream::Group;
+use crate::clock;
 use crate::observe::{Metrics, UpstreamEvent};
 
 /// The largest datagram that is taken; more than is asked for, since not every server keeps to that.
@@ -26,7 +27,7 @@ pub(super) async fn drive(
     let mut action = exchange.next(rand::rng().next_u32() as u16);
     loop {
         metrics.count_upstream(UpstreamEvent::Query);
-        let begun = Instant::now();
+        let begun = Instant::from_std(clock::monotonic());
         let deadline = begun + timeout;
         let (server, tried) = match action {
             Action::Datagram(server) => (server, by_datagram(exchange, server, deadline).await),

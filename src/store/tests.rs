@@ -1,3 +1,5 @@
+//! What the index finds and sums, and that it can be made again from the journal.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,0 +1,565 @@
+//! Holds the map of the program true: which module may use which, which words only one module may say, how long a file
+//! may grow. Reads the sources as text; `#[cfg(test)]` code is left out, since a test may set up a neighbour.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot read the sources has to fail")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Every module with those it may use besides `message`, which all may use. A module may only use what stands above it,
+/// so that no two can depend on each other.
+const MODULES: &[(&str, May)] = &[
+    ("message", May::Use(&[])),
+    ("query", May::Use(&[])),
+    ("clock", May::Use(&[])),
+    ("observe", May::Use(&[])),
+    ("client", May::Use(&["query"])),
+    ("policy", May::Use(&["query", "client"])),
+    ("feed", May::Use(&["query", "client", "policy", "clock", "observe"])),
+    ("cache", May::Use(&["query", "clock"])),
+    ("zones", May::Use(&["query"])),
+    ("resolve", May::Use(&["query", "client", "clock", "observe", "cache", "zones"])),
+    ("answer", May::Use(&["query", "policy"])),
+    ("inspect", May::Use(&["query"])),
+    ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
+    // Of `policy`, the words for verdicts only.
+    ("store", May::Use(&["policy", "ledger"])),
+    ("pipeline", May::UseAllBut(&["feed", "store"])),
+    // Of `ledger`, the recorder that each worker owns and hands to `pipeline`.
+    ("listen", May::Use(&["query", "clock", "observe", "ledger", "pipeline"])),
+    ("config", May::UseAllBut(&[])),
+    ("admin", May::UseAllBut(&["listen"])),
+    ("daemon", May::UseAllBut(&[])),
+    ("cli", May::UseAllBut(&[])),
+    ("main", May::Use(&["cli"])),
+];
+
+/// What a module may use of those above it.
+#[derive(Clone, Copy)]
+enum May {
+    Use(&'static [&'static str]),
+    UseAllBut(&'static [&'static str]),
+}
+
+/// Crates that only some modules may name, so that each can be replaced in one place.
+const CRATES: &[(&str, &[&str])] = &[
+    ("anyhow", &["cli"]),
+    ("async_trait", &["zones"]),
+    ("axum", &["admin"]),
+    ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("crossbeam_queue", &["ledger"]),
+    ("hickory_proto", &["message"]),
+    ("hickory_resolver", &["resolve"]),
+    ("hickory_server", &["zones"]),
+    ("hyper", &["admin"]),
+    ("hyper_util", &["admin"]),
+    ("ipcrypt_rs", &["ledger"]),
+    ("prometheus_client", &["observe"]),
+    ("quick_cache", &["cache"]),
+    ("rusqlite", &["store"]),
+    ("socket2", &["listen"]),
+    ("tracing_subscriber", &["observe"]),
+];
+
+/// What reads a clock.
+const CLOCKS: &[&str] = &["Timestamp::now", "Zoned::now", "SystemTime::now", "Instant::now"];
+
+/// Vendors that the program itself must not know: they stand in `blocklists/` and in tests.
+const VENDORS: &[&str] = &["kaspersky"];
+
+/// The longest a file may be without a reason.
+const LINES: usize = 500;
+
+/// Files that are longer, each with the reason why it is not parted.
+const LONG: &[(&str, &str)] = &[
+    ("src/feed/tests.rs", "one table of faults, each beside the file that has it"),
+    ("src/policy/snapshot.rs", "compiling and deciding share tables that nothing else should see"),
+];
+
+/// One file of `src/`.
+struct Source {
+    path: String,
+    module: String,
+    text: String,
+    /// The text with comments and literals blanked, and all test code; as long as `text`.
+    code: String,
+    /// Where in `text` test code stands.
+    tests: Vec<Range<usize>>,
+}
+
+impl Source {
+    fn line(&self, at: usize) -> usize {
+        self.text[..at].matches('\n').count() + 1
+    }
+
+    /// How deep below the crate's root the module of this file is.
+    fn depth(&self) -> usize {
+        let parts = self.path.trim_start_matches("src/").trim_end_matches(".rs");
+        parts.trim_end_matches("/mod").split('/').count()
+    }
+}
+
+/// Reads every file of `src/`, those that hold only tests with their code blanked.
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    collect(&root.join("src"), &mut paths);
+    paths.sort();
+    let mut sources: Vec<Source> = paths.iter().map(|path| read(root, path)).collect();
+    assert!(sources.len() > 20, "only {} files were found in src/", sources.len());
+    let test_files: BTreeSet<String> = sources.iter().flat_map(test_modules).collect();
+    for source in &mut sources {
+        let stem = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        if std::iter::successors(Some(stem), |stem| stem.rsplit_once('/').map(|(above, _)| above))
+            .any(|stem| test_files.contains(stem))
+        {
+            source.tests = std::iter::once(0..source.text.len()).collect();
+            source.code = blank(&source.code, &source.tests);
+        }
+    }
+    sources
+}
+
+fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, paths);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            paths.push(path);
+        }
+    }
+}
+
+fn read(root: &Path, path: &Path) -> Source {
+    let text = std::fs::read_to_string(path).unwrap();
+    let path = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    let module = path.trim_start_matches("src/").split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+    let code = blank(&text, &outside_code(&text));
+    let tests = test_items(&code);
+    // Test modules in files of their own are declared inside what is blanked here; `test_modules` looks at `text`.
+    Source { code: blank(&code, &tests), path, module, text, tests }
+}
+
+/// Returns `text` with `ranges` as blanks; ends of lines stay, so that lines keep their numbers.
+fn blank(text: &str, ranges: &[Range<usize>]) -> String {
+    let mut octets = text.as_bytes().to_vec();
+    for octet in ranges.iter().flat_map(Clone::clone) {
+        if octets[octet] != b'\n' {
+            octets[octet] = b' ';
+        }
+    }
+    String::from_utf8(octets).expect("whole characters are blanked")
+}
+
+/// Returns where comments, strings and characters stand.
+fn outside_code(text: &str) -> Vec<Range<usize>> {
+    let octets = text.as_bytes();
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    while at < octets.len() {
+        let end = match octets[at] {
+            b'/' if text[at..].starts_with("//") => text[at..].find('\n').map_or(text.len(), |length| at + length),
+            b'/' if text[at..].starts_with("/*") => end_of_block_comment(text, at),
+            b'"' => end_of_string(octets, at),
+            b'r' if !is_word(octets, at.wrapping_sub(1)) || octets[at - 1] == b'b' || octets[at - 1] == b'c' => {
+                match end_of_raw_string(text, at) {
+                    Some(end) => end,
+                    None => at,
+                }
+            }
+            b'\'' => end_of_character(text, at),
+            _ => at,
+        };
+        if end > at {
+            ranges.push(at..end);
+            at = end;
+        } else {
+            at += 1;
+        }
+    }
+    ranges
+}
+
+fn is_word(octets: &[u8], at: usize) -> bool {
+    octets.get(at).is_some_and(|octet| octet.is_ascii_alphanumeric() || *octet == b'_')
+}
+
+fn end_of_block_comment(text: &str, start: usize) -> usize {
+    let mut depth = 0;
+    let mut at = start;
+    while at < text.len() {
+        if text.as_bytes()[at..].starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if text.as_bytes()[at..].starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    text.len()
+}
+
+fn end_of_string(octets: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while at < octets.len() {
+        match octets[at] {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    octets.len()
+}
+
+fn end_of_raw_string(text: &str, start: usize) -> Option<usize> {
+    let hashes = text[start + 1..].bytes().take_while(|octet| *octet == b'#').count();
+    let body = start + 1 + hashes;
+    if text.as_bytes().get(body) != Some(&b'"') {
+        return None;
+    }
+    let close = format!("\"{}", "#".repeat(hashes));
+    Some(text[body + 1..].find(&close).map_or(text.len(), |length| body + 1 + length + close.len()))
+}
+
+/// Returns the end of a character literal; a lifetime is code, and ends where it starts.
+fn end_of_character(text: &str, start: usize) -> usize {
+    let rest = &text[start + 1..];
+    let mut characters = rest.char_indices();
+    match characters.next() {
+        Some((_, '\\')) => rest[2..].find('\'').map_or(text.len(), |length| start + 1 + 2 + length + 1),
+        Some(_) => match characters.next() {
+            Some((length, '\'')) => start + 1 + length + 1,
+            _ => start,
+        },
+        None => start,
+    }
+}
+
+const TEST: &str = "#[cfg(test)]";
+
+/// Returns where items under `#[cfg(test)]` stand, their attributes included.
+fn test_items(code: &str) -> Vec<Range<usize>> {
+    if code.contains("#![cfg(test)]") {
+        return std::iter::once(0..code.len()).collect();
+    }
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for (start, _) in code.match_indices(TEST) {
+        if ranges.last().is_none_or(|last| start >= last.end) {
+            ranges.push(start..end_of_item(code, start + TEST.len()));
+        }
+    }
+    ranges
+}
+
+/// Returns the end of the item at `start`: behind its block, or its semicolon where it has none.
+fn end_of_item(code: &str, start: usize) -> usize {
+    let mut depth = 0usize;
+    let mut attribute = false;
+    for (at, octet) in code.bytes().enumerate().skip(start) {
+        match octet {
+            b'#' if depth == 0 => attribute = true,
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' if depth == 0 => return at,
+            b')' | b']' => {
+                depth -= 1;
+                attribute &= depth > 0;
+            }
+            b'}' => {
+                depth -= 1;
+                let more = code[at + 1..].trim_start().starts_with([';', ',', '.', '?']);
+                if depth == 0 && !attribute && !more {
+                    return at + 1;
+                }
+            }
+            b';' if depth == 0 => return at + 1,
+            _ => {}
+        }
+    }
+    code.len()
+}
+
+/// Returns the files, without `.rs`, that a file declares as modules under `#[cfg(test)]`.
+fn test_modules(source: &Source) -> Vec<String> {
+    let bare = blank(&source.text, &outside_code(&source.text));
+    let stem = source.path.trim_end_matches(".rs");
+    let folder = if source.depth() == 1 && ["src/lib", "src/main"].contains(&stem) {
+        "src"
+    } else {
+        stem.trim_end_matches("/mod")
+    };
+    let declared = test_items(&bare).into_iter().filter_map(|item| {
+        let item = bare[item].trim_end();
+        let name = item.strip_suffix(';')?.rsplit_once(char::is_whitespace)?;
+        name.0.trim_end().ends_with("mod").then(|| format!("{folder}/{}", name.1))
+    });
+    declared.collect()
+}
+
+/// Returns the modules that a piece of code names through `crate::` or, in the program, `interdict::`.
+fn used(code: &str) -> Vec<(usize, String)> {
+    let mut used = Vec::new();
+    for root in ["crate", "interdict"] {
+        for at in words(code, root) {
+            let Some(path) = code[at + root.len()..].trim_start().strip_prefix("::") else { continue };
+            let path = path.trim_start();
+            match path.strip_prefix('{') {
+                None => used.push((at, first_word(path))),
+                Some(group) => used.extend(members(group).into_iter().map(|member| (at, first_word(member)))),
+            }
+        }
+    }
+    used.retain(|(_, name)| !name.is_empty() && name != "self");
+    used
+}
+
+/// Returns the members of a group of imports, of which `group` starts behind the opening brace.
+fn members(group: &str) -> Vec<&str> {
+    let (mut members, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, octet) in group.bytes().enumerate() {
+        match octet {
+            b'{' => depth += 1,
+            b'}' if depth == 0 => {
+                members.push(&group[start..at]);
+                break;
+            }
+            b'}' => depth -= 1,
+            b',' if depth == 0 => {
+                members.push(&group[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    members
+}
+
+fn first_word(path: &str) -> String {
+    path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// Returns where `word` stands as a whole word.
+fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let octets = code.as_bytes();
+    code.match_indices(word)
+        .map(|(at, _)| at)
+        .filter(move |at| !is_word(octets, at.wrapping_sub(1)) && !is_word(octets, at + word.len()))
+}
+
+fn report(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn a_module_uses_only_what_stands_on_its_line() {
+    let rank: BTreeMap<&str, usize> = MODULES.iter().enumerate().map(|(rank, (name, _))| (*name, rank)).collect();
+    let mut faults = Vec::new();
+    for source in sources() {
+        let module = source.module.as_str();
+        if module == "lib" {
+            continue;
+        }
+        let Some(own) = rank.get(module) else {
+            faults.push(format!(
+                "{}: `{module}` has no line in MODULES of tests/architecture.rs: add one, under all that it uses, and \
+                 say in ARCHITECTURE.md what it answers for",
+                source.path
+            ));
+            continue;
+        };
+        for (at, name) in used(&source.code) {
+            let place = format!("{}:{}", source.path, source.line(at));
+            if name == module || name == "message" {
+                continue;
+            }
+            let Some(other) = rank.get(name.as_str()) else {
+                faults.push(format!("{place}: `{name}` has no line in MODULES of tests/architecture.rs: add one"));
+                continue;
+            };
+            let allowed = match MODULES[*own].1 {
+                May::Use(those) => those.contains(&name.as_str()),
+                May::UseAllBut(those) => !those.contains(&name.as_str()),
+            };
+            if !allowed || other > own {
+                faults.push(format!(
+                    "{place}: `{module}` may not use `{name}`: take what it needs as an argument or through a trait of \
+                     its own, or change MODULES in tests/architecture.rs and give the reason there"
+                ));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn the_table_of_modules_goes_one_way_and_names_only_modules() {
+    let mut above = vec![];
+    for (name, may) in MODULES {
+        let (May::Use(those) | May::UseAllBut(those)) = may;
+        for other in *those {
+            assert!(above.contains(other), "`{name}` names `{other}`, which does not stand above it");
+        }
+        above.push(*name);
+    }
+}
+
+#[test]
+fn other_modules_are_named_from_the_root() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let depth = source.depth();
+        for at in words(&source.code, "super") {
+            let before = source.code[..at].trim_end();
+            // `pub(in super::super)` widens what is seen, and names nothing. A chain is looked at where it starts.
+            if before.ends_with("::") || before.ends_with("(in") {
+                continue;
+            }
+            let chain = source.code[at..].split("::").take_while(|part| part.trim() == "super").count();
+            if chain >= depth && source.module != "lib" {
+                faults.push(format!(
+                    "{}:{}: `super` reaches the crate's root here: write `crate::…`, so that the module is seen",
+                    source.path,
+                    source.line(at)
+                ));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn a_crate_with_an_owner_is_named_by_its_owner_only() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        for (name, owners) in CRATES {
+            if owners.contains(&source.module.as_str()) {
+                continue;
+            }
+            faults.extend(words(&source.code, name).map(|at| {
+                format!(
+                    "{}:{}: only {} may name `{name}`: ask it for what is needed here, or change CRATES in \
+                     tests/architecture.rs and give the reason there",
+                    source.path,
+                    source.line(at),
+                    owners.join(" and ")
+                )
+            }));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn only_the_clock_reads_the_time() {
+    let mut faults = Vec::new();
+    for source in sources().iter().filter(|source| source.module != "clock") {
+        for reading in CLOCKS {
+            faults.extend(words(&source.code, reading).map(|at| {
+                format!(
+                    "{}:{}: only `clock` may say `{reading}`: take the instant as an argument, or a `Clock`",
+                    source.path,
+                    source.line(at)
+                )
+            }));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn the_program_knows_no_vendor() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let text = blank(&source.text, &source.tests).to_ascii_lowercase();
+        for (at, vendor) in VENDORS.iter().flat_map(|vendor| text.match_indices(vendor)) {
+            let line = text[..at].rsplit('\n').next().unwrap();
+            if ["include_str!(", "include_bytes!(", "include!("].iter().any(|include| line.contains(include)) {
+                continue;
+            }
+            faults.push(format!(
+                "{}:{}: `{vendor}` stands in the program: take it from the catalogue or order that is loaded, or move \
+                 it to blocklists/ or into a test",
+                source.path,
+                source.line(at)
+            ));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn a_file_stays_short_enough_to_be_read_at_once() {
+    let mut faults = Vec::new();
+    let sources = sources();
+    for source in &sources {
+        let lines = source.text.lines().count();
+        let listed = LONG.iter().any(|(path, _)| *path == source.path);
+        if lines > LINES && !listed {
+            faults.push(format!(
+                "{}: {lines} lines: part it into files of one concern each, or list it in LONG of \
+                 tests/architecture.rs with the reason",
+                source.path
+            ));
+        }
+        if lines <= LINES && listed {
+            faults.push(format!("{}: {lines} lines: take it off LONG in tests/architecture.rs", source.path));
+        }
+    }
+    for (path, _) in LONG.iter().filter(|(path, _)| !sources.iter().any(|source| source.path == *path)) {
+        faults.push(format!("{path} is gone: take it off LONG in tests/architecture.rs"));
+    }
+    report(&faults);
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let bare = sources().into_iter().filter(|source| !source.text.starts_with("//! "));
+    let faults: Vec<_> = bare
+        .map(|source| format!("{}: start it with `//! ` and a sentence on what it answers for", source.path))
+        .collect();
+    report(&faults);
+}
+
+/// The reading of sources itself, on a piece of code that tries to mislead it.
+#[test]
+fn code_is_told_from_comments_literals_and_tests() {
+    let text = r####"
+use crate::{query::{Peer, Question}, cache, r#type};
+// crate::comment
+/* crate::block /* nested */ crate::block */
+const TEXT: &str = "crate::string \" crate::string";
+const RAW: &[u8] = br#"crate::raw " crate::raw"#;
+fn f<'a>(x: &'a str) -> char { let _ = '"'; let _ = b'\''; crate::policy::decide(x); 'é' }
+#[cfg(test)]
+#[allow(unused)]
+use crate::{store::Store, ledger};
+#[cfg(test)]
+impl X for Y { fn g() { crate::feed::load(); } }
+#[cfg(test)]
+mod tests;
+fn h() -> pub(crate) u8 { scrate::no; crate::answer::write() }
+"####;
+    let code = blank(text, &outside_code(text));
+    let code = blank(&code, &test_items(&code));
+    let names: BTreeSet<String> = used(&code).into_iter().map(|(_, name)| name).collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["answer", "cache", "policy", "query", "r"]);
+    let source = |path: &str| Source {
+        path: path.to_owned(),
+        module: String::new(),
+        text: text.to_owned(),
+        code: String::new(),
+        tests: vec![],
+    };
+    assert_eq!(test_modules(&source("src/feed/mod.rs")), ["src/feed/tests"]);
+    assert_eq!(test_modules(&source("src/zones.rs")), ["src/zones/tests"]);
+    assert_eq!(test_modules(&source("src/lib.rs")), ["src/tests"]);
+    assert_eq!([source("src/a.rs").depth(), source("src/a/mod.rs").depth(), source("src/a/b.rs").depth()], [1, 1, 2]);
+}
