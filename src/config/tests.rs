@@ -1,3 +1,5 @@
+//! What is loaded from files and variables, and how each fault is told.
+
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
