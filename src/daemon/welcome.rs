@@ -18,7 +18,7 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
         let _ = writeln!(text, "  {title:<11}{value}");
     };
     if clock.is_rehearsal() {
-        line("rehearsal", format!("policy time starts at {now}; records are marked and kept apart"));
+        line("rehearsal", format!("policy time starts at {now:.0}; records are marked and kept apart"));
     }
     line("DNS", list(&mut config.listen.dns.iter().map(|address| format!("{address} (UDP, TCP)"))));
     line("admin", config.admin.listen.map_or("off".to_owned(), |address| format!("http://{address}/health/ready")));
@@ -32,7 +32,7 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
     let snapshot = &built.state.snapshot;
     let orders = &snapshot.inputs().orders;
     for order in orders {
-        line("order", format!("{} ({})", order.title, order.citation));
+        line("order", format!("{}: {} ({})", order.id, order.title, order.citation));
         for prohibition in &order.prohibitions {
             let validity = prohibition.validity;
             let phase = match (validity.contains(now), now < validity.from()) {
