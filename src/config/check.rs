@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::load::Settings;
-use super::node::{Faults, quote};
+use super::node::{Faults, Place, quote};
 use super::value::{Row, Value};
 
 /// Notes every contradiction. Keys that are faulty themselves contradict nothing.
 pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_listeners(settings, faults);
+    check_loops(settings, faults);
     check_removal(settings, faults);
     check_sink(settings, faults);
     check_sizes(settings, faults);
@@ -30,6 +31,25 @@ fn check_listeners(settings: &Settings, faults: &mut Faults) {
     if dns.iter().any(clash) {
         let text = format!("`admin.listen` is {admin}, which `listen.dns` takes for DNS over TCP");
         faults.push(place, text, "give it another port");
+    }
+}
+
+/// A daemon that forwards to an address of its own would ask itself for ever.
+fn check_loops(settings: &Settings, faults: &mut Faults) {
+    let Some((_, Value::Addresses(dns))) = settings.get("listen", "dns") else { return };
+    let mut own = |place: &Place, name: &str, value: Option<&Value>| {
+        if let Some(Value::Addresses(servers)) = value {
+            for server in servers.iter().filter(|server| dns.contains(server)) {
+                let text = format!("`{name}` lists {server}, which `listen.dns` listens on: every query would loop");
+                faults.push(place, text, "name another server");
+            }
+        }
+    };
+    if let Some((place, servers)) = settings.get("upstream", "servers") {
+        own(place, "upstream.servers", Some(servers));
+    }
+    for row in rows(settings, "upstream", "zone") {
+        own(&row.place, "upstream.zone.servers", row.values.get("servers"));
     }
 }
 

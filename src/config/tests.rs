@@ -302,6 +302,10 @@ servers = ["10.0.0.2"]
     assert_faults("[answer]\nsink = \"address\"\n", &[], &[("file:2: `answer.sink` is \"address\"", "set sink_v4")]);
     assert_faults("[answer]\nversion = 2026-01-01\n", &[], &[("file:2: `answer.version`", "not a text")]);
     assert_faults("[listen]\ndns = []\n", &[], &[("file:2: `listen.dns` is `[]`", "at least 1")]);
+    let own = "[listen]\ndns = [\"10.0.0.9:53\"]\n[upstream]\nservers = [\"10.0.0.1\", \"10.0.0.9\"]\n";
+    assert_faults(own, &[], &[("file:4: `upstream.servers` lists 10.0.0.9:53", "name another server")]);
+    let own = "[listen]\ndns = [\"10.0.0.9:53\"]\n[[upstream.zone]]\nname = \"corp\"\nservers = [\"10.0.0.9\"]\n";
+    assert_faults(own, &[], &[("file:3: `upstream.zone.servers` lists 10.0.0.9:53", "name another server")]);
     assert_faults("[ledger]\nsegment_mib = 1024\nmax_mib = 2000\n", &[], &[("file:3: ", "2048")]);
 }
 

@@ -10,8 +10,9 @@ use crate::pipeline::{Pipeline, Probe};
 use crate::query::Question;
 use crate::resolve::Routes;
 
-/// Below a name that no public server answers for (RFC 6761, section 6.2).
-const BELOW: &str = "interdict-probe.test";
+/// Below a name that belongs to nobody and that resolvers forward as any other (RFC 6761, section 6.5). Names below `test`
+/// would not do: many resolvers answer for those themselves, so that a loop through one of them would stay unseen.
+const BELOW: &str = "interdict-probe.example";
 
 /// Returns a probe for each upstream; its name cannot be guessed.
 pub(super) fn probes(routes: &Routes) -> Vec<Probe> {

@@ -1,6 +1,8 @@
 //! From an upstream's message to an answer that can be kept.
 
-use crate::message::{Body, EXTENDED_ERROR, Malformed, RecordType, ResponseView, Section, flag, u32_at, without_opt};
+use crate::message::{
+    Body, EXTENDED_ERROR, Malformed, Name, RecordType, ResponseView, Section, flag, u32_at, without_opt,
+};
 
 /// Bounds on how long answers are kept, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub struct Lifetimes {
 /// Takes a message apart: everything behind the question but the OPT record, with the TTLs' places.
 ///
 /// # Errors
-/// `Malformed` where a record leaves the message.
+/// `Malformed` where a record leaves the message, or belongs to no name that can be read.
 pub fn flatten(wire: &[u8], lifetimes: Lifetimes) -> Result<Body, Malformed> {
     let response = ResponseView::read(wire)?;
     let extended_error = response.option(EXTENDED_ERROR).filter(|data| data.len() >= 2).map(Box::from);
@@ -50,6 +52,8 @@ pub fn flatten(wire: &[u8], lifetimes: Lifetimes) -> Result<Body, Malformed> {
         if record.record_type == RecordType::OPT {
             continue;
         }
+        // A stub must be able to read what is passed on.
+        Name::read(wire, record.start)?;
         body.counts[record.section as usize] += 1;
         let at = record.ttl_at - start;
         let ttl = effective(record.ttl).min(lifetimes.most);
@@ -94,7 +98,7 @@ fn answers_the_question(response: &ResponseView<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Class, Name, Owner, Writer};
+    use crate::message::{Class, Owner, Writer};
 
     const LIFETIMES: Lifetimes = Lifetimes { most: 86_400, most_negative: 3_600, failure: 5 };
     const SOA: &[u8] = b"\x00\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x3C";
@@ -147,5 +151,14 @@ mod tests {
         assert_eq!(flatten(&message(0, &[a, extra, opt]), LIFETIMES).unwrap(), expected);
         let early = flatten(&message(0, &[a, opt, extra]), LIFETIMES);
         assert_eq!(early.map(|body| body.counts), Ok([1, 0, 1]));
+    }
+    #[test]
+    fn a_record_whose_owner_cannot_be_read_does_not_pass() {
+        let mut wire = message(0, &[(Section::Answer, RecordType::A, 300, &[127, 0, 0, 1][..])]);
+        let owner = wire.len() - 16;
+        assert!(flatten(&wire, LIFETIMES).is_ok());
+        // It points to itself.
+        wire[owner + 1] = u8::try_from(owner).unwrap();
+        assert_eq!(flatten(&wire, LIFETIMES), Err(Malformed));
     }
 }

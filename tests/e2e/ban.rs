@@ -68,7 +68,8 @@ fn a_lookup_is_resolved_until_the_instant_and_sunk_from_it_on() {
 fn assert_recorded(daemon: &Daemon) {
     let name = |value: &serde_json::Value| value["name"].as_str().unwrap_or_default().trim_end_matches('.').to_owned();
     let records = place::until(place::PATIENCE, "both attempts to be listed", || {
-        let mut records = daemon.json(&["attempts", "--rehearsal", "--json"]);
+        let arguments = ["attempts", "--rehearsal", "--json", "--name", "dnl-01.geo.kaspersky.com"];
+        let mut records = daemon.json(&arguments);
         records.retain(|record| name(record) == "dnl-01.geo.kaspersky.com");
         let has = |verdict: &str| records.iter().any(|record| record["verdict"] == verdict);
         (has("monitored") && has("sunk")).then_some(records)

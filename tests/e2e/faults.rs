@@ -50,12 +50,18 @@ fn the_next_upstream_is_asked_where_one_is_of_no_use() {
 #[test]
 fn no_upstream_of_use_gives_servfail_that_says_why() {
     needs!("dig");
-    let (servfail, refused, silent) = (answering(wire::SERVFAIL), answering(wire::REFUSED), silent());
-    let nobody = place::socket();
-    for (what, bad) in
-        [("down", nobody), ("silent", silent.address), ("failing", servfail.address), ("refusing", refused.address)]
-    {
-        let daemon = Setup::new().upstreams(&[bad, bad]).start();
+    let two = |start: fn() -> Scripted| [start(), start()];
+    let failing = two(|| answering(wire::SERVFAIL));
+    let refusing = two(|| answering(wire::REFUSED));
+    let silent = two(silent);
+    let addresses = |of: &[Scripted; 2]| [of[0].address, of[1].address];
+    for (what, bad) in [
+        ("down", [place::socket(), place::socket()]),
+        ("silent", addresses(&silent)),
+        ("failing", addresses(&failing)),
+        ("refusing", addresses(&refusing)),
+    ] {
+        let daemon = Setup::new().upstreams(&bad).start();
         let answer = dig(daemon.dns, &["www.example", "+time=15"]);
         assert_eq!(answer.status, "SERVFAIL", "with all upstreams {what}\n{}", answer.text);
         // RFC 8914: 22 No Reachable Authority, 23 Network Error.

@@ -175,7 +175,11 @@ fn the_first_screen_tells_what_is_there_and_what_to_try() {
     for word in [&daemon.dns.to_string(), &daemon.admin.to_string(), &daemon.data().display().to_string()] {
         assert!(told.contains(word.as_str()), "`{word}` is not in\n{told}");
     }
-    for word in ["us-commerce-2024", "89 FR 52434", &format!("dig @{} -p {} ", daemon.dns.ip(), daemon.dns.port())] {
+    for word in [
+        "89 FR 52434",
+        "in force since 2024-09-29T04:00:00Z",
+        &format!("dig @{} -p {} ", daemon.dns.ip(), daemon.dns.port()),
+    ] {
         assert!(told.contains(word), "`{word}` is not in\n{told}");
     }
     assert!(told.lines().count() <= 40, "more than one screen:\n{told}");

@@ -21,9 +21,8 @@ pub struct Namespace {
 impl Namespace {
     pub fn new() -> Self {
         let process = std::process::id();
-        let [_, _, middle, low] = process.to_be_bytes();
         // A network of four addresses in 10.203.0.0/16, chosen by process, so that tests side by side have their own.
-        let network = u32::from(Ipv4Addr::new(10, 203, middle, low & !3));
+        let network = u32::from(Ipv4Addr::new(10, 203, 0, 0)) + process % (1 << 14) * 4;
         let (here, there) = (Ipv4Addr::from(network + 1), Ipv4Addr::from(network + 2));
         let namespace = Self { name: format!("interdict-{process}"), cable: format!("itd{process}"), here, there };
         let (name, cable) = (&namespace.name, &namespace.cable);

@@ -83,7 +83,7 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let gate = Gate::default();
     gate.open();
     let upstream = held(&gate);
-    let daemon = Setup::new().upstreams(&[upstream.address]).set("listen.tcp_idle", "1s").start();
+    let daemon = Setup::new().upstreams(&[upstream.address]).set("listen.tcp_idle_ms", 1000).start();
     let mut busy = Stream::open(daemon.dns);
     let mut idle = Stream::open(daemon.dns);
     // Half a query is idleness too.
