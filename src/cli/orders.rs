@@ -244,7 +244,7 @@ impl<'a> Shown<'a> {
         writeln!(out, "  citation   {}, published {}", plain(self.citation), self.published)?;
         writeln!(out, "  rules      {}", plain(&self.rules.join(", ")))?;
         writeln!(out, "  catalogue  {}", plain(self.catalogue))?;
-        writeln!(out, "\n  Prohibitions at {at}")?;
+        writeln!(out, "\n  Prohibitions at {at:.3}")?;
         for of in &self.prohibitions {
             writeln!(out, "    {} ({})", plain(of.title), plain(of.id))?;
             writeln!(out, "      phase     {}", of.words)?;

@@ -35,7 +35,7 @@ pub(super) async fn look(pipeline: Arc<Pipeline>) {
             state.routes.groups().for_each(|group| group.leads_back(probe.upstream));
             tracing::error!(
                 upstream = %probe.upstream,
-                "what is sent to this upstream comes back to us: it is left out; name another in [upstream] servers"
+                "what is sent to this upstream comes back to us, a loop: it is left out; name another in [upstream] servers"
             );
         }
     }

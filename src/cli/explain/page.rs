@@ -29,7 +29,7 @@ pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) 
         Origin::Daemon => "the policy of the running daemon",
         Origin::Record => "the policy that decided the record",
     };
-    row(out, "decided at", &account.at.to_string())?;
+    row(out, "decided at", &format!("{:.3}", account.at))?;
     row(out, "decided by", &format!("{source}, {}", account.digest))?;
     if let Some(until) = account.until {
         row(out, "may change", &until.to_string())?;
