@@ -30,6 +30,8 @@ fn write_command(out: &mut dyn Write, command: &clap::Command, above: &str) -> i
         // The page has one section a command; what the generator takes for sections are parts of it.
         match line.strip_prefix(".SH ") {
             Some(title) => writeln!(out, ".SS {title}")?,
+            // The page's own head defines the quotation mark once.
+            None if line.starts_with(".ie ") || line.starts_with(".el ") => {}
             None => writeln!(out, "{line}")?,
         }
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Question;
 use crate::answer::{self, InfoCode, Sink};
-use crate::policy::{Entry, Match, Order, Prohibition, Service, Snapshot, Verdict};
+use crate::policy::{Entry, Match, Order, Prohibition, Service, Snapshot, Verdict, Verification};
 
 /// What is said of a decision. Serialised, its keys are the ones that scripts rely on.
 #[derive(Debug, Serialize)]
@@ -62,6 +62,7 @@ pub(super) struct Rule<'a> {
     pub(super) prohibition: Option<&'a Prohibition>,
     pub(super) entry: &'a Entry,
     pub(super) service: &'a Service,
+    pub(super) verification: Option<Verification>,
 }
 
 /// What a record says, beside what its replay gives.
@@ -139,13 +140,14 @@ impl<'a> Finding<'a> {
     };
 
     fn new(of: &Match, snapshot: &'a Snapshot) -> Self {
+        let (basis, verification) = snapshot.basis_of(of);
         let rule = Rule {
             order: snapshot.order_of(of),
             prohibition: snapshot.prohibition_of(of),
             entry: snapshot.entry(of.entry),
             service: snapshot.service_of(of.entry),
+            verification,
         };
-        let (basis, verification) = snapshot.basis_of(of);
         Self {
             order: Some(&rule.order.id),
             prohibition: rule.prohibition.map(|of| of.id.as_str()),
