@@ -102,10 +102,8 @@ impl<'a> Account<'a> {
             | Verdict::Monitored
             | Verdict::Waived => ("resolved".to_owned(), None),
         };
-        let nearest = match decision.verdict {
-            Verdict::Pass => snapshot.nearest(matched),
-            _ => None,
-        };
+        let is_pass = decision.verdict == Verdict::Pass;
+        let nearest = is_pass.then(|| snapshot.nearest(matched)).flatten();
         Self {
             name: name.to_string(),
             r#type: record_type.clone(),
