@@ -77,7 +77,11 @@ pub(super) fn run(of: &Attempts, out: &mut dyn Write) -> anyhow::Result<()> {
     match (of.json, of.csv) {
         (true, _) => writeln!(out, "{}", serde_json::to_string_pretty(&lines)?)?,
         (false, true) => write_csv(&lines, out)?,
-        (false, false) => write_table(&lines, has_more.then_some(limit), out)?,
+        (false, false) => write_table(&lines, out)?,
+    }
+    if has_more {
+        // Beside the records, so that a program that reads them does not stumble, and a person sees it all the same.
+        let _ = writeln!(io::stderr(), "the newest {limit}; --limit shows more");
     }
     Ok(())
 }
@@ -240,7 +244,7 @@ fn write_csv(lines: &[Line], out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_table(lines: &[Line], limit: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
+fn write_table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
     if lines.is_empty() {
         return writeln!(out, "no records");
     }
@@ -262,9 +266,5 @@ fn write_table(lines: &[Line], limit: Option<usize>, out: &mut dyn Write) -> io:
             line.order.clone(),
         ]);
     }
-    table.write(out)?;
-    match limit {
-        Some(limit) => writeln!(out, "the newest {limit}; --limit shows more"),
-        None => Ok(()),
-    }
+    table.write(out)
 }

@@ -7,11 +7,18 @@ use clap_mangen::Man;
 pub(super) fn run(out: &mut dyn Write) -> anyhow::Result<()> {
     let mut definition = super::definition();
     definition.build();
-    Man::new(definition.clone()).render(out)?;
+    let man = Man::new(definition.clone());
+    man.render_title(out)?;
+    man.render_name_section(out)?;
+    man.render_synopsis_section(out)?;
+    man.render_description_section(out)?;
+    man.render_options_section(out)?;
+    // In place of the generator's list of commands, which refers to a page for each.
     for command in definition.get_subcommands() {
         write_command(out, command, "interdict")?;
     }
-    Ok(())
+    man.render_extra_section(out)?;
+    Ok(man.render_version_section(out)?)
 }
 
 /// Writes a section of the command, and of those below it.
@@ -30,6 +37,8 @@ fn write_command(out: &mut dyn Write, command: &clap::Command, above: &str) -> i
         // The page has one section a command; what the generator takes for sections are parts of it.
         match line.strip_prefix(".SH ") {
             Some(title) => writeln!(out, ".SS {title}")?,
+            // The page's own head defines the quotation mark once.
+            None if line.starts_with(".ie ") || line.starts_with(".el ") => {}
             None => writeln!(out, "{line}")?,
         }
     }

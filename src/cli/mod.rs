@@ -26,7 +26,8 @@ const USAGE: u8 = 64;
 /// A faulty configuration (EX_CONFIG of sysexits.h).
 const CONFIGURATION: u8 = 78;
 
-const ABOUT: &str = "A DNS resolver that enforces dated software bans on a network and proves that it did.
+const ABOUT: &str = "A DNS resolver that enforces dated software bans on a network and proves that it did";
+const LONG_ABOUT: &str = "A DNS resolver that enforces dated software bans on a network and proves that it did.
 
 Without a command it runs the daemon, with defaults where no file is given. \
 Any key of the configuration can be set as INTERDICT_<SECTION>__<KEY>, and the data folder as INTERDICT_DATA_DIR.";
@@ -42,7 +43,7 @@ const EXIT_CODES: &str = "Exit codes:
   78  the configuration, a catalogue, an order or a zone is faulty; every fault is told, one a line";
 
 #[derive(Debug, Parser)]
-#[command(name = "interdict", version, about = ABOUT, after_long_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
+#[command(name = "interdict", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::output;
-use super::settings::ConfigArgs;
+use super::settings::{ConfigArgs, Faults};
 use crate::daemon::{self, Invocation, StartError};
 use crate::observe;
 
@@ -26,8 +26,11 @@ pub(super) fn run(of: &Run) -> anyhow::Result<()> {
     let load = || of.config.load_config();
     // The daemon does its work, whether anyone reads this or not.
     let announce = |text: &str| drop(writeln!(output::stdout(), "{text}"));
-    daemon::run(config, &Invocation { load: &load, at: of.at, announce: &announce })?;
-    Ok(())
+    let invocation = Invocation { load: &load, at: of.at, announce: &announce };
+    daemon::run(config, &invocation).map_err(|error| match error {
+        StartError::Faults(faults) => Faults(faults).into(),
+        other => other.into(),
+    })
 }
 
 /// Returns the exit code where the daemon did not start.

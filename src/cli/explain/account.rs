@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Question;
 use crate::answer::{self, InfoCode, Sink};
-use crate::policy::{Entry, Match, Order, Prohibition, Service, Snapshot, Verdict};
+use crate::policy::{Entry, Match, Order, Prohibition, Service, Snapshot, Verdict, Verification};
 
 /// What is said of a decision. Serialised, its keys are the ones that scripts rely on.
 #[derive(Debug, Serialize)]
@@ -62,6 +62,7 @@ pub(super) struct Rule<'a> {
     pub(super) prohibition: Option<&'a Prohibition>,
     pub(super) entry: &'a Entry,
     pub(super) service: &'a Service,
+    pub(super) verification: Option<Verification>,
 }
 
 /// What a record says, beside what its replay gives.
@@ -101,10 +102,8 @@ impl<'a> Account<'a> {
             | Verdict::Monitored
             | Verdict::Waived => ("resolved".to_owned(), None),
         };
-        let nearest = match decision.verdict {
-            Verdict::Pass => snapshot.nearest(matched),
-            _ => None,
-        };
+        let is_pass = decision.verdict == Verdict::Pass;
+        let nearest = is_pass.then(|| snapshot.nearest(matched)).flatten();
         Self {
             name: name.to_string(),
             r#type: record_type.clone(),
@@ -139,13 +138,14 @@ impl<'a> Finding<'a> {
     };
 
     fn new(of: &Match, snapshot: &'a Snapshot) -> Self {
+        let (basis, verification) = snapshot.basis_of(of);
         let rule = Rule {
             order: snapshot.order_of(of),
             prohibition: snapshot.prohibition_of(of),
             entry: snapshot.entry(of.entry),
             service: snapshot.service_of(of.entry),
+            verification,
         };
-        let (basis, verification) = snapshot.basis_of(of);
         Self {
             order: Some(&rule.order.id),
             prohibition: rule.prohibition.map(|of| of.id.as_str()),

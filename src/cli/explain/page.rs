@@ -55,7 +55,7 @@ fn write_finding(of: &Finding<'_>, account: &Account<'_>, out: &mut dyn Write) -
         row(out, "phase", &Phase::of(prohibition.validity, account.at).to_string())?;
     }
     row(out, "basis", of.basis.unwrap_or_default())?;
-    row(out, "verified", verified(rule.prohibition.map(|of| of.verification), of.verification))?;
+    row(out, "verified", verified(rule.verification))?;
     row(out, "service", &format!("{}: {}", rule.service.id, rule.service.title))?;
     row(out, "entry", &format!("{} ({})", rule.entry.text, matching(rule.entry.pattern.matching())))?;
     if let Some(note) = &rule.entry.note {
@@ -105,15 +105,14 @@ const fn matching(matching: Matching) -> &'static str {
     }
 }
 
-/// Says how well the instant, the act or the reason is verified.
-fn verified(prohibition: Option<Verification>, word: Option<&'static str>) -> &'static str {
-    match (prohibition, word) {
-        (Some(Verification::Primary), _) => "primary: seen in the act itself",
-        (Some(Verification::Secondary), _) => "secondary: seen in secondary sources only",
-        (Some(Verification::Inferred), _) => "inferred: concluded from other facts",
-        (Some(Verification::Unverified), _) => "unverified: not seen in any source that was read",
-        (None, Some(word)) => word,
-        (None, None) => "no statement of law",
+/// Says how well it is verified that the act says so.
+const fn verified(verification: Option<Verification>) -> &'static str {
+    match verification {
+        Some(Verification::Primary) => "primary: seen in the act itself",
+        Some(Verification::Secondary) => "secondary: seen in secondary sources only",
+        Some(Verification::Inferred) => "inferred: concluded from other facts",
+        Some(Verification::Unverified) => "unverified: not seen in any source that was read",
+        None => "not said: this is a choice, no statement of the act",
     }
 }
 
