@@ -8,7 +8,7 @@ use super::orders::Phase;
 use super::output::plain;
 use super::settings::{ConfigArgs, Faults};
 use crate::clock::{Clock as _, SystemClock};
-use crate::daemon;
+use crate::daemon::{self, Checked};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -18,7 +18,7 @@ pub(super) struct Check {
 
 pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
-    let snapshot = daemon::check(&config).map_err(Faults)?;
+    let Checked { snapshot, notes } = daemon::check(&config).map_err(Faults)?;
     let now = SystemClock.read().at;
     writeln!(out, "ok")?;
     writeln!(out, "policy {}", hex::encode(snapshot.digest()))?;
@@ -32,6 +32,9 @@ pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
             let phase = Phase::of(prohibition.validity, now);
             writeln!(out, "  {}: {phase}", plain(&prohibition.id))?;
         }
+    }
+    for note in notes {
+        writeln!(out, "note {}", plain(&note))?;
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ impl Config {
     /// Returns the defaults, under what the file says, under what variables of the environment say.
     ///
     /// Variables are `INTERDICT_<SECTION>__<KEY>` and `INTERDICT_DATA_DIR`; others are ignored where their name has
-    /// no `__`. A faulty value of the file is told even where a variable replaces it. Values of variables are TOML where that is what the key takes, else plain text, and lists may be separated by commas.
+    /// no `__` and is not like that one. A faulty value of the file is told even where a variable replaces it. Values of variables are TOML where that is what the key takes, else plain text, and lists may be separated by commas.
     ///
     /// # Errors
     /// Every fault of the file, of the variables, and every contradiction between keys.
@@ -122,7 +122,8 @@ impl Settings {
         let (section, key) = match rest.split_once("__") {
             Some(parts) => parts,
             None if rest == "DATA_DIR" => ("", rest),
-            // Others are for the command line and for scripts, or for nobody.
+            // A misspelt one would be passed over in silence. Others are for scripts, or for nobody.
+            None if nearest(rest, ["DATA_DIR"].into_iter()).is_some() => ("", rest),
             None => return,
         };
         let found = find(&section.to_ascii_lowercase(), &key.to_ascii_lowercase())

@@ -58,6 +58,7 @@ pub(super) fn server(text: &str) -> Result<SocketAddr, Wrong> {
     match address {
         None => wrong("not the address of a server", REMEDY),
         Some(address) if address.port() == 0 => wrong("nothing can be sent to port 0", REMEDY),
+        Some(address) if address.ip().is_unspecified() => wrong("the unspecified address is not a server", REMEDY),
         Some(address) if address.ip().is_multicast() => wrong("a multicast address is not a server", REMEDY),
         Some(address) => Ok(address),
     }

@@ -64,7 +64,7 @@ pub(super) fn read(kind: &Kind, name: &str, node: &Node, faults: &mut Faults) ->
             .items(node, 1, parse::listener, |address| address.port() == 0)
             .map(Value::Addresses),
         Kind::Servers { least } => reader.items(node, least, parse::server, |_| false).map(Value::Addresses),
-        Kind::Networks => reader.items(node, 0, parse::network, |_| false).map(Value::Networks),
+        Kind::Networks => reader.items(node, 1, parse::network, |_| false).map(Value::Networks),
         Kind::V4 => reader.text(node, |text| parse::optional(text, parse::v4)).map(Value::V4),
         Kind::V6 => reader.text(node, |text| parse::optional(text, parse::v6)).map(Value::V6),
         Kind::Instant => match &node.raw {

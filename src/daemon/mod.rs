@@ -85,13 +85,21 @@ impl std::fmt::Debug for Invocation<'_> {
     }
 }
 
+/// What a configuration comes to that can be used.
+#[derive(Debug)]
+pub struct Checked {
+    pub snapshot: Arc<Snapshot>,
+    /// What the operator should know of, though it is no fault.
+    pub notes: Vec<String>,
+}
+
 /// Builds everything that [`run`] would, and binds nothing.
 ///
 /// # Errors
 /// Every fault of catalogues, orders, local zones and upstreams.
-pub fn check(config: &Config) -> Result<Arc<Snapshot>, Vec<String>> {
+pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    build::build(config, 1, &clock).map(|built| built.state.snapshot)
+    build::build(config, 1, &clock).map(|built| Checked { snapshot: built.state.snapshot, notes: built.notes })
 }
 
 /// Runs until SIGTERM or SIGINT; reloads at SIGHUP.
