@@ -23,6 +23,7 @@ mod faults;
 mod habits;
 mod mutated;
 mod namespace;
+mod readme;
 mod reload;
 mod resolves;
 mod scenario;
