@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use axum::extract::{Request, State as Extracted};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router, routing::get};
@@ -20,10 +21,12 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::observe::plain;
+
 /// Connections at a time; a monitoring system needs one or two.
 const CONNECTIONS: usize = 64;
 /// How long a client may take over the head of a request.
-const HEAD_TIME: Duration = Duration::from_secs(5);
+const HEAD_TIME: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
 /// How long a connection may last in all.
 const CONNECTION_TIME: Duration = Duration::from_secs(120);
 /// How much of a request is read before it is refused, in octets.
@@ -103,19 +106,31 @@ async fn ready(Extracted(state): Extracted<Arc<State>>) -> Response {
     (status, Json(readiness)).into_response()
 }
 
-async fn metrics(Extracted(state): Extracted<Arc<State>>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], (state.metrics)()).into_response()
+async fn metrics(Extracted(state): Extracted<Arc<State>>, headers: HeaderMap) -> Response {
+    const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+    let text = (state.metrics)();
+    let accepts = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    if accepts.into_iter().any(|accept| accept.contains("application/openmetrics-text")) {
+        ([(CONTENT_TYPE, OPEN)], text).into_response()
+    } else {
+        ([(CONTENT_TYPE, PLAIN)], plain(&text)).into_response()
+    }
 }
 
 /// Refuses what is not a plain reading request to us, and marks every response as data.
 async fn guard(Extracted(state): Extracted<Arc<State>>, request: Request, next: Next) -> Response {
-    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    // Two Host headers name two hosts (RFC 9112, section 3.2).
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let named = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().ok(),
+        _ => None,
+    };
     let mut response = if !named.is_some_and(|host| is_ours(host, &state.hosts)) {
         let text = "this Host is not accepted; ask by address, or add the name to [admin] hosts\n";
         (StatusCode::MISDIRECTED_REQUEST, text).into_response()
     } else if request.method() != Method::GET && request.method() != Method::HEAD {
-        (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n").into_response()
+        (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")], "only GET and HEAD\n").into_response()
     } else {
         next.run(request).await
     };
@@ -130,10 +145,17 @@ async fn guard(Extracted(state): Extracted<Arc<State>>, request: Request, next: 
 
 /// Returns whether a Host header is an address, `localhost` or one of `hosts`, with or without a port.
 fn is_ours(host: &str, hosts: &[String]) -> bool {
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split_once(':').map_or(host, |(name, _)| name),
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, "")) => (address, None),
+        Some((address, rest)) => match rest.strip_prefix(':') {
+            Some(port) => (address, Some(port)),
+            None => return false,
+        },
+        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
     };
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return false;
+    }
     name.parse::<IpAddr>().is_ok()
         || name.eq_ignore_ascii_case("localhost")
         || hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
@@ -177,6 +199,10 @@ mod tests {
             ("GET /metrics HTTP/1.1\r\nHost: resolver.office.example", "200"),
             ("GET /metrics HTTP/1.1\r\nHost: evil.example", "421"),
             ("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1.evil.example:5380", "421"),
+            ("GET /metrics HTTP/1.1\r\nHost: [::1].evil.example", "421"),
+            ("GET /metrics HTTP/1.1\r\nHost: localhost:evil.example", "421"),
+            ("GET /metrics HTTP/1.1\r\nHost: 2130706433", "421"),
+            ("GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example", "421"),
             ("GET /metrics HTTP/1.1\r\nX: y", "421"),
             ("POST /health/live HTTP/1.1\r\nHost: localhost", "405"),
             ("GET /nothing HTTP/1.1\r\nHost: localhost", "404"),
@@ -203,5 +229,41 @@ mod tests {
         let address = started(true).await;
         let long = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}", "a".repeat(2 * HEAD_SIZE));
         assert!(ask(address, &long).await.starts_with("HTTP/1.1 431 "));
+    }
+
+    /// Slowloris: whoever holds connections without ever asking loses them, and nobody else waits for longer than that.
+    #[tokio::test]
+    async fn slow_clients_do_not_keep_others_out() {
+        let address = started(true).await;
+        let mut slow = Vec::new();
+        for index in 0..2 * CONNECTIONS {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // Some say nothing, some begin and go no further, some ask once and stay.
+            let begun: &[u8] = match index % 3 {
+                0 => b"",
+                1 => b"GET /metrics HTTP/1.1\r\nHost: local",
+                _ => b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            };
+            stream.write_all(begun).await.unwrap();
+            slow.push(stream);
+        }
+        let patience = 20 * HEAD_TIME;
+        let asked = ask(address, "GET /health/live HTTP/1.1\r\nHost: localhost");
+        let answer = tokio::time::timeout(patience, asked).await.expect("it is answered in time");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        for mut stream in slow {
+            let closed = tokio::time::timeout(patience, async { stream.read_to_end(&mut Vec::new()).await });
+            closed.await.expect("it is closed in time").ok();
+        }
+    }
+
+    #[tokio::test]
+    async fn metrics_come_in_the_format_that_is_asked_for() {
+        let address = started(true).await;
+        let open =
+            ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text").await;
+        assert!(open.contains("content-type: application/openmetrics-text; version=1.0.0"), "{open}");
+        let plain = ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost").await;
+        assert!(plain.contains("content-type: text/plain; version=0.0.4"), "{plain}");
     }
 }

@@ -249,6 +249,9 @@ impl Pipeline {
     ) {
         self.metrics.count_verdict(judgement.decision.verdict.as_str());
         let Some(matched) = judgement.decision.deciding else { return };
+        if matched.threat {
+            self.metrics.count_threat();
+        }
         recorder.record(Attempt {
             reading: moment.now,
             client: Client::identify(query.peer.remote),

@@ -1,7 +1,10 @@
 //! Names that are answered here: host records and zones of the configuration, and the names that must never be asked of
 //! anyone else (RFC 6303, RFC 6761). The only user of hickory-server's catalog.
 
+mod lexer;
 mod special;
+mod text;
+mod zone;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -11,20 +14,21 @@ use std::sync::{Arc, Mutex};
 use hickory_server::net::NetError;
 use hickory_server::net::runtime::TokioTime;
 use hickory_server::net::xfer::Protocol;
-use hickory_server::proto::rr::{LowerName, Name as HickoryName, Record};
-use hickory_server::proto::serialize::binary::BinEncoder;
-use hickory_server::proto::serialize::txt::Parser;
+use hickory_server::proto::op::{Message, ResponseCode};
+use hickory_server::proto::rr::rdata::PTR;
+use hickory_server::proto::rr::{LowerName, Name as HickoryName, RData, Record};
+use hickory_server::proto::serialize::binary::{BinEncodable as _, BinEncoder};
 use hickory_server::server::{Request, RequestHandler as _, ResponseHandler, ResponseInfo};
-use hickory_server::store::in_memory::InMemoryZoneHandler;
-use hickory_server::zone_handler::{AxfrPolicy, Catalog, MessageResponse, ZoneType};
+use hickory_server::zone_handler::{Catalog, MessageResponse};
 
-use crate::message::{Name, Writer, flag};
+use crate::message::{Name, RecordType, Writer, flag};
 use crate::query::Question;
+use zone::Zone;
 
-/// TTL of host records and of the zones that are made here, in seconds.
-const TTL: u32 = 3600;
-/// The longest zone text in which the faulty line is looked for.
-const MAX_SEARCHED_LINES: usize = 2000;
+/// TTL of host records, in seconds. Short, since an address that is changed in the configuration should be seen soon.
+const HOST_TTL: u32 = 300;
+/// How many aliases in a row are followed from zone to zone.
+const MAX_ALIASES: usize = 16;
 
 /// What the zones are made from.
 #[derive(Debug, Clone, Default)]
@@ -46,8 +50,8 @@ pub enum ZoneError {
     Zone { origin: Name, reason: String },
     #[error("zone {origin} stands twice")]
     Twice { origin: Name },
-    #[error("zone {origin}: $INCLUDE is not supported; write the records here")]
-    Include { origin: Name },
+    #[error("host {host}: {reason}")]
+    Host { host: Name, reason: String },
 }
 
 /// Why a question could not be answered.
@@ -57,6 +61,8 @@ pub enum AnswerError {
     Question,
     #[error("the catalog wrote no answer")]
     Silent,
+    #[error("the answer cannot be written")]
+    Unwritable,
 }
 
 /// The zones that are served.
@@ -69,43 +75,44 @@ impl Zones {
     /// Builds every zone.
     ///
     /// # Errors
-    /// Every zone that cannot be served, not only the first.
+    /// Every fault, not only the first.
     pub fn build(spec: &ZonesSpec) -> Result<Self, Vec<ZoneError>> {
-        let mut errors = Vec::new();
-        let mut texts: BTreeMap<Name, String> = BTreeMap::new();
+        let mut faults = Vec::new();
+        let mut zones: BTreeMap<Name, Zone> = BTreeMap::new();
         for (origin, text) in &spec.zones {
-            if text.to_ascii_lowercase().contains("$include") {
-                // The parser would read any file of this machine into the zone.
-                errors.push(ZoneError::Include { origin: origin.clone() });
+            if zones.contains_key(origin) {
+                faults.push(ZoneError::Twice { origin: origin.clone() });
+                continue;
             }
-            if texts.insert(origin.clone(), format!("{text}\n")).is_some() {
-                errors.push(ZoneError::Twice { origin: origin.clone() });
-            }
+            let zone = read(origin, text, &mut faults);
+            zones.insert(origin.clone(), zone);
         }
         if spec.special_use {
-            for (origin, text) in special::zones() {
-                texts.entry(origin).or_insert(text);
+            let configured: Vec<Name> = zones.keys().filter(|origin| !origin.is_root()).cloned().collect();
+            for (origin, zone) in special::zones() {
+                // Whoever configures 10.in-addr.arpa or in-addr.arpa wants to have it, not what is made here.
+                if !configured.iter().any(|zone| origin.is_at_or_below(zone)) {
+                    zones.insert(origin, zone);
+                }
             }
         }
-        for (name, addresses) in &spec.hosts {
-            for address in addresses {
-                let kind = if address.is_ipv4() { "A" } else { "AAAA" };
-                text_for(&mut texts, name).push_str(&format!("{name}. {TTL} IN {kind} {address}\n"));
-                let reverse = special::reverse(*address);
-                text_for(&mut texts, &reverse).push_str(&format!("{reverse}. {TTL} IN PTR {name}.\n"));
+        add_hosts(&spec.hosts, &mut zones, &mut faults);
+        for (origin, zone) in &zones {
+            let told = faults.iter().any(|fault| matches!(fault, ZoneError::Line { origin: of, .. } if of == origin));
+            // A zone whose SOA could not be read need not be told that it has none.
+            if let Some(reason) = zone.fault().filter(|_| !told) {
+                faults.push(ZoneError::Zone { origin: origin.clone(), reason });
             }
         }
-        if !errors.is_empty() {
-            return Err(errors);
+        if !faults.is_empty() {
+            return Err(faults);
         }
+        let origins = zones.keys().cloned().collect();
         let mut catalog = Catalog::new();
-        for (origin, text) in &texts {
-            match handler(origin, text) {
-                Ok(handler) => catalog.upsert(lower(origin), vec![Arc::new(handler)]),
-                Err(reason) => errors.push(fault(origin, text, reason)),
-            }
+        for (origin, zone) in zones {
+            catalog.upsert(lower(&origin), vec![Arc::new(zone)]);
         }
-        if errors.is_empty() { Ok(Self { origins: texts.into_keys().collect(), catalog }) } else { Err(errors) }
+        Ok(Self { origins, catalog })
     }
 
     /// Returns the longest zone origin at or above `name`. Allocates nothing.
@@ -113,11 +120,52 @@ impl Zones {
         name.suffixes().find_map(|wire| self.origins.get(wire))
     }
 
+    /// Returns the origin of the zone that answers `question`: as `origin_of`, but DS records of a zone's own name belong
+    /// to the zone above (RFC 4035, section 3.1.4.1). A stub resolver that validates needs the proof from there that a
+    /// zone is unsigned; only the origin itself is asked of others.
+    pub fn origin_for(&self, question: &Question) -> Option<&Name> {
+        let origin = self.origin_of(&question.name)?;
+        if question.record_type != zone::DS || *origin != question.name {
+            return Some(origin);
+        }
+        origin.suffixes().skip(1).find_map(|wire| self.origins.get(wire))
+    }
+
     /// Answers from the zones: a whole message without an OPT record. A name in none of them is REFUSED.
+    ///
+    /// Aliases are followed from zone to zone, and the response code is that of the last name (RFC 6604, section 2.1).
+    /// One that leads out of all zones ends the answer; see `leads_out`.
     ///
     /// # Errors
     /// Where the catalog writes no answer; that is a fault of the program, not of the question.
     pub async fn answer(&self, question: &Question) -> Result<Vec<u8>, AnswerError> {
+        let wire = self.ask(question).await?;
+        let mut message = Message::from_vec(&wire).map_err(|_| AnswerError::Unwritable)?;
+        let mut seen = vec![question.name.clone()];
+        let mut followed = false;
+        while let Some(target) = open_alias(&message, question) {
+            if self.origin_of(&target).is_none() || seen.contains(&target) || seen.len() > MAX_ALIASES {
+                break;
+            }
+            let next = self.ask(&Question { name: target.clone(), ..question.clone() }).await?;
+            let next = Message::from_vec(&next).map_err(|_| AnswerError::Unwritable)?;
+            message.metadata.response_code = next.metadata.response_code;
+            message.answers.extend(next.answers);
+            message.authorities = next.authorities;
+            seen.push(target);
+            followed = true;
+        }
+        if followed { message.to_vec().map_err(|_| AnswerError::Unwritable) } else { Ok(wire) }
+    }
+
+    /// Returns the name outside all zones at which the aliases of an answer from `answer` end, for somebody else to be
+    /// asked.
+    pub fn leads_out(&self, question: &Question, answer: &[u8]) -> Option<Name> {
+        let message = Message::from_vec(answer).ok()?;
+        open_alias(&message, question).filter(|target| self.origin_of(target).is_none())
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Vec<u8>, AnswerError> {
         let mut wire = Vec::new();
         let mut writer = Writer::new(&mut wire, 0, flag::RECURSION_DESIRED);
         writer.question(question.name.as_wire(), question.record_type, question.class);
@@ -137,39 +185,57 @@ impl fmt::Debug for Zones {
     }
 }
 
-/// Returns the text of the zone that has `name`, a new one of that name where there is none.
-fn text_for<'a>(texts: &'a mut BTreeMap<Name, String>, name: &Name) -> &'a mut String {
-    let origin = std::iter::successors(Some(name.clone()), Name::parent).find(|origin| texts.contains_key(origin));
-    texts.entry(origin.unwrap_or_else(|| name.clone())).or_insert_with(|| special::head().to_owned())
-}
-
-fn handler(origin: &Name, text: &str) -> Result<InMemoryZoneHandler, String> {
-    let (_, records) =
-        Parser::new(text, None, Some(hickory(origin))).parse().map_err(|error| escaped(&error.to_string()))?;
-    if let Some(outside) = records.keys().find(|key| !lower(origin).zone_of(&key.name)) {
-        return Err(escaped(&format!("{} does not belong to the zone", outside.name)));
-    }
-    InMemoryZoneHandler::new(hickory(origin), records, ZoneType::Primary, AxfrPolicy::Deny)
-        .map_err(|reason| escaped(&reason))
-}
-
-/// Finds the line that a zone fails at: the one behind the longest part from the start that can be parsed.
-fn fault(origin: &Name, text: &str, reason: String) -> ZoneError {
-    let lines: Vec<&str> = text.lines().collect();
-    let parses = |count: &usize| {
-        let part = lines[..*count].join("\n") + "\n";
-        Parser::new(part, None, Some(hickory(origin))).parse().is_ok()
-    };
-    let good = (lines.len() <= MAX_SEARCHED_LINES && !parses(&lines.len()))
-        .then(|| (0..lines.len()).rev().find(parses))
-        .flatten();
-    match good.and_then(|good| Some((good, lines.get(good)?))) {
-        Some((good, line)) => {
-            let text = escaped(&line.chars().take(80).collect::<String>());
-            ZoneError::Line { origin: origin.clone(), line: good + 1, text, reason }
+/// Reads the text of a zone, and adds what is wrong with it to `faults`.
+fn read(origin: &Name, text: &str, faults: &mut Vec<ZoneError>) -> Zone {
+    let mut zone = Zone::new(origin);
+    let (lines, mut unread) = text::read(origin, text);
+    for text::Line { number, text, name, record } in lines {
+        if let Err(reason) = zone.add(&name, record) {
+            unread.push(text::Fault { number, text, reason });
         }
-        None => ZoneError::Zone { origin: origin.clone(), reason },
     }
+    unread.sort_by_key(|fault| fault.number);
+    faults.extend(unread.into_iter().map(|text::Fault { number, text, reason }| {
+        let text = escaped(&text.trim().chars().take(80).collect::<String>());
+        ZoneError::Line { origin: origin.clone(), line: number, text, reason }
+    }));
+    zone
+}
+
+/// Adds the addresses of hosts and their reverse records, each to the deepest zone that its name is in. A name in none
+/// becomes a zone of its own, so that nothing beside it is answered here.
+fn add_hosts(hosts: &[(Name, Vec<IpAddr>)], zones: &mut BTreeMap<Name, Zone>, faults: &mut Vec<ZoneError>) {
+    let mut records: Vec<(Name, &Name, RData)> = Vec::new();
+    for (host, addresses) in hosts {
+        for address in addresses {
+            let forward = match address {
+                IpAddr::V4(v4) => RData::A((*v4).into()),
+                IpAddr::V6(v6) => RData::AAAA((*v6).into()),
+            };
+            records.push((host.clone(), host, forward));
+            records.push((special::reverse(*address), host, RData::PTR(PTR(hickory(host)))));
+        }
+    }
+    // Names above come first, so that one that gets a zone of its own has those below in it.
+    records.sort_by_key(|(name, _, _)| name.label_count());
+    for (name, host, data) in records {
+        let above = name.suffixes().find(|wire| zones.contains_key(*wire));
+        let origin = above.and_then(|wire| Name::from_wire(wire).ok()).unwrap_or_else(|| name.clone());
+        let zone = zones.entry(origin).or_insert_with_key(special::empty);
+        if let Err(reason) = zone.add(&name, Record::from_rdata(hickory(&name), HOST_TTL, data)) {
+            faults.push(ZoneError::Host { host: host.clone(), reason });
+        }
+    }
+}
+
+/// Returns the target of an alias that an answer ends with, though another type was asked for.
+fn open_alias(message: &Message, question: &Question) -> Option<Name> {
+    let asked = matches!(question.record_type, RecordType::CNAME | RecordType::ANY);
+    if asked || message.metadata.response_code != ResponseCode::NoError {
+        return None;
+    }
+    let RData::CNAME(target) = &message.answers.last()?.data else { return None };
+    Name::from_wire(&target.0.to_bytes().ok()?).ok()
 }
 
 /// Text of others, fit for a terminal.

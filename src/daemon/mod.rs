@@ -120,6 +120,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
 
     folder.activate(&built.archive)?;
     let metrics = Arc::new(Metrics::new());
+    metrics.started(clock.read().raw.as_duration().as_secs_f64());
     let mut settings = folder.ledger_settings(&config.ledger, clock.is_rehearsal());
     let totals = Arc::clone(&metrics);
     settings.totals = Some(Arc::new(move || totals.totals()));

@@ -2,7 +2,8 @@
 //! addition: no hashing, no allocation, no lock.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -192,6 +193,8 @@ pub struct Metrics {
     cache: Counters,
     upstream: Counters,
     reloads: Counters,
+    threats: Counter,
+    start_time: Gauge<f64, AtomicU64>,
     upstream_latency: Histogram,
     gauges: Vec<Gauge>,
 }
@@ -242,6 +245,8 @@ impl Metrics {
                 "result",
                 RELOADS.iter().copied(),
             ),
+            threats: Counter::default(),
+            start_time: Gauge::default(),
             upstream_latency: upstream_latency.clone(),
             gauges: gauges.to_vec(),
             registry: Registry::default(),
@@ -249,6 +254,13 @@ impl Metrics {
         for ((name, help), gauge) in GAUGES.iter().zip(gauges) {
             all.register(*name, *help, gauge);
         }
+        all.register("threat_signs", "Look-ups of names that are signs of a threat", metrics.threats.clone());
+        all.register_with_unit(
+            "start_time",
+            "When the program started, in seconds since 1970",
+            Unit::Seconds,
+            metrics.start_time.clone(),
+        );
         all.register_with_unit(
             "upstream_latency",
             "Time from a question to an upstream to its answer",
@@ -292,6 +304,16 @@ impl Metrics {
     /// Counts the time that an upstream took to answer.
     pub fn observe_upstream_latency(&self, latency: Duration) {
         self.upstream_latency.observe(latency.as_secs_f64());
+    }
+
+    /// Counts a look-up of a name that is a sign of a threat: a sinkhole, or a look-alike.
+    pub fn count_threat(&self) {
+        self.threats.inc();
+    }
+
+    /// Tells when the program started, in seconds since 1970-01-01T00:00:00Z.
+    pub fn started(&self, seconds: f64) {
+        self.start_time.set(seconds);
     }
 
     /// Counts a reload.
@@ -342,6 +364,33 @@ impl Metrics {
     }
 }
 
+/// Turns OpenMetrics text into the Prometheus text format 0.0.4, for readers that do not ask for OpenMetrics: metadata
+/// carry the whole name of a counter, there are neither units nor an end mark, and what is told of the program is a gauge.
+pub fn plain(open: &str) -> String {
+    let mut plain = String::with_capacity(open.len());
+    let mut help = None;
+    for line in open.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(name), text) => help = Some((name, text.unwrap_or_default())),
+            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
+                let (suffix, kind) = match kind {
+                    "counter" => ("_total", kind),
+                    "info" => ("_info", "gauge"),
+                    _ => ("", kind),
+                };
+                if let Some((_, text)) = help.take().filter(|(of, _)| *of == name) {
+                    _ = writeln!(plain, "# HELP {name}{suffix} {text}");
+                }
+                _ = writeln!(plain, "# TYPE {name}{suffix} {kind}");
+            }
+            (Some("#"), ..) => {}
+            _ => _ = writeln!(plain, "{line}"),
+        }
+    }
+    plain
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -369,6 +418,8 @@ mod tests {
         metrics.count_cache(true);
         metrics.count_upstream(UpstreamEvent::Timeout);
         metrics.count_reload(false);
+        metrics.count_threat();
+        metrics.started(1_727_582_400.5);
         metrics.observe_upstream_latency(Duration::from_millis(3));
         let text = metrics.encode(&Gauges { ledger_failing: true, cache_octets: 7, ..Gauges::default() });
         for line in [
@@ -383,11 +434,54 @@ mod tests {
             "interdict_upstream_events_total{event=\"timeout\"} 1",
             "interdict_reloads_total{result=\"refused\"} 1",
             "interdict_upstream_latency_seconds_bucket{le=\"0.005\"} 1",
+            "interdict_threat_signs_total 1",
+            "interdict_start_time_seconds 1727582400.5",
             "interdict_ledger_failing 1",
             "interdict_cache_size_bytes 7",
         ] {
             assert!(text.lines().any(|of| of == line), "{line} is missing in\n{text}");
         }
         assert_eq!(metrics.totals()["sunk"], 1);
+    }
+
+    /// The rules of promlint (`promtool check metrics`), on the plain format.
+    #[test]
+    fn names_are_as_promlint_wants_them() {
+        let mut types = BTreeMap::new();
+        let text = plain(&Metrics::new().encode(&Gauges::default()));
+        for line in text.lines() {
+            match line.splitn(4, ' ').collect::<Vec<_>>().as_slice() {
+                ["#", "HELP", name, help] => assert!(!help.is_empty(), "{name} has no help"),
+                ["#", "TYPE", name, kind] => assert_eq!(types.insert(*name, *kind), None, "{name} stands twice"),
+                ["#", ..] => panic!("not in this format: {line}"),
+                _ => {
+                    let name = line.split(['{', ' ']).next().unwrap();
+                    let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+                    let of_histogram = base.is_some_and(|base| types.get(base) == Some(&"histogram"));
+                    assert!(types.contains_key(name) || of_histogram, "{line} has no type of its own");
+                }
+            }
+        }
+        assert!(types.len() > 15, "{text}");
+        for (name, kind) in types {
+            assert!(name.starts_with("interdict_"), "{name}");
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+            assert!(!["_count", "_sum", "_bucket"].iter().any(|suffix| name.ends_with(suffix)), "{name}");
+            let unwanted =
+                ["s", "ms", "us", "sec", "b", "kb", "mb", "counter", "gauge", "histogram", "summary", "metric"];
+            assert!(!name.split('_').any(|word| unwanted.contains(&word)), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_label_can_hold_a_name_or_a_client() {
+        let text = Metrics::new().encode(&Gauges::default());
+        let keys = text.lines().filter_map(|line| Some(line.split_once('{')?.1.split_once('=')?.0));
+        let keys: std::collections::BTreeSet<_> = keys.collect();
+        assert_eq!(
+            keys.into_iter().collect::<Vec<_>>(),
+            ["event", "le", "rcode", "reason", "result", "source", "transport", "verdict", "version"]
+        );
     }
 }

@@ -1,23 +1,24 @@
 //! The zones that every resolver serves itself, so that private names and addresses never leak.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::text;
+use super::zone::Zone;
 use crate::message::Name;
 
-/// The records that a zone made here starts with (RFC 6303, section 3).
-const HEAD: &str = "@ 3600 IN SOA localhost. nobody.invalid. 1 3600 1200 604800 3600\n@ 3600 IN NS localhost.\n";
+/// The records that a zone made here starts with (RFC 6303, section 3), but with a shorter time for denials, since hosts
+/// are added to these zones by the configuration.
+const HEAD: &str = "@ 10800 SOA @ nobody.invalid. 1 3600 1200 604800 900\n@ 10800 NS @\n";
 
 /// Reverse zones of addresses that mean nothing outside their network: RFC 6303, section 4; RFC 7793 for 100.64/10.
 const REVERSE: &[&str] = &[
     "0.in-addr.arpa",
     "10.in-addr.arpa",
-    "127.in-addr.arpa",
     "254.169.in-addr.arpa",
     "168.192.in-addr.arpa",
     "2.0.192.in-addr.arpa",
     "100.51.198.in-addr.arpa",
     "113.0.203.in-addr.arpa",
-    "255.255.255.255.in-addr.arpa",
     "d.f.ip6.arpa",
     "8.e.f.ip6.arpa",
     "9.e.f.ip6.arpa",
@@ -30,31 +31,46 @@ const REVERSE: &[&str] = &[
 /// (home.arpa).
 const NAMES: &[&str] = &["test", "invalid", "local", "onion", "home.arpa"];
 
-/// Returns the text that a zone without records of its own has.
-pub(super) const fn head() -> &'static str {
-    HEAD
+/// Returns a zone that denies every name below its own.
+pub(super) fn empty(origin: &Name) -> Zone {
+    with(origin, "")
 }
 
-/// Returns every special-use zone with its text.
-pub(super) fn zones() -> Vec<(Name, String)> {
-    let empty = |origin: &&str| (parse(origin), HEAD.to_owned());
-    let mut zones: Vec<_> = REVERSE.iter().chain(NAMES).map(empty).collect();
-    zones.extend((16..32).map(|octet| (parse(&format!("{octet}.172.in-addr.arpa")), HEAD.to_owned())));
-    zones.extend((64..128).map(|octet| (parse(&format!("{octet}.100.in-addr.arpa")), HEAD.to_owned())));
-    // RFC 6761, section 6.3: localhost and everything below it.
-    let loopback = ["@", "*"].map(|name| format!("{name} 3600 IN A 127.0.0.1\n{name} 3600 IN AAAA ::1\n"));
-    zones.push((parse("localhost"), format!("{HEAD}{}", loopback.concat())));
-    // RFC 9462, section 6.4: no encrypted resolver is designated, and the name exists.
-    zones.push((parse("resolver.arpa"), format!("{HEAD}_dns 3600 IN TXT \"no encrypted resolver is designated\"\n")));
-    for (origin, text) in &mut zones {
-        if *origin == parse("127.in-addr.arpa") {
-            text.push_str("1.0.0 3600 IN PTR localhost.\n");
-        }
+/// Returns an empty zone with further records.
+fn with(origin: &Name, records: &str) -> Zone {
+    let mut zone = Zone::new(origin);
+    let (lines, faults) = text::read(origin, &format!("{HEAD}{records}"));
+    debug_assert!(faults.is_empty(), "{faults:?}");
+    for line in lines {
+        zone.add(&line.name, line.record).expect("the records of this file stand in their zones");
     }
-    for (address, target) in [(Ipv6Addr::LOCALHOST, "localhost."), (Ipv6Addr::UNSPECIFIED, "")] {
-        let pointer = if target.is_empty() { String::new() } else { format!("@ 3600 IN PTR {target}\n") };
-        zones.push((reverse(address.into()), format!("{HEAD}{pointer}")));
-    }
+    zone
+}
+
+/// Returns every special-use zone.
+pub(super) fn zones() -> Vec<(Name, Zone)> {
+    let private = (16..32).map(|octet| format!("{octet}.172.in-addr.arpa"));
+    let shared = (64..128).map(|octet| format!("{octet}.100.in-addr.arpa"));
+    let fixed = REVERSE.iter().chain(NAMES).map(|origin| (*origin).to_owned());
+    let denying = fixed.chain(private).chain(shared).map(|origin| (parse(&origin), ""));
+    let others = [
+        // RFC 6761, section 6.3: everything below it is this machine, too.
+        (parse("localhost"), "@ A 127.0.0.1\n@ AAAA ::1\n* A 127.0.0.1\n* AAAA ::1\n"),
+        (parse("127.in-addr.arpa"), "1.0.0 PTR localhost.\n"),
+        (reverse(Ipv6Addr::LOCALHOST.into()), "@ PTR localhost.\n"),
+        (reverse(Ipv6Addr::UNSPECIFIED.into()), ""),
+        // RFC 6303, section 4.2.
+        (reverse(Ipv4Addr::BROADCAST.into()), ""),
+    ];
+    let zones = denying.chain(others).map(|(origin, records)| {
+        let zone = with(&origin, records);
+        (origin, zone)
+    });
+    let mut zones: Vec<_> = zones.collect();
+    // RFC 9462, section 6.4: no encrypted resolver is designated, and every name exists.
+    let mut designated = empty(&parse("resolver.arpa"));
+    designated.let_everything_exist();
+    zones.push((parse("resolver.arpa"), designated));
     zones
 }
 
