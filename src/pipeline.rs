@@ -122,7 +122,7 @@ impl Pipeline {
 
         // 4. What is asked of nobody else: ANY, our own probes, and what no local zone has for a stub that wants no
         //    recursion. Everything else goes on to the second part.
-        let outcome = match (query.question.record_type, state.routes.route(&query.question.name)) {
+        let outcome = match (query.question.record_type, state.routes.route(&query.question)) {
             (RecordType::ANY, _) => Outcome::MinimalAny,
             (_, Route::Forward(_)) if !query.recursion_desired => Outcome::NotRecursive,
             (_, _) if state.came_back(&query.question.name) => Outcome::Refused,

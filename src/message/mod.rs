@@ -11,7 +11,8 @@ use std::str::FromStr;
 pub use body::Body;
 pub use name::{MAX_LABEL, MAX_NAME, Name, NameError, Spelling, Suffixes};
 pub use view::{
-    HEADER, Opt, QueryView, Record, Records, ResponseView, Section, Unusable, flag, u16_at, u32_at, without_opt,
+    HEADER, Opt, QueryView, Record, Records, ResponseView, Section, Unusable, continued, flag, u16_at, u32_at,
+    without_opt,
 };
 pub use writer::{Owner, Writer};
 

@@ -283,6 +283,22 @@ pub fn without_opt(wire: &[u8]) -> Result<Vec<u8>, Malformed> {
     message.to_vec().map_err(|_| Malformed)
 }
 
+/// Puts the answer of `rest` behind that of `first`, whose last alias leads to the question of `rest`. The response code
+/// and the authority section are those of the last name (RFC 6604, section 2.1); what is said of both is not said with
+/// authority.
+///
+/// # Errors
+/// `Malformed` where a record's data do not fit its type.
+pub fn continued(first: &[u8], rest: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let read = |wire| hickory_proto::op::Message::from_vec(wire).map_err(|_| Malformed);
+    let (mut message, rest) = (read(first)?, read(rest)?);
+    message.metadata.response_code = rest.metadata.response_code;
+    message.metadata.authoritative = false;
+    message.answers.extend(rest.answers);
+    message.authorities = rest.authorities;
+    message.to_vec().map_err(|_| Malformed)
+}
+
 /// Returns the offset of the first octet behind the name at `at`, without following pointers.
 fn skip_name(wire: &[u8], at: usize) -> Result<usize, Malformed> {
     let mut position = at;

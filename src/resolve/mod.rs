@@ -20,7 +20,7 @@ pub use flatten::{Lifetimes, flatten};
 pub use upstream::{Group, servers_of};
 
 use crate::cache::Key;
-use crate::message::{Body, Name, ResponseView, flag};
+use crate::message::{Body, Malformed, Name, ResponseView, continued, flag};
 use crate::observe::Metrics;
 use crate::query::{Query, Question};
 use crate::zones::Zones;
@@ -42,9 +42,10 @@ pub enum Route<'a> {
 }
 
 impl Routes {
-    /// Returns who answers for `name`.
-    pub fn route(&self, name: &Name) -> Route<'_> {
-        let local = self.zones.origin_of(name).map(Name::label_count);
+    /// Returns who answers `question`.
+    pub fn route(&self, question: &Question) -> Route<'_> {
+        let name = &question.name;
+        let local = self.zones.origin_for(question).map(Name::label_count);
         let zones = self.forward.iter().filter(|(zone, _)| name.is_at_or_below(zone));
         let forward = zones.map(|(zone, group)| (zone.label_count(), group)).max_by_key(|(labels, _)| *labels);
         match (local, forward) {
@@ -100,7 +101,7 @@ impl Resolver {
 
     /// Finds the true answer to the question of `query`, with its DO and CD bits.
     pub async fn resolve(&self, query: &Query, routes: &Routes, asking: &Asking) -> Arc<Resolved> {
-        let group = match routes.route(&query.question.name) {
+        let group = match routes.route(&query.question) {
             Route::Local => return Arc::new(self.local(query, routes, asking).await),
             Route::Forward(group) => group,
         };
@@ -116,20 +117,33 @@ impl Resolver {
     }
 
     async fn local(&self, query: &Query, routes: &Routes, asking: &Asking) -> Resolved {
-        match routes.zones.answer(&query.question).await {
-            Ok(message) => taken_apart(message, true, asking.lifetimes),
+        let message = match routes.zones.answer(&query.question).await {
+            Ok(message) => message,
             Err(error) => {
                 tracing::warn!(name = %query.question.name, %error, "a local zone could not answer");
-                Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None })
+                return Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None });
             }
+        };
+        let Some(target) = routes.zones.leads_out(&query.question, &message) else {
+            return taken_apart(message, true, asking.lifetimes);
+        };
+        // An alias of ours leads to a name of others: they say the rest.
+        let question = Question { name: target, ..query.question.clone() };
+        let Route::Forward(group) = routes.route(&question) else {
+            return taken_apart(message, true, asking.lifetimes);
+        };
+        match self.forward(&Query { question, ..query.clone() }, group, asking).await {
+            Resolved::Found { message: rest, .. } => match continued(&message, &rest) {
+                Ok(message) => taken_apart(message, true, asking.lifetimes),
+                Err(Malformed) => Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None }),
+            },
+            Resolved::Failed(failed) => Resolved::Failed(failed),
         }
     }
 
     async fn forward(&self, query: &Query, group: &Group, asking: &Asking) -> Resolved {
-        let Question { name, record_type, class } = query.question.clone();
-        let question = Question { name, record_type, class };
         let (dnssec_ok, disabled) = (query.dnssec_ok(), query.checking_disabled);
-        let mut exchange = Exchange::new(question, dnssec_ok, disabled, group.order(), asking.tries);
+        let mut exchange = Exchange::new(query.question.clone(), dnssec_ok, disabled, group.order(), asking.tries);
         match drive::drive(&mut exchange, group, asking.timeout, &self.metrics).await {
             Ok(message) => taken_apart(message, false, asking.lifetimes),
             Err(failed) => Resolved::Failed(failed),
