@@ -21,6 +21,7 @@ mod crash;
 mod disk;
 mod faults;
 mod habits;
+mod local;
 mod mutated;
 mod namespace;
 mod readme;
