@@ -1,5 +1,6 @@
 //! What the operator sees when the daemon has started.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::build::Built;
@@ -48,7 +49,12 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
     }
     let example = snapshot.inputs().catalogues.iter().find_map(|catalogue| catalogue.example.as_ref());
     if let (Some(address), Some(name)) = (config.listen.dns.first(), example) {
-        line("try", format!("dig @{} -p {} {name}", address.ip(), address.port()));
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        line("try", format!("dig @{ip} -p {} {name}", address.port()));
     }
     for note in &built.notes {
         line("note", note.clone());

@@ -317,3 +317,24 @@ fn answers_leave_from_the_address_that_was_asked() {
     }
     drop(daemon);
 }
+
+#[test]
+fn an_answer_leaves_from_the_address_that_was_asked() {
+    needs!("nsd");
+    let upstream = Upstream::start();
+    // On every address at once no port of the other tests will do.
+    let port = UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    let everywhere = vec![format!("0.0.0.0:{port}"), format!("[::]:{port}")];
+    let _daemon = Setup::forwarding_to(&upstream).set("listen.dns", everywhere).start();
+    // A connected socket takes nothing from another address; the last one is answered from the second part of the path.
+    for (address, name) in [
+        ("127.0.0.1", "dnl-01.geo.kaspersky.com"),
+        ("127.83.5.9", "dnl-01.geo.kaspersky.com"),
+        ("::1", "dnl-01.geo.kaspersky.com"),
+        ("127.83.5.10", "www.example"),
+    ] {
+        let server = std::net::SocketAddr::new(address.parse().unwrap(), port);
+        let answer = wire::udp_once(server, &wire::query(name, wire::A), place::PATIENCE);
+        assert!(answer.is_some(), "{address}");
+    }
+}
