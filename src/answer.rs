@@ -145,8 +145,9 @@ pub enum Outcome<'a> {
         owner: &'a Name,
         /// Where the act is published.
         citation: &'a str,
-        /// Whether a name below exists that is not withheld, so that NXDOMAIN would say too much (RFC 8020).
-        open_below: bool,
+        /// Whether NXDOMAIN would say too much: of a name below that is not withheld (RFC 8020), or of other types of the
+        /// name itself (RFC 2308, section 2.1).
+        name_exists: bool,
         /// Seconds until the name may be freed.
         left: Option<u32>,
     },
@@ -187,17 +188,22 @@ pub const fn info_code(demand: Demand) -> InfoCode {
 }
 
 /// Returns the response code that a sunk name gets.
-pub const fn sunk_code(sink: Sink, open_below: bool) -> ResponseCode {
+pub const fn sunk_code(sink: Sink, name_exists: bool) -> ResponseCode {
     match sink {
-        Sink::Nxdomain if open_below => ResponseCode::NO_ERROR,
+        Sink::Nxdomain if name_exists => ResponseCode::NO_ERROR,
         Sink::Nxdomain => ResponseCode::NX_DOMAIN,
         Sink::Nodata | Sink::Address { .. } => ResponseCode::NO_ERROR,
         Sink::Refused => ResponseCode::REFUSED,
     }
 }
 
-/// The words that go with the extended error of a withheld name, before the citation.
-pub const BLOCKED_TEXT: &str = "blocked by this network's policy; ref ";
+/// Returns the words that go with the extended error of a withheld name, before the citation.
+const fn blocked_text(demand: Demand) -> &'static str {
+    match demand {
+        Demand::Own => "blocked by this network's policy; ref ",
+        Demand::External => "blocked by an order that binds this network; ref ",
+    }
+}
 
 /// Writes the response to `query` into `out` and returns its code. Allocates nothing where `out` has room.
 pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Vec<u8>) -> ResponseCode {
@@ -205,10 +211,10 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
     writer.question(query.spelling.as_wire(), query.question.record_type, query.question.class);
     let question_end = writer.len();
     let (code, error) = match outcome {
-        Outcome::Sunk { owner, citation, open_below, left } => {
+        Outcome::Sunk { owner, citation, name_exists, left } => {
             let ttl = cut(style.sink_ttl, *left);
-            let code = sink(&mut writer, query, (owner, ttl, *open_below), style.sink);
-            let error = ExtendedError { info: info_code(style.demand), text: [BLOCKED_TEXT, citation] };
+            let code = sink(&mut writer, query, (owner, ttl, *name_exists), style.sink);
+            let error = ExtendedError { info: info_code(style.demand), text: [blocked_text(style.demand), citation] };
             (code, Some(error))
         }
         Outcome::Found { body, age, left } => {

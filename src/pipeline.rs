@@ -196,16 +196,17 @@ impl Pipeline {
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");
         // The entry's name owns the SOA only where it lies at or above the question: not behind an alias.
-        let (owner, open_below) = match judgement.subject {
+        let (owner, name_exists) = match judgement.subject {
             None => {
                 let client = Client::identify(query.peer.remote);
                 (snapshot.owner(&matched, name), snapshot.has_open_name_below(name, &client, moment.now.at))
             }
-            Some(_) => (name.clone(), false),
+            // A service target is prohibited for one type of the name; the others are not denied with it.
+            Some(subject) => (name.clone(), subject.through == Through::Svcb),
         };
         let citation = &snapshot.order_of(&matched).citation;
         let left = seconds_left(&judgement.decision, &moment.now);
-        let outcome = Outcome::Sunk { owner: &owner, citation, open_below, left };
+        let outcome = Outcome::Sunk { owner: &owner, citation, name_exists, left };
         let code = self.write(query, &outcome, Served::Policy, moment, out);
         self.record(query, judgement, code, moment, recorder);
     }

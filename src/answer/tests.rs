@@ -31,19 +31,22 @@ fn written(query: &Query, outcome: &Outcome<'_>, style: &Style) -> Vec<u8> {
     out
 }
 
-fn sunk(owner: &Name, open_below: bool, left: Option<u32>) -> Outcome<'_> {
-    Outcome::Sunk { owner, citation: "89 FR 1", open_below, left }
+fn sunk(owner: &Name, name_exists: bool, left: Option<u32>) -> Outcome<'_> {
+    Outcome::Sunk { owner, citation: "89 FR 1", name_exists, left }
 }
 
 /// RFC 8914, sections 4.16 and 4.17.
 #[test]
 fn the_info_code_tells_who_wanted_the_block() {
     let owner = "upd.example".parse().unwrap();
-    for (demand, code) in [(Demand::Own, 15u16), (Demand::External, 16)] {
+    for (demand, code, words) in [
+        (Demand::Own, 15u16, "blocked by this network's policy; ref 89 FR 1"),
+        (Demand::External, 16, "blocked by an order that binds this network; ref 89 FR 1"),
+    ] {
         let style = Style { demand, ..STYLE };
         let out = written(&query(RecordType::A, EDNS), &sunk(&owner, false, None), &style);
         let error = ResponseView::read(&out).unwrap().option(EXTENDED_ERROR).unwrap();
-        let text = [&code.to_be_bytes()[..], b"blocked by this network's policy; ref 89 FR 1"].concat();
+        let text = [&code.to_be_bytes()[..], words.as_bytes()].concat();
         assert_eq!(error, text, "{demand:?}");
     }
 }

@@ -66,10 +66,7 @@ pub(super) fn run(of: &Attempts, out: &mut dyn Write) -> anyhow::Result<()> {
         // One more than is shown, to know whether there are more.
         limit: Some(of.limit.saturating_add(1)),
     };
-    let mut rows = match super::index::open(&folder)? {
-        Some(store) => store.attempts(&filter)?,
-        None => Vec::new(),
-    };
+    let mut rows = super::index::open(&folder)?.attempts(&filter)?;
     let limit = usize::try_from(of.limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > limit;
     rows.truncate(limit);
@@ -244,6 +241,16 @@ fn write_csv(lines: &[Line], out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The longest name that a table shows whole; JSON and CSV show all of it.
+const MAX_COLUMN: usize = 72;
+
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_COLUMN) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
 fn write_table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
     if lines.is_empty() {
         return writeln!(out, "no records");
@@ -260,7 +267,10 @@ fn write_table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
             line.count.to_string(),
             line.verdict.clone(),
             or_dash(&client),
-            or_dash(&name),
+            shortened(&match &line.subject {
+                Some(subject) => format!("{} to {subject}", or_dash(&name)),
+                None => or_dash(&name),
+            }),
             or_dash(&line.r#type),
             line.service.clone(),
             line.order.clone(),

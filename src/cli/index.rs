@@ -35,9 +35,7 @@ pub(super) fn run(of: &Index, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = config.load()?;
     let folder = folder.of(&config);
     start_log()?;
-    if !folder.journal().is_dir() {
-        bail!("there is no journal in {}; a daemon makes it when it starts", folder.root().display());
-    }
+    find_journal(&folder)?;
     let progress = Store::open(&folder.index())?.rebuild(&folder.journal())?;
     writeln!(out, "made again from {} leaves", progress.leaves)?;
     if progress.faults > 0 {
@@ -46,15 +44,26 @@ pub(super) fn run(of: &Index, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the index and puts in what the journal has more. `None` where nothing was recorded yet.
-pub(super) fn open(folder: &Folder) -> anyhow::Result<Option<Store>> {
+/// Opens the index and puts in what the journal has more.
+pub(super) fn open(folder: &Folder) -> anyhow::Result<Store> {
     start_log()?;
-    if !folder.journal().is_dir() {
-        return Ok(None);
-    }
+    find_journal(folder)?;
     let mut store = Store::open(&folder.index())?;
     store.catch_up(&folder.journal())?;
-    Ok(Some(store))
+    Ok(store)
+}
+
+/// Whoever looks where no journal is, or where it cannot be seen, must not read that nothing was attempted.
+fn find_journal(folder: &Folder) -> anyhow::Result<()> {
+    let journal = folder.journal();
+    let found = std::fs::metadata(&journal);
+    match found {
+        Ok(found) if found.is_dir() => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot look into {}; ask as the daemon's user", journal.display()))
+        }
+        _ => bail!("there is no journal in {}; a daemon makes it when it starts", folder.root().display()),
+    }
 }
 
 /// Damage of the journal is told in the log.

@@ -123,7 +123,7 @@ impl Settings {
             Some(parts) => parts,
             None if rest == "DATA_DIR" => ("", rest),
             // A misspelt one would be passed over in silence. Others are for scripts, or for nobody.
-            None if nearest(rest, ["DATA_DIR"].into_iter()).is_some() => ("", rest),
+            None if nearest(rest, ["DATA_DIR"].into_iter()).is_some() || lacks_underscore(name) => ("", rest),
             None => return,
         };
         let found = find(&section.to_ascii_lowercase(), &key.to_ascii_lowercase())
@@ -357,4 +357,9 @@ fn misplaced(word: &Word, section: &Section, key: &Key, faults: &mut Faults) {
         name => format!("write it below [{name}]"),
     };
     faults.push(&word.place, format!("`{}` does not belong here", key.name), remedy);
+}
+
+/// Returns whether a variable would set a key if it had two underscores where it has one.
+fn lacks_underscore(name: &str) -> bool {
+    keys().any(|(section, key)| variable(section, key).replace("__", "_") == name)
 }

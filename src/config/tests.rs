@@ -303,6 +303,8 @@ servers = ["10.0.0.2"]
     assert_faults("[answer]\nversion = 2026-01-01\n", &[], &[("file:2: `answer.version`", "not a text")]);
     assert_faults("[listen]\nallow = []\n", &[], &[("file:2: `listen.allow` is `[]`", "at least 1")]);
     assert_faults("[upstream]\nservers = [\"0.0.0.0\"]\n", &[], &[("file:2: `upstream.servers`", "unspecified")]);
+    let slip = [("INTERDICT_UPSTREAM_SERVERS", "10.0.0.1")];
+    assert_faults("", &slip, &[("INTERDICT_UPSTREAM_SERVERS: ", "INTERDICT_UPSTREAM__SERVERS")]);
     assert_faults("", &[("INTERDICT_DATADIR", "/x")], &[("INTERDICT_DATADIR: ", "INTERDICT_DATA_DIR")]);
     assert_faults("[listen]\ndns = []\n", &[], &[("file:2: `listen.dns` is `[]`", "at least 1")]);
     let own = "[listen]\ndns = [\"10.0.0.9:53\"]\n[upstream]\nservers = [\"10.0.0.1\", \"10.0.0.9\"]\n";

@@ -46,6 +46,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error("the admin address {address} is in use; set another [admin] listen, or \"\" for none")]
     AdminInUse { address: SocketAddr },
+    #[error("listening on the admin address {address} is not permitted; set another [admin] listen, or \"\" for none")]
+    AdminRefused { address: SocketAddr },
     #[error("cannot listen on the admin address {address}")]
     Admin { address: SocketAddr, source: io::Error },
     #[error("cannot open the ledger")]
@@ -62,7 +64,7 @@ impl StartError {
             Self::Unwritable { .. } | Self::Ledger(_) => 73,
             Self::Locked { .. } | Self::AdminInUse { .. } => 69,
             Self::Bind(BindError::InUse { .. } | BindError::Failed { .. }) => 69,
-            Self::Bind(BindError::Refused { .. }) => 77,
+            Self::Bind(BindError::Refused { .. }) | Self::AdminRefused { .. } => 77,
             Self::Admin { .. } => 69,
             Self::System(_) => 71,
         }
@@ -265,6 +267,7 @@ fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> 
     };
     bind().map_err(|source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::AdminInUse { address },
+        io::ErrorKind::PermissionDenied => StartError::AdminRefused { address },
         _ => StartError::Admin { address, source },
     })
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::catalogue::{Catalogue, Entry, Service};
 use super::decision::{Decision, Epoch, Match, Nearest, Verdict};
 use super::index::Index;
-use super::order::{Operator, Order, Prohibition, Removal, Then, TreatmentChoice, Verification};
+use super::order::{Operator, OperatorTreatment, Order, Prohibition, Removal, Then, TreatmentChoice, Verification};
 use super::pattern::{Glob, Pattern, Specificity};
 use crate::client::Client;
 use crate::message::Name;
@@ -315,6 +315,11 @@ impl Snapshot {
     /// Returns on what a match rests, and how well that is verified.
     pub fn basis_of(&self, of: &Match) -> (&str, Option<Verification>) {
         let order = self.order_of(of);
+        let service = &self.service_of(of.entry).id;
+        let own = |own: &&OperatorTreatment| own.order == order.id && own.service == *service;
+        if self.inputs.operator.treatments.iter().any(|of| own(&of)) {
+            return ("the operator's own treatment of this service, not the act", None);
+        }
         if let Some(prohibition) = self.prohibition_of(of) {
             return (&prohibition.basis, Some(prohibition.verification));
         }
@@ -328,11 +333,10 @@ impl Snapshot {
                 _ => {}
             }
         }
-        let service = &self.service_of(of.entry).id;
         let noted = order.noted.iter().find(|noted| noted.services.contains(service));
         match (of.verdict, noted) {
             (Verdict::Noted, Some(noted)) => (&noted.reason, None),
-            _ => ("the operator's choice", None),
+            _ => ("what the order says after removal or after its end", None),
         }
     }
 

@@ -17,14 +17,14 @@ use crate::client::Client;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::feed::Archive;
-use crate::message::{Name, RecordType};
+use crate::message::{Name, NameError, RecordType};
 use crate::policy::Snapshot;
 use account::Account;
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
     /// The name that a client asks for.
-    #[arg(value_name = "NAME", required_unless_present = "record")]
+    #[arg(value_name = "NAME", required_unless_present = "record", value_parser = read_name)]
     name: Option<Name>,
     /// The record type that it asks for.
     #[arg(long = "type", value_name = "T", default_value = "A")]
@@ -48,6 +48,14 @@ pub(super) struct Explain {
     folder: FolderArgs,
     #[command(flatten)]
     config: ConfigArgs,
+}
+
+/// Names may hold any octet; what looks like an address of a page is taken for a slip all the same.
+fn read_name(text: &str) -> Result<Name, String> {
+    match text.split_once("://") {
+        Some(_) => Err("it is the address of a page; ask for the name of its host".to_owned()),
+        None => text.parse().map_err(|error: NameError| error.to_string()),
+    }
 }
 
 /// What is decided: a question, or a name that was found in its answer.
