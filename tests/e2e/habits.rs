@@ -171,7 +171,8 @@ fn what_is_in_flight_is_answered_before_the_end() {
 #[test]
 fn the_first_screen_tells_what_is_there_and_what_to_try() {
     let daemon = Setup::new().start();
-    let told = daemon.told();
+    // The screen is written once everything runs, a moment after the first answer of the admin listener perhaps.
+    let told = place::until(PATIENCE, "the line to try", || Some(daemon.told()).filter(|told| told.contains("dig @")));
     for word in [&daemon.dns.to_string(), &daemon.admin.to_string(), &daemon.data().display().to_string()] {
         assert!(told.contains(word.as_str()), "`{word}` is not in\n{told}");
     }
