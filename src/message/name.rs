@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use super::Malformed;
+use super::view::HEADER;
 
 /// The longest name on the wire, its root label included (RFC 1035, section 2.3.4).
 pub const MAX_NAME: usize = 255;
@@ -109,8 +110,9 @@ impl Name {
                     let low = *message.get(position + 1).ok_or(Malformed)?;
                     end.get_or_insert(position + 2);
                     position = usize::from(u16::from_be_bytes([length & 0x3F, low]));
-                    // Each jump goes below everything read so far, so that no chain can loop or grow long.
-                    if position >= floor {
+                    // Each jump goes below everything read so far, so that no chain can loop or grow long. None goes into
+                    // the header: its id is another in each response, and so would be the name.
+                    if position >= floor || position < HEADER {
                         return Err(Malformed);
                     }
                     floor = position;
@@ -351,11 +353,12 @@ mod tests {
 
     #[test]
     fn pointers_go_backwards_or_nowhere() {
-        let message = b"\x03com\x00\x03foo\xC0\x00\xC0\x0B";
-        let (read, end) = Name::read(message, 5).unwrap();
-        assert_eq!((read, end), (name("foo.com"), 11));
-        assert!(Name::read(message, 11).is_err(), "a pointer to itself");
-        assert!(Name::read(b"\x01a\xC0\x00", 0).is_err(), "a loop");
+        let message = b"\x01h\x00.........\x03com\x00\x03foo\xC0\x0C\xC0\x17\xC0\x00";
+        let (read, end) = Name::read(message, 17).unwrap();
+        assert_eq!((read, end), (name("foo.com"), 23));
+        assert!(Name::read(message, 23).is_err(), "a pointer to itself");
+        assert!(Name::read(message, 25).is_err(), "a pointer into the header");
+        assert!(Name::read(b"............\x01a\xC0\x0C", 12).is_err(), "a loop");
         assert!(Name::read(b"\x01a\x40b\x00", 0).is_err(), "a reserved label type");
     }
 
