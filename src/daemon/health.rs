@@ -1,11 +1,14 @@
 //! Whether the daemon does its work, for those who watch it.
 
+use std::net::SocketAddr;
+
 use crate::admin::{Check, Readiness};
 use crate::ledger::{self, Ledger};
 use crate::observe::Gauges;
 use crate::pipeline::Pipeline;
+use crate::resolve::Condition;
 
-/// Ready is who answers by a policy and has an upstream to ask. A ledger that fails is told, and does not take a resolver
+/// Ready is who answers by a policy and has an upstream that answers. A ledger that fails is told, and does not take a resolver
 /// out of service: answers go on without it.
 pub(super) fn readiness(ledger: &Ledger, pipeline: &Pipeline) -> Readiness {
     let state = pipeline.moment().state;
@@ -16,15 +19,16 @@ pub(super) fn readiness(ledger: &Ledger, pipeline: &Pipeline) -> Readiness {
         ok: true,
         detail: format!("{orders} orders over {} entries, {}", snapshot.entry_count(), hex::encode(snapshot.digest())),
     };
-    let (usable, all) = state
-        .routes
-        .default
-        .servers()
-        .fold((0, 0), |(usable, all), (_, loops)| (usable + usize::from(!loops), all + 1));
+    let servers: Vec<_> = state.routes.default.servers().collect();
+    let words = |(address, condition): &(SocketAddr, Condition)| match condition {
+        Condition::Well => format!("{address} well"),
+        Condition::Silent => format!("{address} gives no answer"),
+        Condition::Loops => format!("{address} leads back here and is left out"),
+    };
     let upstream = Check {
         name: "upstream",
-        ok: usable > 0,
-        detail: format!("{usable} of {all} usable; one that leads back here is left out"),
+        ok: servers.iter().any(|(_, condition)| *condition == Condition::Well),
+        detail: servers.iter().map(words).collect::<Vec<_>>().join(", "),
     };
     let health = ledger.health();
     let (ok, detail) = match &health.state {

@@ -1,14 +1,15 @@
-//! Finds upstreams that lead back to us: each is asked for a name of its own, and none of those may come back.
+//! Looks after upstreams: finds those that lead back to us, and asks those that fell silent until they answer again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rand::RngExt as _;
 
 use crate::message::{Class, Name, RecordType};
 use crate::pipeline::{Pipeline, Probe};
 use crate::query::Question;
-use crate::resolve::Routes;
+use crate::resolve::{Condition, Failed, Failure, Routes};
 
 /// Below a name that belongs to nobody and that resolvers forward as any other (RFC 6761, section 6.5). Names below `test`
 /// would not do: many resolvers answer for those themselves, so that a loop through one of them would stay unseen.
@@ -22,6 +23,29 @@ pub(super) fn probes(routes: &Routes) -> Vec<Probe> {
         Probe { name, upstream, came_back: AtomicBool::new(false) }
     };
     routes.groups().flat_map(|group| group.servers()).map(|(upstream, _)| probe(upstream)).collect()
+}
+
+/// How often an upstream that fell silent is asked.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// Asks silent upstreams for the name servers of the root, for as long as the runtime runs: without clients' queries
+/// nobody would find out that they are back.
+pub(super) async fn revive(pipeline: Arc<Pipeline>) {
+    let mut period = tokio::time::interval(PERIOD);
+    loop {
+        period.tick().await;
+        let state = pipeline.moment().state;
+        for group in state.routes.groups() {
+            for (upstream, _) in group.servers().filter(|(_, condition)| *condition == Condition::Silent) {
+                let question = Question { name: Name::root(), record_type: RecordType::NS, class: Class::IN };
+                let answer = pipeline.resolver().ask(upstream, question, &state.asking).await;
+                // A refusal is an answer too: the server is there.
+                if matches!(answer, Ok(_) | Err(Failed { failure: Failure::Refused, .. })) {
+                    group.succeeded(upstream);
+                }
+            }
+        }
+    }
 }
 
 /// Sends the probes of the present state, and leaves out the upstreams whose probes come back.

@@ -176,6 +176,7 @@ impl Daemon {
             tokio::spawn(admin::serve(listener, self.admin_state()));
         }
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
+        tokio::spawn(loops::revive(Arc::clone(&self.pipeline)));
         (invocation.announce)(announcement);
         let mut number = 1;
         loop {

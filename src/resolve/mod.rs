@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 pub use exchange::{Action, Exchange, Failed, Failure, Verdict};
 pub use flatten::{Lifetimes, flatten};
-pub use upstream::{Group, servers_of};
+pub use upstream::{Condition, Group, servers_of};
 
 use crate::cache::Key;
 use crate::message::{Body, Malformed, Name, ResponseView, continued, flag};

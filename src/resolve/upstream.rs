@@ -22,8 +22,21 @@ struct Server {
     address: SocketAddr,
     /// Milliseconds since boot until which it is asked last; 0 while it is well.
     resting: AtomicU64,
+    /// Whether the last try gave no answer.
+    silent: AtomicBool,
     /// Set for good once a query sent to it came back to us.
     loops: AtomicBool,
+}
+
+/// How a server is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It answered last, or was not asked yet.
+    Well,
+    /// It gave no answer to the last try.
+    Silent,
+    /// What is sent to it comes back to us: it is never asked.
+    Loops,
 }
 
 struct ClockHandle(Arc<dyn Clock>);
@@ -37,7 +50,12 @@ impl std::fmt::Debug for ClockHandle {
 impl Group {
     /// Returns the group of `addresses`, in the order in which they are to be asked.
     pub fn new(addresses: impl IntoIterator<Item = SocketAddr>, clock: Arc<dyn Clock>) -> Self {
-        let server = |address| Server { address, resting: AtomicU64::new(0), loops: AtomicBool::new(false) };
+        let server = |address| Server {
+            address,
+            resting: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
+            loops: AtomicBool::new(false),
+        };
         Self { servers: addresses.into_iter().map(server).collect(), clock: ClockHandle(clock) }
     }
 
@@ -50,15 +68,21 @@ impl Group {
         well.chain(usable().filter(rests)).map(|server| server.address).collect()
     }
 
-    /// Returns every server with whether it leads back to us.
-    pub fn servers(&self) -> impl Iterator<Item = (SocketAddr, bool)> {
-        self.servers.iter().map(|server| (server.address, server.loops.load(Ordering::Relaxed)))
+    /// Returns every server with how it is doing.
+    pub fn servers(&self) -> impl Iterator<Item = (SocketAddr, Condition)> {
+        let condition = |server: &Server| match (&server.loops, &server.silent) {
+            (loops, _) if loops.load(Ordering::Relaxed) => Condition::Loops,
+            (_, silent) if silent.load(Ordering::Relaxed) => Condition::Silent,
+            _ => Condition::Well,
+        };
+        self.servers.iter().map(move |server| (server.address, condition(server)))
     }
 
     /// Notes that a server answered.
-    pub(super) fn succeeded(&self, address: SocketAddr) {
-        if let Some(server) = self.find(address).filter(|server| server.resting.load(Ordering::Relaxed) != 0) {
+    pub fn succeeded(&self, address: SocketAddr) {
+        if let Some(server) = self.find(address).filter(|server| server.silent.load(Ordering::Relaxed)) {
             server.resting.store(0, Ordering::Relaxed);
+            server.silent.store(false, Ordering::Relaxed);
         }
     }
 
@@ -66,6 +90,7 @@ impl Group {
     pub(super) fn failed(&self, address: SocketAddr) {
         if let Some(server) = self.find(address) {
             server.resting.store(self.now() + REST.as_millis() as u64, Ordering::Relaxed);
+            server.silent.store(true, Ordering::Relaxed);
         }
     }
 
@@ -110,10 +135,14 @@ mod tests {
         assert_eq!(group.order(), addresses);
         group.failed(addresses[0]);
         assert_eq!(group.order(), [addresses[1], addresses[0]]);
+        let conditions = |group: &Group| group.servers().map(|(_, condition)| condition).collect::<Vec<_>>();
+        assert_eq!(conditions(&group), [Condition::Silent, Condition::Well]);
         clock.set("2024-01-01T00:00:11Z".parse().unwrap());
         assert_eq!(group.order(), addresses);
+        group.succeeded(addresses[0]);
+        assert_eq!(conditions(&group), [Condition::Well, Condition::Well]);
         group.leads_back(addresses[0]);
-        assert_eq!(group.order(), [addresses[1]]);
+        assert_eq!((group.order(), conditions(&group)), (vec![addresses[1]], vec![Condition::Loops, Condition::Well]));
     }
 
     #[test]
