@@ -1,6 +1,9 @@
 //! Whether the daemon does its work, for those who watch it.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use super::Standing;
 
 use crate::admin::{Check, Readiness};
 use crate::ledger::{self, Ledger};
@@ -10,7 +13,7 @@ use crate::resolve::Condition;
 
 /// Ready is who answers by a policy and has an upstream that answers. A ledger that fails is told, and does not take a resolver
 /// out of service: answers go on without it.
-pub(super) fn readiness(ledger: &Ledger, pipeline: &Pipeline) -> Readiness {
+pub(super) fn readiness(ledger: &Ledger, pipeline: &Pipeline, standing: &Mutex<Standing>) -> Readiness {
     let state = pipeline.moment().state;
     let snapshot = &state.snapshot;
     let orders = snapshot.inputs().orders.len();
@@ -38,7 +41,24 @@ pub(super) fn readiness(ledger: &Ledger, pipeline: &Pipeline) -> Readiness {
         }
     };
     let ledger = Check { name: "ledger", ok, detail };
-    Readiness { ready: policy.ok && upstream.ok, checks: vec![policy, upstream, ledger] }
+    let standing = standing.lock().expect("no holder of this lock panics");
+    let archive = Check {
+        name: "archive",
+        ok: standing.unarchived.is_none(),
+        detail: match standing.unarchived {
+            None => "the policy in use is archived".to_owned(),
+            Some(_) => "the disk has no room for the policy in use; it is tried again".to_owned(),
+        },
+    };
+    let reload = Check {
+        name: "reload",
+        ok: standing.refused.is_none(),
+        detail: match &standing.refused {
+            None => "the policy in use is the one last asked for".to_owned(),
+            Some(fault) => format!("the last one was refused: {fault}"),
+        },
+    };
+    Readiness { ready: policy.ok && upstream.ok, checks: vec![policy, upstream, ledger, archive, reload] }
 }
 
 /// Reads off the parts what metrics show of them.

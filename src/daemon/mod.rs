@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use crate::admin;
 use crate::cache::Cache;
 use crate::clock::{Clock, RehearsalClock, SystemClock};
 use crate::config::{self, Config};
+use crate::feed::Archive;
 use crate::ledger::{self, Change, Ledger};
 use crate::listen::{self, BindError, Limit, Listeners};
 use crate::observe::Metrics;
@@ -31,6 +32,8 @@ use welcome::announcement;
 
 /// How long a stop waits for the answers that are under way.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a policy is archived again that found no room on the disk.
+const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why the daemon does not start. Every variant says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +123,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let admin = config.admin.listen.map(bind_admin).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
 
-    folder.activate(&built.archive)?;
+    let standing = Standing::new(&folder, &built.archive)?;
     let metrics = Arc::new(Metrics::new());
     metrics.started(clock.read().raw.as_duration().as_secs_f64());
     let mut settings = folder.ledger_settings(&config.ledger, clock.is_rehearsal());
@@ -137,7 +140,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let limit = limit(&config);
     let listeners = Listeners::start(bound, &pipeline, &metrics, limit, runtime.handle(), || ledger.recorder())
         .map_err(StartError::System)?;
-    let daemon = Daemon { config, clock, folder, metrics, ledger, pipeline };
+    let standing = Arc::new(Mutex::new(standing));
+    let daemon = Daemon { config, clock, folder, metrics, ledger, pipeline, standing };
     let served = runtime.block_on(daemon.serve(admin, invocation, &announcement));
     let left = runtime.block_on(listeners.stop(PATIENCE));
     if left > 0 {
@@ -147,6 +151,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     runtime.shutdown_timeout(Duration::from_millis(100));
     follower.stop();
     daemon.ledger.close();
+    tracing::info!("stopped");
     served.map_err(StartError::System)
 }
 
@@ -158,6 +163,46 @@ struct Daemon {
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
     pipeline: Arc<Pipeline>,
+    standing: Arc<Mutex<Standing>>,
+}
+
+/// What has gone wrong and still stands.
+#[derive(Debug, Default)]
+struct Standing {
+    /// The first fault of a reload that was refused, until one is accepted.
+    refused: Option<String>,
+    /// The policy in use, where the disk had no room for its archive.
+    unarchived: Option<Archive>,
+}
+
+impl Standing {
+    /// Archives the policy of the start. A full disk is told, and is no reason not to answer.
+    fn new(folder: &Folder, archive: &Archive) -> Result<Self, StartError> {
+        match folder.activate(archive) {
+            Ok(()) => Ok(Self::default()),
+            Err(StartError::Unwritable { source, .. }) if is_full(&source) => {
+                tracing::error!(error = %source, "the policy cannot be archived; that is tried again until it can");
+                Ok(Self { unarchived: Some(archive.clone()), ..Self::default() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Returns whether an error, or one that it stands for, says that the disk has no room.
+fn is_full(error: &io::Error) -> bool {
+    let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| full(error.kind())) {
+            return true;
+        }
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 impl Daemon {
@@ -179,8 +224,10 @@ impl Daemon {
         tokio::spawn(loops::revive(Arc::clone(&self.pipeline)));
         (invocation.announce)(announcement);
         let mut number = 1;
+        let mut again = tokio::time::interval(ARCHIVE_AGAIN);
         loop {
             tokio::select! {
+                _ = again.tick() => self.archive_again(),
                 _ = hangup.recv() => {
                     number += 1;
                     self.reload(number, invocation);
@@ -194,11 +241,24 @@ impl Daemon {
     fn admin_state(&self) -> admin::State {
         let (ledger, pipeline, metrics) =
             (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
-        let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline));
+        let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
         admin::State {
-            readiness: Box::new(move || health::readiness(&readiness.0, &readiness.1)),
+            readiness: Box::new(move || health::readiness(&readiness.0, &readiness.1, &readiness.2)),
             metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline))),
             hosts: self.config.admin.hosts.clone(),
+        }
+    }
+
+    fn standing(&self) -> std::sync::MutexGuard<'_, Standing> {
+        self.standing.lock().expect("no holder of this lock panics")
+    }
+
+    /// Archives the policy in use where the disk had no room for it.
+    fn archive_again(&self) {
+        let mut standing = self.standing();
+        if standing.unarchived.as_ref().is_some_and(|archive| self.folder.activate(archive).is_ok()) {
+            standing.unarchived = None;
+            tracing::info!("the policy is archived now");
         }
     }
 
@@ -218,6 +278,7 @@ impl Daemon {
                 }
                 self.metrics.count_reload(false);
                 self.ledger.change(Change::reload_refused(&faults));
+                self.standing().refused = faults.into_iter().next();
                 return;
             }
         };
@@ -228,6 +289,7 @@ impl Daemon {
         self.ledger.install(&built.state.snapshot);
         self.pipeline.install(built.state);
         self.metrics.count_reload(true);
+        *self.standing() = Standing::default();
         self.ledger.change(Change::reloaded(&digest));
         tracing::info!(policy = %hex::encode(digest), "reloaded");
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));

@@ -79,3 +79,22 @@ fn a_full_disk_stops_no_answer_and_is_told_and_records_go_on_when_there_is_room(
     });
     daemon.stop();
 }
+
+#[test]
+fn a_start_on_a_full_disk_answers_and_catches_up_when_there_is_room() {
+    needs!("root", "mount", "umount");
+    let setup = Setup::new();
+    let small = Small::mount(&setup.data(), "4m");
+    let filler = small.fill();
+    let daemon = setup.launch();
+    place::until(PATIENCE, "an answer", || {
+        let query = wire::query("n0.upd.kaspersky.com", wire::A);
+        wire::udp_once(daemon.dns, &query, wire::SHORT).filter(|answer| wire::rcode(answer) == wire::NXDOMAIN)
+    });
+    place::until(PATIENCE, "the full disk to be told", || daemon.told().contains("cannot be archived").then_some(()));
+    std::fs::remove_file(filler).unwrap();
+    place::until(PATIENCE, "the record to be listed", || listed(&daemon, "n0.upd.kaspersky.com").then_some(()));
+    place::until(PATIENCE, "the policy to be archived", || {
+        std::fs::read_to_string(daemon.data().join("policy/current")).ok().filter(|digest| digest.len() == 65)
+    });
+}
