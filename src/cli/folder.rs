@@ -3,9 +3,12 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use jiff::Timestamp;
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::daemon::folder;
 use crate::ledger::{KeyRing, Settings};
 
@@ -50,6 +53,20 @@ impl Folder {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let digest = digest(text.trim()).with_context(|| format!("{} holds no digest", path.display()))?;
         Ok(Some(digest))
+    }
+
+    /// Returns the instant at which policy time is in a running rehearsal; `None` where none runs.
+    pub(super) fn rehearsed(&self) -> anyhow::Result<Option<Timestamp>> {
+        let path = self.root.join(folder::REHEARSED);
+        if !path.exists() || !self.has_daemon()? {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let parts = text.trim().split_once(' ');
+        let parts = parts.and_then(|(start, boot)| Some((start.parse().ok()?, boot.parse().ok()?)));
+        let (start, boot): (Timestamp, u64) = parts.with_context(|| format!("{} tells no instant", path.display()))?;
+        let passed = SystemClock.read().boot.saturating_sub(Duration::from_millis(boot));
+        Ok(start.checked_add(passed).ok())
     }
 
     /// A shared lock, so that two who look at the same time do not take each other for a daemon.

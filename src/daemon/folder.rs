@@ -6,6 +6,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::StartError;
 use crate::config::LedgerConfig;
 use crate::feed::Archive;
@@ -18,6 +20,8 @@ pub const LOCK: &str = "lock";
 /// The folder of archived policies, and the file in it that names the active one.
 pub const POLICY: &str = "policy";
 pub const CURRENT: &str = "current";
+/// In the folder of rehearsals: the instant that policy time started at, and the milliseconds since boot at that time.
+pub const REHEARSED: &str = "rehearsed";
 /// The index over the journal.
 pub const INDEX: &str = "index.sqlite";
 
@@ -64,6 +68,13 @@ impl Folder {
             File::open(&folder)?.sync_all()
         };
         activate().map_err(|source| StartError::Unwritable { path: folder.clone(), source })
+    }
+
+    /// Tells those who ask beside the daemon where policy time is: it started at `start`, `boot` after the machine.
+    pub(super) fn rehearse(&self, start: Timestamp, boot: Duration) -> Result<(), StartError> {
+        let path = self.root.join(REHEARSED);
+        let text = format!("{start} {}\n", boot.as_millis());
+        fs::write(&path, text).map_err(|source| StartError::Unwritable { path, source })
     }
 
     /// Returns how the ledger is kept in this folder.

@@ -118,6 +118,9 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     };
     let built = build::build(&config, 1, &clock).map_err(StartError::Faults)?;
     let folder = Folder::open(&config.data_dir, clock.is_rehearsal())?;
+    if let Some(start) = invocation.at {
+        folder.rehearse(start, clock.read().boot)?;
+    }
     raise_descriptor_limit();
     let bound = listen::bind(&config.listen.dns, NonZeroUsize::new(config.listen.workers.into()))?;
     let admin = config.admin.listen.map(bind_admin).transpose()?;

@@ -83,12 +83,14 @@ pub(super) fn run(of: &Explain, out: &mut dyn Write) -> anyhow::Result<()> {
         (Some(seq), name) => replay::run(seq, name.as_ref(), &folder, config.answer.sink, of.json, out),
         (None, Some(name)) => {
             let (snapshot, origin) = policy(of.offline, &config, &folder)?;
+            // A rehearsal has a time of its own.
+            let rehearsed = if of.at.is_none() { folder.rehearsed()? } else { None };
             let question = Question {
                 name: name.clone(),
                 subject: None,
                 record_type: of.record_type.to_string(),
                 client: of.client.map_or_else(anyone, Client::at),
-                at: of.at.unwrap_or_else(|| SystemClock.read().at),
+                at: of.at.or(rehearsed).unwrap_or_else(|| SystemClock.read().at),
             };
             write(&Account::new(&question, &snapshot, config.answer.sink), origin, of.json, out)
         }

@@ -119,6 +119,9 @@ const fn verified(verification: Option<Verification>) -> &'static str {
 /// Says what a client gets.
 fn response(account: &Account<'_>) -> String {
     match account.ede {
+        None if matches!(account.decision, Verdict::Pass | Verdict::Noted) => {
+            "what the name resolves to, unless that is an alias of a prohibited name".to_owned()
+        }
         None => "what the name resolves to".to_owned(),
         Some(code) => {
             let meaning = if code == 16 { "Censored" } else { "Blocked" };
