@@ -65,10 +65,17 @@ pub struct Selection {
 }
 
 impl Default for Selection {
-    /// Everything that the program carries.
+    /// Every catalogue that the program carries, and those of its orders that apply unless others are chosen.
     fn default() -> Self {
-        let all = |kind: Kind| kind.shipped().iter().map(|(name, _)| (*name).to_owned()).collect();
-        Self { catalogues: all(Kind::Catalogue), orders: all(Kind::Order) }
+        let catalogues = Self::shipped(Kind::Catalogue).map(str::to_owned).collect();
+        Self { catalogues, orders: shipped::DEFAULT_ORDERS.iter().map(|name| (*name).to_owned()).collect() }
+    }
+}
+
+impl Selection {
+    /// Returns the names of the files of this kind that the program carries.
+    pub fn shipped(kind: Kind) -> impl Iterator<Item = &'static str> {
+        kind.shipped().iter().map(|(name, _)| *name)
     }
 }
 

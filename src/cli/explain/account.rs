@@ -1,5 +1,7 @@
 //! What is said of a decision, the same for people and for programs.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -18,7 +20,7 @@ pub(super) struct Account<'a> {
     /// The mnemonic of the response code that a sunk name gets, or `resolved`.
     pub(super) response: String,
     pub(super) ede: Option<u16>,
-    /// What each order says.
+    /// What each order says, the sternest first: the deciding one is on top.
     pub(super) matches: Vec<Finding<'a>>,
     /// How the replay compares, where a record was given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,6 +104,9 @@ impl<'a> Account<'a> {
             | Verdict::Monitored
             | Verdict::Waived => ("resolved".to_owned(), None),
         };
+        let mut matches = snapshot.matches(matched, client, *at);
+        // A stable sort, so that of equal verdicts the one that decides stays first.
+        matches.sort_by_key(|of| Reverse(of.verdict));
         let is_pass = decision.verdict == Verdict::Pass;
         let nearest = is_pass.then(|| snapshot.nearest(matched)).flatten();
         Self {
@@ -111,7 +116,7 @@ impl<'a> Account<'a> {
             deciding,
             response,
             ede,
-            matches: snapshot.matches(matched, client, *at).iter().map(finding).collect(),
+            matches: matches.iter().map(finding).collect(),
             record: None,
             subject: subject.as_ref().map(ToString::to_string),
             decision: decision.verdict,

@@ -1,5 +1,7 @@
 //! `interdict orders`: what each order prohibits, from when on, and how well that is verified.
 
+mod diff;
+
 use std::fmt;
 use std::io::{self, Write};
 
@@ -16,18 +18,25 @@ use crate::policy::{Order, Removal, Then, Validity};
 pub(super) struct Orders {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Tell the phases at this instant instead of now.
+    /// Compare two orders name by name, each by itself: names of shipped orders, or files. The configuration says which
+    /// catalogues and whether removal goes on; treatments by the operator are left out.
+    #[arg(long, num_args = 2, value_names = ["A", "B"])]
+    diff: Option<Vec<String>>,
+    /// Tell the phases, or compare, at this instant instead of now.
     #[arg(long, value_name = "INSTANT", value_parser = super::instant::parse)]
     at: Option<Timestamp>,
-    /// Write a JSON array of objects.
+    /// Write a JSON array of objects, or one object that compares.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(of: &Orders, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
-    let loaded = load_policy(&config)?;
     let at = of.at.unwrap_or_else(|| SystemClock.read().at);
+    if let Some([a, b]) = of.diff.as_deref() {
+        return diff::run([a, b], &config, at, of.json, out);
+    }
+    let loaded = load_policy(&config)?;
     let inputs = loaded.snapshot.inputs();
     let orders: Vec<_> = inputs.orders.iter().map(|order| Shown::new(order, inputs.operator.removal, at)).collect();
     if of.json {
@@ -242,9 +251,14 @@ impl<'a> Shown<'a> {
         writeln!(out, "{} ({})", plain(self.title), plain(self.id))?;
         writeln!(out, "  issued by  {}", plain(self.issuer))?;
         writeln!(out, "  citation   {}, published {}", plain(self.citation), self.published)?;
-        writeln!(out, "  rules      {}", plain(&self.rules.join(", ")))?;
+        if !self.rules.is_empty() {
+            writeln!(out, "  rules      {}", plain(&self.rules.join(", ")))?;
+        }
         writeln!(out, "  catalogue  {}", plain(self.catalogue))?;
-        writeln!(out, "\n  Prohibitions at {at:.3}")?;
+        match self.prohibitions.is_empty() {
+            true => writeln!(out, "\n  No prohibitions: this order never withholds a name")?,
+            false => writeln!(out, "\n  Prohibitions at {at:.3}")?,
+        }
         for of in &self.prohibitions {
             writeln!(out, "    {} ({})", plain(of.title), plain(of.id))?;
             writeln!(out, "      phase     {}", of.words)?;
