@@ -164,7 +164,10 @@ pub enum Outcome<'a> {
     /// Asked without recursion for what is neither local nor kept.
     NotRecursive,
     /// ANY (RFC 8482, section 4.2).
-    MinimalAny,
+    MinimalAny {
+        /// Seconds until another decision may be due.
+        left: Option<u32>,
+    },
     /// CHAOS `version.bind` and its like.
     Version,
     /// A class or type that is not served.
@@ -218,14 +221,19 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             (code, Some(error))
         }
         Outcome::Found { body, age, left } => {
-            let fits = question_end + body.octets.len() + opt_length(query, body.extended_error.as_deref());
-            if fits > query.limit() {
+            let error = body.extended_error.as_deref();
+            let room = query.limit().saturating_sub(question_end + opt_length(query, None));
+            let with_error = |length: usize| length + opt_length(query, error) - opt_length(query, None) <= room;
+            let code = ResponseCode(body.flags & flag::RCODE);
+            let left_out = body.octets.len() > room;
+            if left_out {
                 writer.octets()[2] |= (flag::TRUNCATED >> 8) as u8;
             } else {
-                found(&mut writer, body, *age, *left);
+                found(&mut writer, query, body, (*age, *left));
             }
-            let code = ResponseCode(body.flags & flag::RCODE);
-            return finish(writer, query, code, body.flags, Passed(body.extended_error.as_deref()));
+            // An extended error is worth no second round over TCP: where it does not fit, it is left out.
+            let fits = with_error(if left_out { 0 } else { body.octets.len() });
+            return finish(writer, query, code, body.flags, Passed(error.filter(|_| fits)));
         }
         Outcome::Trouble(trouble) => {
             let (info, text) = trouble.words();
@@ -235,9 +243,9 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             let text = ["this server forwards only with RD set", ""];
             (ResponseCode::REFUSED, Some(ExtendedError { info: InfoCode::NotAuthoritative, text }))
         }
-        Outcome::MinimalAny => {
+        Outcome::MinimalAny { left } => {
             let class = (RecordType::HINFO, query.question.class);
-            writer.record(Section::Answer, Owner::QUESTION, class, 3600, &[b"\x07RFC8482\x00"]);
+            writer.record(Section::Answer, Owner::QUESTION, class, cut(3600, *left), &[b"\x07RFC8482\x00"]);
             (ResponseCode::NO_ERROR, None)
         }
         Outcome::Version if style.version.is_empty() => (ResponseCode::REFUSED, None),
@@ -366,7 +374,7 @@ const SOA_NAMES: &[u8] = b"\x09interdict\x07invalid\x00\x06nobody\x07invalid\x00
 const SOA_TIMES: &[u8] = &[0, 0, 0, 1, 0, 0, 0x0E, 0x10, 0, 0, 0x02, 0x58, 0, 1, 0x51, 0x80];
 
 /// Writes the records of `body` with their TTLs lessened by `age` and cut to `left`.
-fn found(writer: &mut Writer<'_>, body: &Body, age: u32, left: Option<u32>) {
+fn found(writer: &mut Writer<'_>, query: &Query, body: &Body, (age, left): (u32, Option<u32>)) {
     let start = writer.len();
     let [answers, authority, additional] = body.counts;
     let out = writer.octets();
@@ -380,7 +388,9 @@ fn found(writer: &mut Writer<'_>, body: &Body, age: u32, left: Option<u32>) {
     for offset in &body.ttls {
         patch(*offset, cut(body.ttl_at(*offset).saturating_sub(age), left));
     }
-    for offset in body.minimums.iter().filter(|_| left.is_some()) {
+    // Who validates would find the signature of a changed SOA wrong; its TTL, which no signature covers, bounds how long a
+    // negative answer is kept all the same (RFC 2308, section 5).
+    for offset in body.minimums.iter().filter(|_| left.is_some() && !query.dnssec_ok()) {
         patch(*offset, cut(body.ttl_at(*offset), left));
     }
     writer.set_counts(answers, authority, additional);

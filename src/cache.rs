@@ -9,7 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::{Cache as Store, DefaultLifecycle};
 
 use crate::message::{Body, MAX_NAME};
-use crate::query::{Question, Subject};
+use crate::query::{Query, Question, Subject};
 
 /// An answer that is kept.
 #[derive(Debug, Clone)]
@@ -33,24 +33,26 @@ impl Entry {
     }
 }
 
-/// What tells two answers apart: the question, and the bits that change what an upstream answers.
+/// What tells two answers apart: the question, the bits that change what an upstream answers, and who is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
     length: usize,
-    octets: [u8; MAX_NAME + 5],
+    octets: [u8; MAX_NAME + 9],
 }
 
 impl Key {
-    /// Returns the key of a question asked with these DO and CD bits.
-    pub fn new(question: &Question, dnssec_ok: bool, checking_disabled: bool) -> Self {
-        let mut octets = [0; MAX_NAME + 5];
-        let Question { name, record_type, class } = question;
+    /// Returns the key of a query under this generation of routes.
+    pub fn new(query: &Query, generation: u32) -> Self {
+        let mut octets = [0; MAX_NAME + 9];
+        let Question { name, record_type, class } = &query.question;
+        let (dnssec_ok, checking_disabled) = (query.dnssec_ok(), query.checking_disabled);
         let name = name.as_wire();
-        let length = name.len() + 5;
+        let length = name.len() + 9;
         octets[..name.len()].copy_from_slice(name);
         octets[name.len()..name.len() + 2].copy_from_slice(&record_type.0.to_be_bytes());
         octets[name.len() + 2..name.len() + 4].copy_from_slice(&class.0.to_be_bytes());
         octets[name.len() + 4] = u8::from(dnssec_ok) | u8::from(checking_disabled) << 1;
+        octets[name.len() + 5..name.len() + 9].copy_from_slice(&generation.to_be_bytes());
         Self { length, octets }
     }
 
@@ -72,7 +74,8 @@ impl Weighter<Box<[u8]>, std::sync::Arc<Entry>> for Weight {
     fn weight(&self, key: &Box<[u8]>, entry: &std::sync::Arc<Entry>) -> u64 {
         let body = &entry.body;
         let subjects = entry.subjects.len() * size_of::<Subject>();
-        let parts = key.len() + body.octets.len() + 2 * (body.ttls.len() + body.minimums.len()) + subjects;
+        let error = body.extended_error.as_ref().map_or(0, |error| error.len());
+        let parts = key.len() + error + body.octets.len() + 2 * (body.ttls.len() + body.minimums.len()) + subjects;
         // The fixed part covers the entry itself, the allocator's overhead and the slot in the table.
         (parts + size_of::<Entry>() + 128) as u64
     }
@@ -96,11 +99,6 @@ impl Cache {
     /// Keeps `entry`, in place of another with this key.
     pub fn insert(&self, key: &Key, entry: std::sync::Arc<Entry>) {
         self.entries.insert(key.as_octets().into(), entry);
-    }
-
-    /// Drops every entry.
-    pub fn clear(&self) {
-        self.entries.clear();
     }
 
     /// Returns how many entries there are.
@@ -128,11 +126,27 @@ impl fmt::Debug for Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Class, RecordType};
+    use crate::message::{Class, QueryView, RecordType, Writer};
+    use crate::query::{Edns, Peer, Transport};
     use std::sync::Arc;
 
-    fn question(name: &str) -> Question {
-        Question { name: name.parse().unwrap(), record_type: RecordType::A, class: Class::IN }
+    fn key(name: &str, dnssec_ok: bool, checking_disabled: bool, generation: u32) -> Key {
+        let mut wire = Vec::new();
+        let name: crate::message::Name = name.parse().unwrap();
+        Writer::new(&mut wire, 7, 0).question(name.as_wire(), RecordType::A, Class::IN);
+        let QueryView { name, spelling, .. } = QueryView::read(&wire).unwrap();
+        let query = Query {
+            question: Question { name, record_type: RecordType::A, class: Class::IN },
+            spelling,
+            peer: Peer { remote: "127.0.0.1:9".parse().unwrap(), local: None },
+            transport: Transport::Udp,
+            id: 7,
+            recursion_desired: true,
+            authentic_data: false,
+            checking_disabled,
+            edns: Some(Edns { payload: 1232, dnssec_ok }),
+        };
+        Key::new(&query, generation)
     }
 
     fn entry(lifetime: u32, size: usize) -> Arc<Entry> {
@@ -160,18 +174,19 @@ mod tests {
     #[test]
     fn bits_that_change_an_answer_keep_it_apart() {
         let cache = Cache::new(1 << 20);
-        cache.insert(&Key::new(&question("a.example"), false, false), entry(30, 10));
-        assert!(cache.get(&Key::new(&question("A.Example"), false, false)).is_some());
-        assert!(cache.get(&Key::new(&question("a.example"), true, false)).is_none());
-        assert!(cache.get(&Key::new(&question("a.example"), false, true)).is_none());
-        assert!(cache.get(&Key::new(&question("b.example"), false, false)).is_none());
+        cache.insert(&key("a.example", false, false, 1), entry(30, 10));
+        assert!(cache.get(&key("A.Example", false, false, 1)).is_some());
+        assert!(cache.get(&key("a.example", true, false, 1)).is_none());
+        assert!(cache.get(&key("a.example", false, true, 1)).is_none());
+        assert!(cache.get(&key("b.example", false, false, 1)).is_none());
+        assert!(cache.get(&key("a.example", false, false, 2)).is_none(), "others are asked now");
     }
 
     #[test]
     fn its_size_is_bounded() {
         let cache = Cache::new(1 << 20);
         for number in 0..10_000 {
-            cache.insert(&Key::new(&question(&format!("n{number}.example")), false, false), entry(30, 1000));
+            cache.insert(&key(&format!("n{number}.example"), false, false, 1), entry(30, 1000));
         }
         assert!(cache.weight() <= 1 << 20 && cache.len() > 100, "{cache:?}");
     }

@@ -112,7 +112,7 @@ impl Pipeline {
         }
 
         // 3. What is kept.
-        let key = Key::new(&query.question, query.dnssec_ok(), query.checking_disabled);
+        let key = Key::new(&query, state.routes.generation);
         let kept = self.cache.get(&key).and_then(|entry| Some((entry.age(now.boot)?, entry)));
         self.metrics.count_cache(kept.is_some());
         if let Some((age, entry)) = kept {
@@ -123,7 +123,7 @@ impl Pipeline {
         // 4. What is asked of nobody else: ANY, our own probes, and what no local zone has for a stub that wants no
         //    recursion. Everything else goes on to the second part.
         let outcome = match (query.question.record_type, state.routes.route(&query.question)) {
-            (RecordType::ANY, _) => Outcome::MinimalAny,
+            (RecordType::ANY, _) => Outcome::MinimalAny { left: seconds_left(&own, now) },
             (_, Route::Forward(_)) if !query.recursion_desired => Outcome::NotRecursive,
             (_, _) if state.came_back(&query.question.name) => Outcome::Refused,
             (_, Route::Local | Route::Forward(_)) => return Step::Resolve(query),
@@ -138,10 +138,18 @@ impl Pipeline {
     pub async fn complete(&self, query: &Query, recorder: &Recorder, out: &mut Vec<u8>) {
         let state = self.state.load_full();
         let resolved = self.resolver.resolve(query, &state.routes, &state.asking).await;
-        self.conclude(query, &resolved, &self.moment(), recorder, out);
+        self.conclude(query, (&resolved, state.routes.generation), &self.moment(), recorder, out);
     }
 
-    fn conclude(&self, query: &Query, resolved: &Resolved, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
+    /// `generation` is that of the routes by which the answer was found.
+    fn conclude(
+        &self,
+        query: &Query,
+        (resolved, generation): (&Resolved, u32),
+        moment: &Moment,
+        recorder: &Recorder,
+        out: &mut Vec<u8>,
+    ) {
         let Moment { state, now } = moment;
         let client = Client::identify(query.peer.remote);
         let own = state.snapshot.decide(&query.question.name, &client, now.at);
@@ -152,7 +160,7 @@ impl Pipeline {
                 match ResponseView::read(message).and_then(|view| inspect::subjects(&view)) {
                     Ok(subjects) => (body.clone(), subjects, served),
                     // What cannot be inspected must not pass.
-                    Err(Malformed) => failed(Trouble::Suspicious, 0, None),
+                    Err(Malformed) => failed(Trouble::Suspicious, state.asking.lifetimes.failure, None),
                 }
             }
             Resolved::Failed(of) => {
@@ -163,8 +171,7 @@ impl Pipeline {
         let epoch = state.snapshot.epoch(now.at).0;
         let entry = Arc::new(Entry { body, subjects: subjects.into(), matched, epoch, stored: now.boot });
         if served != Served::Local && entry.body.lifetime > 0 {
-            let key = Key::new(&query.question, query.dnssec_ok(), query.checking_disabled);
-            self.cache.insert(&key, Arc::clone(&entry));
+            self.cache.insert(&Key::new(query, generation), Arc::clone(&entry));
         }
         self.deliver(query, own, (&entry, 0, served), moment, recorder, out);
     }
@@ -211,10 +218,18 @@ impl Pipeline {
         self.record(query, judgement, code, moment, recorder);
     }
 
-    /// Answers that too many queries are under way.
-    pub fn turn_away(&self, query: &Query, moment: &Moment, out: &mut Vec<u8>) {
+    /// Answers that too many queries are under way; recorded like any other.
+    pub fn turn_away(&self, query: &Query, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         self.metrics.count_dropped(Dropped::Busy);
-        self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
+        let client = Client::identify(query.peer.remote);
+        let own = moment.state.snapshot.decide(&query.question.name, &client, moment.now.at);
+        let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
+        self.record(query, Judgement::of(own), code, moment, recorder);
+    }
+
+    /// Returns whether a query that has to be resolved is answered here, and waits for nobody.
+    pub fn is_local(&self, query: &Query, moment: &Moment) -> bool {
+        matches!(moment.state.routes.route(&query.question), Route::Local)
     }
 
     fn refuse(&self, unusable: Unusable, out: &mut Vec<u8>) -> Step {
@@ -301,9 +316,14 @@ impl Judgement<'_> {
 fn judge<'a>(query: &Query, own: Decision, subjects: &'a [Subject], moment: &Moment) -> Judgement<'a> {
     let client = Client::identify(query.peer.remote);
     let mut judgement = Judgement::of(own);
+    // The last name of the chain that an order protects, exempts or keeps stands before what it leads to.
+    let mut before = &query.question.name;
     for subject in subjects {
         let snapshot = &moment.state.snapshot;
-        let found = snapshot.decide_subject(&query.question.name, &subject.name, &client, moment.now.at);
+        let found = snapshot.decide_subject(before, &subject.name, &client, moment.now.at);
+        if found.deciding.is_some_and(|matched| matched.is_shield()) {
+            before = &subject.name;
+        }
         let until = [judgement.decision.until, found.until].into_iter().flatten().min();
         if found.verdict > judgement.decision.verdict {
             judgement = Judgement { decision: found, subject: Some(subject) };

@@ -133,21 +133,26 @@ impl Zones {
 
     /// Answers from the zones: a whole message without an OPT record. A name in none of them is REFUSED.
     ///
-    /// Aliases are followed from zone to zone, and the response code is that of the last name (RFC 6604, section 2.1).
+    /// Aliases are followed from zone to zone as far as `is_ours` says, and the response code is that of the last name (RFC 6604, section 2.1).
     /// One that leads out of all zones ends the answer; see `leads_out`.
     ///
     /// # Errors
     /// Where the catalog writes no answer; that is a fault of the program, not of the question.
-    pub async fn answer(&self, question: &Question) -> Result<Vec<u8>, AnswerError> {
+    pub async fn answer(
+        &self,
+        question: &Question,
+        is_ours: impl Fn(&Question) -> bool,
+    ) -> Result<Vec<u8>, AnswerError> {
         let wire = self.ask(question).await?;
         let mut message = Message::from_vec(&wire).map_err(|_| AnswerError::Unwritable)?;
         let mut seen = vec![question.name.clone()];
         let mut followed = false;
         while let Some(target) = open_alias(&message, question) {
-            if self.origin_of(&target).is_none() || seen.contains(&target) || seen.len() > MAX_ALIASES {
+            let further = Question { name: target.clone(), ..question.clone() };
+            if !is_ours(&further) || seen.contains(&target) || seen.len() > MAX_ALIASES {
                 break;
             }
-            let next = self.ask(&Question { name: target.clone(), ..question.clone() }).await?;
+            let next = self.ask(&further).await?;
             let next = Message::from_vec(&next).map_err(|_| AnswerError::Unwritable)?;
             message.metadata.response_code = next.metadata.response_code;
             message.answers.extend(next.answers);
@@ -158,11 +163,16 @@ impl Zones {
         if followed { message.to_vec().map_err(|_| AnswerError::Unwritable) } else { Ok(wire) }
     }
 
-    /// Returns the name outside all zones at which the aliases of an answer from `answer` end, for somebody else to be
-    /// asked.
-    pub fn leads_out(&self, question: &Question, answer: &[u8]) -> Option<Name> {
+    /// Returns the question that is left where the aliases of an answer from `answer` end at a name that is not ours.
+    pub fn leads_out(
+        &self,
+        question: &Question,
+        answer: &[u8],
+        is_ours: impl Fn(&Question) -> bool,
+    ) -> Option<Question> {
         let message = Message::from_vec(answer).ok()?;
-        open_alias(&message, question).filter(|target| self.origin_of(target).is_none())
+        let name = open_alias(&message, question)?;
+        Some(Question { name, ..question.clone() }).filter(|further| !is_ours(further))
     }
 
     async fn ask(&self, question: &Question) -> Result<Vec<u8>, AnswerError> {

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::answer::Style;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -43,11 +45,19 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
     };
     let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
     let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
-    let routes = Routes { zones, forward, default: group(&default) };
+    let generation = generation(&default, config);
+    let routes = Routes { zones, generation, forward, default: group(&default) };
     let probes = super::loops::probes(&routes);
     let state =
         State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), probes };
     Ok(Built { state, archive: loaded.archive, notes })
+}
+
+/// Tells apart who answers for what: the same settings have the same number.
+fn generation(default: &[SocketAddr], config: &Config) -> u32 {
+    let described = format!("{default:?} {:?} {:?}", config.upstream.zones, config.zones);
+    let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(described));
+    u32::from_be_bytes([a, b, c, d])
 }
 
 fn zones(config: &Config) -> Result<Zones, Vec<String>> {

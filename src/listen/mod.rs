@@ -15,11 +15,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::ledger::Recorder;
 use crate::observe::Metrics;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Moment, Pipeline};
+use crate::query::Query;
 
 /// What clients may do and how much of it.
 #[derive(Debug, Clone)]
@@ -125,9 +126,22 @@ struct Shared {
     limit: Limit,
     /// One permit for each query that waits for an upstream.
     in_flight: Arc<Semaphore>,
+    /// One permit for each query that a local zone is asked; those wait for nobody, and are not held up by others.
+    local: Arc<Semaphore>,
     /// Records of the queries that were resolved off the workers.
     recorder: Arc<Recorder>,
     stopping: AtomicBool,
+}
+
+/// How many queries local zones may be asked at a time.
+const LOCAL_IN_FLIGHT: usize = 1024;
+
+impl Shared {
+    /// Returns the permit to resolve a query; `None` where too many are under way.
+    fn permit(&self, query: &Query, moment: &Moment) -> Option<OwnedSemaphorePermit> {
+        let permits = if self.pipeline.is_local(query, moment) { &self.local } else { &self.in_flight };
+        Arc::clone(permits).try_acquire_owned().ok()
+    }
 }
 
 /// The running transports.
@@ -155,6 +169,7 @@ impl Listeners {
             pipeline: Arc::clone(pipeline),
             metrics: Arc::clone(metrics),
             in_flight: Arc::new(Semaphore::new(limit.in_flight)),
+            local: Arc::new(Semaphore::new(LOCAL_IN_FLIGHT)),
             limit,
             recorder: Arc::new(recorders()),
             stopping: AtomicBool::new(false),

@@ -13,9 +13,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use super::Shared;
+use crate::message::u16_at;
 use crate::observe::Dropped;
 use crate::pipeline::Step;
-use crate::query::{Peer, Query, Transport};
+use crate::query::{Peer, Transport};
 
 /// How long accepting pauses when the system has no more descriptors: the connection stays in the queue, so that
 /// trying again at once would only burn the processor.
@@ -115,6 +116,7 @@ impl Connection {
         let mut packet = Vec::new();
         let mut out = Vec::new();
         loop {
+            let has_message = has_message(stream.buffer());
             // Waiting takes nothing off the stream, so that it can be broken off at any point.
             tokio::select! {
                 waited = timeout(self.shared.limit.idle, stream.fill_buf()) => match waited {
@@ -125,7 +127,8 @@ impl Connection {
                     Err(_) if under_way.available_permits() < places => continue,
                     Err(_) => return Ok(()),
                 },
-                _ = self.closed.wait_for(|closed| *closed) => return Ok(()),
+                // What arrived whole before the end is still answered.
+                _ = self.closed.wait_for(|closed| *closed), if !has_message => return Ok(()),
                 () = answers.closed() => return Ok(()),
             }
             // A message has to arrive whole in the time that a client may be silent: dribbling holds nothing up.
@@ -138,15 +141,20 @@ impl Connection {
                 Step::Ignore => return Ok(()),
                 Step::Resolve(query) => {
                     let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { return Ok(()) };
-                    if let Ok(permit) = Arc::clone(&self.shared.in_flight).try_acquire_owned() {
+                    if let Some(permit) = self.shared.permit(&query, &moment) {
                         let (shared, answers) = (Arc::clone(&self.shared), answers.clone());
                         tokio::spawn(async move {
-                            resolve(&shared, &query, &answers).await;
-                            drop((permit, place));
+                            let mut out = Vec::new();
+                            shared.pipeline.complete(&query, &shared.recorder, &mut out).await;
+                            // A client that takes no answers holds up its own queries, and nobody else's.
+                            drop(permit);
+                            // It may have gone; its record is written all the same.
+                            let _ = answers.send(framed(&out)).await;
+                            drop(place);
                         });
                         continue;
                     }
-                    pipeline.turn_away(&query, &moment, &mut out);
+                    pipeline.turn_away(&query, &moment, &self.shared.recorder, &mut out);
                 }
             }
             if answers.send(framed(&out)).await.is_err() {
@@ -156,17 +164,15 @@ impl Connection {
     }
 }
 
+/// Returns whether a whole message has arrived.
+fn has_message(arrived: &[u8]) -> bool {
+    u16_at(arrived, 0).is_some_and(|length| arrived.len() >= 2 + usize::from(length))
+}
+
 async fn read_message(stream: &mut BufReader<OwnedReadHalf>, packet: &mut Vec<u8>) -> io::Result<()> {
     let length = stream.read_u16().await?;
     packet.resize(usize::from(length), 0);
     stream.read_exact(packet).await.map(|_| ())
-}
-
-async fn resolve(shared: &Shared, query: &Query, answers: &mpsc::Sender<Vec<u8>>) {
-    let mut out = Vec::new();
-    shared.pipeline.complete(query, &shared.recorder, &mut out).await;
-    // The client may have gone; its record is written all the same.
-    let _ = answers.send(framed(&out)).await;
 }
 
 /// Puts the length before a message (RFC 1035, section 4.2.2).

@@ -23,6 +23,8 @@ use crate::query::{LocalEnd, MAX_PAYLOAD, Peer, Query, Transport};
 
 /// How many queries are answered with one reading of the clock at most.
 const BATCH: usize = 32;
+/// How many batches are still answered after the daemon was told to stop.
+const LAST_BATCHES: u32 = 256;
 /// How long a worker waits for a query before it looks whether it is to stop.
 const WAIT: Duration = Duration::from_millis(100);
 /// The largest query that is read; honest ones are far smaller.
@@ -55,9 +57,15 @@ impl Worker {
         let mut packet = vec![0; MAX_QUERY];
         let mut out = Vec::with_capacity(2 * usize::from(MAX_PAYLOAD));
         let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo);
+        let mut batches_left = LAST_BATCHES;
         loop {
             let stopping = self.shared.stopping.load(Ordering::Relaxed);
             let wait = if stopping { MsgFlags::MSG_DONTWAIT } else { MsgFlags::empty() };
+            // Who is flooded must be able to stop too: what waits now is answered, and no more.
+            if stopping && batches_left == 0 {
+                return;
+            }
+            batches_left -= u32::from(stopping);
             let first = match receive(&self.socket, &mut packet, &mut control, wait) {
                 Ok(first) => first,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && stopping => return,
@@ -88,7 +96,7 @@ impl Worker {
     }
 
     fn handle(&self, packet: &[u8], peer: Peer, moment: &Moment, out: &mut Vec<u8>) {
-        let Shared { pipeline, metrics, limit, in_flight, .. } = &*self.shared;
+        let Shared { pipeline, metrics, limit, .. } = &*self.shared;
         // Port 0 cannot be answered; a query from it is a forgery.
         if peer.remote.port() == 0 || !limit.allows(peer.remote.ip()) {
             metrics.count_dropped(Dropped::NotAllowed);
@@ -97,16 +105,16 @@ impl Worker {
         match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, out) {
             Step::Answer => self.send(out, peer),
             Step::Ignore => {}
-            Step::Resolve(query) => match Arc::clone(in_flight).try_acquire_owned() {
-                Ok(permit) => {
+            Step::Resolve(query) => match self.shared.permit(&query, moment) {
+                Some(permit) => {
                     let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
                     self.runtime.spawn(async move {
                         resolve(&socket, &shared, &query).await;
                         drop(permit);
                     });
                 }
-                Err(_) => {
-                    pipeline.turn_away(&query, moment, out);
+                None => {
+                    pipeline.turn_away(&query, moment, &self.recorder, out);
                     self.send(out, peer);
                 }
             },

@@ -24,6 +24,9 @@ pub struct Malformed;
 /// The code of the EDNS option for extended errors (RFC 8914, section 2).
 pub const EXTENDED_ERROR: u16 = 15;
 
+/// The longest extended error that is passed on, in octets: its code and a sentence.
+pub const MAX_EXTENDED_ERROR: usize = 256;
+
 /// The type of a resource record or question (RFC 1035, section 3.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordType(pub u16);

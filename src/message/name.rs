@@ -13,6 +13,9 @@ pub const MAX_NAME: usize = 255;
 /// The longest label (RFC 1035, section 2.3.4).
 pub const MAX_LABEL: usize = 63;
 
+/// How often a name may be continued elsewhere: it has no more labels.
+const MAX_JUMPS: usize = 127;
+
 /// A domain name in uncompressed wire form, ASCII letters in lower case (RFC 4343), root label included.
 ///
 /// Compares, hashes and orders by its octets. `Display` gives presentation form (RFC 1035, section 5.1)
@@ -92,6 +95,7 @@ impl Name {
         let mut name = Self { length: 0, octets: [0; MAX_NAME] };
         let mut position = at;
         let mut floor = at;
+        let mut jumps = 0;
         let mut end = None;
         loop {
             let length = *message.get(position).ok_or(Malformed)?;
@@ -112,7 +116,8 @@ impl Name {
                     position = usize::from(u16::from_be_bytes([length & 0x3F, low]));
                     // Each jump goes below everything read so far, so that no chain can loop or grow long. None goes into
                     // the header: its id is another in each response, and so would be the name.
-                    if position >= floor || position < HEADER {
+                    jumps += 1;
+                    if position >= floor || position < HEADER || jumps > MAX_JUMPS {
                         return Err(Malformed);
                     }
                     floor = position;

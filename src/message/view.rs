@@ -1,6 +1,6 @@
 //! Reading messages in place: the query of a stub resolver, and the response of an upstream.
 
-use super::{Class, Malformed, Name, RecordType, Spelling};
+use super::{Class, EXTENDED_ERROR, MAX_EXTENDED_ERROR, Malformed, Name, RecordType, Spelling};
 
 /// Octets of the header (RFC 1035, section 4.1.1).
 pub const HEADER: usize = 12;
@@ -177,7 +177,6 @@ impl<'a> ResponseView<'a> {
         for record in view.records() {
             position = record?.end;
         }
-        // A truncated response may end anywhere behind its last whole record; another one must not carry more.
         if position > wire.len() { Err(Malformed) } else { Ok(view) }
     }
 
@@ -195,12 +194,14 @@ impl<'a> ResponseView<'a> {
         high << 4 | self.flags() & flag::RCODE
     }
 
-    /// Returns whether the question is `name`, in any case, of this type and class.
-    pub fn asks(&self, name: &Name, record_type: RecordType, class: Class) -> bool {
-        let at = self.question_end - 4;
-        self.wire[HEADER..at].eq_ignore_ascii_case(name.as_wire())
-            && u16_at(self.wire, at) == Some(record_type.0)
-            && u16_at(self.wire, at + 2) == Some(class.0)
+    /// Returns whether a message, of which only the beginning has to be whole, has one question: `name`, in any case, of
+    /// this type and class.
+    pub fn asked(wire: &[u8], name: &Name, record_type: RecordType, class: Class) -> bool {
+        let at = HEADER + name.as_wire().len();
+        u16_at(wire, 4) == Some(1)
+            && wire.get(HEADER..at).is_some_and(|asked| asked.eq_ignore_ascii_case(name.as_wire()))
+            && u16_at(wire, at) == Some(record_type.0)
+            && u16_at(wire, at + 2) == Some(class.0)
     }
 
     /// Returns the type that was asked for.
@@ -226,6 +227,15 @@ impl<'a> ResponseView<'a> {
     /// Returns the OPT record, if there is one.
     pub fn opt(&self) -> Option<Record> {
         self.records().filter_map(Result::ok).find(|record| record.record_type == RecordType::OPT)
+    }
+
+    /// Returns the data of the first extended error that is well formed, its text cut to a sentence (RFC 8914, section 2).
+    pub fn extended_error(&self) -> Option<Box<[u8]>> {
+        let data = self.option(EXTENDED_ERROR).filter(|data| data.len() >= 2)?;
+        let (code, text) = data.split_at(2);
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        let text = &text[..text.floor_char_boundary(MAX_EXTENDED_ERROR - 2)];
+        Some([code, text.as_bytes()].concat().into())
     }
 
     /// Returns the data of the first option with this code.

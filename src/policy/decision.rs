@@ -78,6 +78,14 @@ pub struct Match {
     pub threat: bool,
 }
 
+impl Match {
+    /// Returns whether the order leaves alone what the name is an alias of. A name that only looks like the vendor's is
+    /// anybody's, and shields nothing.
+    pub const fn is_shield(&self) -> bool {
+        matches!(self.verdict, Verdict::Protected | Verdict::Exempt | Verdict::Kept) && !self.threat
+    }
+}
+
 /// What all orders together say of a name, for one client at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {

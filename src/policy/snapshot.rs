@@ -157,9 +157,8 @@ impl Snapshot {
         }
         let mut decision = Decision::PASS;
         for order in 0..self.inputs.orders.len() {
-            let shielded = self
-                .decide_by(order, question, client, at, &mut decision.until)
-                .is_some_and(|of| matches!(of.verdict, Verdict::Protected | Verdict::Exempt | Verdict::Kept));
+            let shielded =
+                self.decide_by(order, question, client, at, &mut decision.until).is_some_and(|of| of.is_shield());
             let found = match shielded {
                 true => None,
                 false => self.decide_by(order, subject, client, at, &mut decision.until),

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::message::{EXTENDED_ERROR, Malformed, ResponseView, Writer, flag};
+use crate::message::{HEADER, ResponseView, Writer, flag, u16_at};
 use crate::query::{MAX_PAYLOAD, Question};
 
 /// What the driver does next.
@@ -26,6 +26,20 @@ pub enum Verdict {
     Ignore,
     /// It ends this try.
     Next(Action),
+}
+
+/// The start of a message.
+struct Head {
+    id: u16,
+    flags: u16,
+    questions: u16,
+}
+
+impl Head {
+    fn read(wire: &[u8]) -> Option<Self> {
+        let whole = wire.len() >= HEADER;
+        whole.then_some(Self { id: u16_at(wire, 0)?, flags: u16_at(wire, 2)?, questions: u16_at(wire, 4)? })
+    }
 }
 
 /// Why no answer was had; the worst that was seen.
@@ -116,9 +130,20 @@ impl Exchange {
 
     /// Takes a message that came from the address that was asked. `id` is for what is sent next, if anything is.
     pub fn on_message(&mut self, wire: &[u8], id: u16) -> Verdict {
-        let Ok(response) = self.belongs(wire) else { return Verdict::Ignore };
-        let Some(server) = self.server() else { return Verdict::Ignore };
-        if response.flags() & flag::TRUNCATED != 0 {
+        let (Some(head), Some(server)) = (Head::read(wire), self.server()) else { return Verdict::Ignore };
+        let Question { name, record_type, class } = &self.question;
+        let of_ours = head.id == self.id && head.flags & (flag::RESPONSE | flag::OPCODE) == flag::RESPONSE;
+        let code = head.flags & flag::RCODE;
+        // Some servers say that they cannot or will not with a header alone; the socket takes them from nobody else.
+        let header_alone = wire.len() == HEADER && head.questions == 0 && matches!(code, 1 | 2 | 4 | 5);
+        if of_ours && header_alone {
+            return Verdict::Next(self.unable(code, server, id));
+        }
+        if !of_ours || !ResponseView::asked(wire, name, *record_type, *class) {
+            return Verdict::Ignore;
+        }
+        // What is truncated may end inside a record, so that it is looked at before the records are.
+        if head.flags & flag::TRUNCATED != 0 {
             if self.streaming {
                 return Verdict::Next(self.fail(Failure::Refused, id));
             }
@@ -126,17 +151,12 @@ impl Exchange {
             self.write(id);
             return Verdict::Next(Action::Stream(server));
         }
+        let Ok(response) = ResponseView::read(wire) else { return Verdict::Ignore };
         match response.response_code() {
-            // FORMERR, NOTIMP or BADVERS: the upstream may know no EDNS (RFC 6891, section 7).
-            1 | 4 | 16 if self.edns => {
-                self.edns = false;
-                self.write(id);
-                Verdict::Next(if self.streaming { Action::Stream(server) } else { Action::Datagram(server) })
-            }
+            code @ (1 | 4 | 16) if self.edns => Verdict::Next(self.unable(code, server, id)),
             // SERVFAIL, NOTIMP, REFUSED, NOTAUTH and what needs more than the header: another upstream may do better.
             2 | 4 | 5 | 9 | 16.. => {
-                let error = response.option(EXTENDED_ERROR).filter(|data| data.len() >= 2).map(Box::from);
-                self.extended_error = error.or(self.extended_error.take());
+                self.extended_error = response.extended_error().or(self.extended_error.take());
                 Verdict::Next(self.fail(Failure::Refused, id))
             }
             _ => Verdict::Answer,
@@ -154,13 +174,15 @@ impl Exchange {
         self.next(id)
     }
 
-    fn belongs<'a>(&self, wire: &'a [u8]) -> Result<ResponseView<'a>, Malformed> {
-        let response = ResponseView::read(wire)?;
-        let Question { name, record_type, class } = &self.question;
-        let expected = response.id() == self.id
-            && response.flags() & flag::OPCODE == 0
-            && response.asks(name, *record_type, *class);
-        if expected { Ok(response) } else { Err(Malformed) }
+    /// Goes on after a server said that it cannot: with FORMERR, NOTIMP or BADVERS it may know no EDNS (RFC 6891,
+    /// section 7), and is asked without.
+    fn unable(&mut self, code: u16, server: SocketAddr, id: u16) -> Action {
+        if !self.edns || !matches!(code, 1 | 4 | 16) {
+            return self.fail(Failure::Refused, id);
+        }
+        self.edns = false;
+        self.write(id);
+        if self.streaming { Action::Stream(server) } else { Action::Datagram(server) }
     }
 
     fn write(&mut self, id: u16) {
@@ -213,6 +235,26 @@ mod tests {
         ] {
             assert_eq!(exchange.on_message(&wire, 9), verdict, "{what}");
         }
+    }
+
+    #[test]
+    fn a_header_alone_and_half_a_record_are_understood() {
+        let mut of = exchange();
+        of.next(7);
+        let header = |id: u16, code: u16| {
+            let mut out = Vec::new();
+            Writer::new(&mut out, id, flag::RESPONSE | code);
+            out
+        };
+        assert_eq!(of.on_message(&header(9, 5), 8), Verdict::Ignore, "another id");
+        assert_eq!(of.on_message(&header(7, 0), 8), Verdict::Ignore, "no answer at all");
+        assert_eq!(of.on_message(&header(7, 1), 8), Verdict::Next(Action::Datagram(FIRST.parse().unwrap())));
+        assert_eq!(of.message()[10..12], [0, 0], "without EDNS now");
+        assert_eq!(of.on_message(&header(8, 5), 9), Verdict::Next(Action::Datagram(SECOND.parse().unwrap())));
+        let mut cut = response(9, flag::TRUNCATED, NAME);
+        cut[7] = 1;
+        cut.extend_from_slice(b"\xC0\x0C\x00");
+        assert_eq!(of.on_message(&cut, 10), Verdict::Next(Action::Stream(SECOND.parse().unwrap())));
     }
 
     #[test]

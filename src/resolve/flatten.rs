@@ -1,8 +1,6 @@
 //! From an upstream's message to an answer that can be kept.
 
-use crate::message::{
-    Body, EXTENDED_ERROR, Malformed, Name, RecordType, ResponseView, Section, flag, u32_at, without_opt,
-};
+use crate::message::{Body, Malformed, Name, RecordType, ResponseView, Section, flag, u32_at, without_opt};
 
 /// Bounds on how long answers are kept, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +19,7 @@ pub struct Lifetimes {
 /// `Malformed` where a record leaves the message, or belongs to no name that can be read.
 pub fn flatten(wire: &[u8], lifetimes: Lifetimes) -> Result<Body, Malformed> {
     let response = ResponseView::read(wire)?;
-    let extended_error = response.option(EXTENDED_ERROR).filter(|data| data.len() >= 2).map(Box::from);
+    let extended_error = response.extended_error();
     let mut end = response.question_end();
     let mut opt_seen = false;
     for record in response.records() {
@@ -29,7 +27,7 @@ pub fn flatten(wire: &[u8], lifetimes: Lifetimes) -> Result<Body, Malformed> {
         match (record.record_type == RecordType::OPT, opt_seen) {
             (true, _) => opt_seen = true,
             // Pointers behind the OPT record may mean what would move: build the message anew.
-            (false, true) => return flatten(&without_opt(wire)?, lifetimes),
+            (false, true) => return Ok(Body { extended_error, ..flatten(&without_opt(wire)?, lifetimes)? }),
             (false, false) => end = record.end,
         }
     }
@@ -65,15 +63,20 @@ pub fn flatten(wire: &[u8], lifetimes: Lifetimes) -> Result<Body, Malformed> {
             let minimum_at = record.end.checked_sub(4).filter(|at| *at >= record.data + 2).ok_or(Malformed)?;
             let minimum = effective(u32_at(wire, minimum_at).ok_or(Malformed)?);
             minimums.push(u16::try_from(minimum_at - start).map_err(|_| Malformed)?);
-            negative = Some(ttl.min(minimum).min(lifetimes.most_negative));
+            let lifetime = ttl.min(minimum).min(lifetimes.most_negative);
+            negative = Some((at, lifetime));
         }
     }
     body.ttls = ttls.into();
     body.minimums = minimums.into();
     body.lifetime = match (body.flags & flag::RCODE, answers_the_question(&response), negative) {
         (0, true, _) => shortest,
-        // Without an SOA a negative answer must not be kept (RFC 2308, section 5).
-        (0 | 3, _, negative) => negative.map_or(0, |negative| negative.min(shortest)),
+        // The SOA of a negative answer counts down from what it may be kept for (RFC 2308, sections 3 and 5).
+        (0 | 3, _, Some((at, lifetime))) => {
+            body.octets[at..at + 4].copy_from_slice(&lifetime.to_be_bytes());
+            lifetime.min(shortest)
+        }
+        // Without an SOA it must not be kept (RFC 2308, section 5).
         _ => 0,
     };
     Ok(body)

@@ -29,6 +29,8 @@ use crate::zones::Zones;
 #[derive(Debug)]
 pub struct Routes {
     pub zones: Zones,
+    /// Another number where others answer for something than before, so that nothing is kept across such a change.
+    pub generation: u32,
     /// Conditional forwarding: the longest zone at or above a name wins, over local zones too.
     pub forward: Vec<(Name, Group)>,
     pub default: Group,
@@ -105,7 +107,12 @@ impl Resolver {
             Route::Local => return Arc::new(self.local(query, routes, asking).await),
             Route::Forward(group) => group,
         };
-        let key = Key::new(&query.question, query.dnssec_ok(), query.checking_disabled);
+        self.joined(query, group, routes, asking).await
+    }
+
+    /// Asks upstreams, or waits for the answer to the same question of somebody else.
+    async fn joined(&self, query: &Query, group: &Group, routes: &Routes, asking: &Asking) -> Arc<Resolved> {
+        let key = Key::new(query, routes.generation);
         let cell = Arc::clone(self.lock().entry(key.as_octets().into()).or_default());
         // Whoever comes first asks; should that task be dropped, the next in line asks instead.
         let resolved = cell.get_or_init(|| async { Arc::new(self.forward(query, group, asking).await) }).await;
@@ -117,27 +124,26 @@ impl Resolver {
     }
 
     async fn local(&self, query: &Query, routes: &Routes, asking: &Asking) -> Resolved {
-        let message = match routes.zones.answer(&query.question).await {
+        let is_ours = |question: &Question| matches!(routes.route(question), Route::Local);
+        let message = match routes.zones.answer(&query.question, is_ours).await {
             Ok(message) => message,
             Err(error) => {
                 tracing::warn!(name = %query.question.name, %error, "a local zone could not answer");
                 return Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None });
             }
         };
-        let Some(target) = routes.zones.leads_out(&query.question, &message) else {
+        let Some(further) = routes.zones.leads_out(&query.question, &message, is_ours) else {
             return taken_apart(message, true, asking.lifetimes);
         };
-        // An alias of ours leads to a name of others: they say the rest.
-        let question = Question { name: target, ..query.question.clone() };
-        let Route::Forward(group) = routes.route(&question) else {
-            return taken_apart(message, true, asking.lifetimes);
-        };
-        match self.forward(&Query { question, ..query.clone() }, group, asking).await {
-            Resolved::Found { message: rest, .. } => match continued(&message, &rest) {
-                Ok(message) => taken_apart(message, true, asking.lifetimes),
+        // An alias of ours leads to a name of others: they say the rest, which is kept like anything that they say.
+        let Route::Forward(group) = routes.route(&further) else { return taken_apart(message, true, asking.lifetimes) };
+        let rest = self.joined(&Query { question: further, ..query.clone() }, group, routes, asking).await;
+        match &*rest {
+            Resolved::Found { message: rest, .. } => match continued(&message, rest) {
+                Ok(message) => taken_apart(message, false, asking.lifetimes),
                 Err(Malformed) => Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None }),
             },
-            Resolved::Failed(failed) => Resolved::Failed(failed),
+            Resolved::Failed(failed) => Resolved::Failed(failed.clone()),
         }
     }
 
