@@ -11,6 +11,9 @@ use interdict::policy::{Confidence, Decision, Entry, Matching, Operator, Pattern
 use jiff::Timestamp;
 use proptest::prelude::*;
 
+#[path = "catalogue/orders.rs"]
+mod orders;
+
 const ROWS: &str = include_str!("data/kaspersky-domains.tsv");
 const NOT_SHIPPED: &str = include_str!("data/not-shipped.tsv");
 const NEVER: &str = include_str!("data/never-match.txt");

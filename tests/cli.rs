@@ -106,6 +106,7 @@ fn wrong_usage_is_told_with_what_would_be_right() {
         (&["explain", "a..b"], "a..b"),
         (&["attempts", "--verdict", "violated"], "sunk"),
         (&["attempts", "--json", "--csv"], "--csv"),
+        (&["orders", "--diff", "us-ndaa-1634"], "2 values"),
         (&["explain", "x.example", "--record", "1", "--offline"], "--offline"),
     ] {
         let output = program(arguments).output().unwrap();
@@ -205,6 +206,23 @@ fn explain_tells_the_decision_at_each_side_of_the_instant() {
             assert_eq!(explained["matches"].as_array().unwrap().len(), usize::from(verdict != "pass"), "{name}");
         }
     }
+}
+
+#[test]
+fn explain_lists_what_every_order_says_with_the_deciding_one_on_top() {
+    let place = Place::with("[policy]\norders = [\"us-commerce-2024\", \"us-bod-17-01\", \"us-ndaa-1634\"]\n");
+    let explained = place.json(&["explain", "opentip.kaspersky.com", "--json", "--at", INSTANTS[1]]);
+    let matches = explained["matches"].as_array().unwrap();
+    let told: Vec<_> = matches.iter().map(|of| (of["order"].as_str(), of["verdict"].as_str())).collect();
+    let expected = [("us-ndaa-1634", "sunk"), ("us-commerce-2024", "protected"), ("us-bod-17-01", "protected")];
+    assert_eq!(told, expected.map(|(order, verdict)| (Some(order), Some(verdict))));
+    assert_eq!((&explained["order"], &explained["verdict"]), (&"us-ndaa-1634".into(), &"sunk".into()));
+    assert_eq!(explained["effective"], "2018-10-01T04:00:00Z");
+    // Of equal verdicts the one that the configuration names first decides, and is on top.
+    let explained = place.json(&["explain", "dnl-01.geo.kaspersky.com", "--json", "--at", INSTANTS[1]]);
+    let told: Vec<_> = explained["matches"].as_array().unwrap().iter().map(|of| of["order"].as_str()).collect();
+    assert_eq!(told, [Some("us-commerce-2024"), Some("us-ndaa-1634"), Some("us-bod-17-01")]);
+    assert_eq!(explained["order"], "us-commerce-2024");
 }
 
 #[test]
@@ -390,6 +408,70 @@ fn orders_tell_phases_and_next_instants() {
 }
 
 #[test]
+fn two_orders_are_compared_name_by_name_at_an_instant() {
+    let place = Place::new();
+    let compare =
+        |b: &str, instant: &str| place.json(&["orders", "--diff", "us-commerce-2024", b, "--at", instant, "--json"]);
+    let compared = compare("us-ndaa-1634", INSTANTS[1]);
+    assert_eq!((&compared["a"]["id"], &compared["b"]["id"]), (&"us-commerce-2024".into(), &"us-ndaa-1634".into()));
+    assert_eq!((&compared["sunk_by_a_alone"], &compared["sunk_by_b_alone"]), (&0.into(), &compared["differing"]));
+    let groups = compared["groups"].as_array().unwrap();
+    let listed: usize = groups.iter().map(|group| group["names"].as_array().unwrap().len()).sum();
+    assert_eq!(compared["differing"], listed);
+    let services: BTreeSet<_> = groups.iter().map(|group| group["service"].as_str().unwrap()).collect();
+    let expected = "threat-intelligence training publications consulting partner file-share oem";
+    assert_eq!(services, expected.split(' ').collect());
+    for group in groups {
+        assert!(group["a"] != group["b"] && group["b"] == "sunk", "{group}");
+    }
+    // Before the determination's second instant the act alone sinks what both prohibit.
+    let earlier = compare("us-ndaa-1634", INSTANTS[0]);
+    let update = earlier["groups"].as_array().unwrap().iter().find(|group| group["service"] == "update").unwrap();
+    assert_eq!((&update["a"], &update["b"]), (&"monitored".into(), &"sunk".into()));
+
+    let page = place.tell(&["orders", "--diff", "us-commerce-2024", "us-ndaa-1634", "--at", INSTANTS[1]]);
+    let told = text(&page.stdout);
+    assert!(told.contains("protected by A, sunk by B\n    exact    opentip.kaspersky.com\n"), "{told}");
+    assert!(!told.contains("dnl-01.geo.kaspersky.com"), "both sink it: {told}");
+    let summary =
+        format!("{0} of {1} entries differ: 0 sunk by A alone, {0} sunk by B alone\n", listed, compared["entries"]);
+    assert!(told.ends_with(&summary), "{told}");
+}
+
+#[test]
+fn an_order_of_a_file_is_compared_without_being_chosen() {
+    let place = Place::with("[policy]\norders = []\n");
+    let shipped = include_str!("../blocklists/orders/us-commerce-2024.toml");
+    let file = place.folder.path().join("own.toml");
+    fs::write(&file, shipped).unwrap();
+    let own = file.display().to_string();
+    let same = place.json(&["orders", "--diff", "us-commerce-2024", &own, "--json"]);
+    assert_eq!((&same["differing"], &same["groups"]), (&0.into(), &Value::Array(Vec::new())), "{same}");
+
+    fs::write(&file, shipped.replacen("\"update\", ", "", 1)).unwrap();
+    let output = place.tell(&["orders", "--diff", "us-commerce-2024", &own]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(text(&output.stderr).contains("says nothing of service `update`"), "{output:?}");
+    let folder = place.folder.path().join("orders");
+    fs::create_dir(&folder).unwrap();
+    for name in ["us-ndaa-1634", "us-bod-17-01"] {
+        let from = format!("{}/blocklists/orders/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        fs::copy(from, folder.join(format!("{name}.toml"))).unwrap();
+    }
+    let output = place.tell(&["orders", "--diff", "us-commerce-2024", &folder.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("stands for 2 orders"), "{output:?}");
+}
+
+#[test]
+fn an_order_without_a_prohibition_says_that_it_never_withholds() {
+    let place = Place::with("[policy]\norders = [\"us-bod-17-01\"]\n");
+    let page = place.tell(&["orders"]);
+    assert!(text(&page.stdout).contains("never withholds a name"), "{page:?}");
+    assert_eq!(place.json(&["orders", "--json"])[0]["prohibitions"], Value::Array(Vec::new()));
+}
+
+#[test]
 fn a_closed_pipe_is_no_failure() {
     let place = Place::new();
     let commands = [
@@ -399,6 +481,7 @@ fn a_closed_pipe_is_no_failure() {
         program(&["--version"]),
         place.command(&["check"]),
         place.command(&["orders"]),
+        place.command(&["orders", "--diff", "us-commerce-2024", "us-ndaa-1634"]),
         place.command(&["explain", "www.example"]),
         place.command(&["attempts", "--csv"]),
     ];
