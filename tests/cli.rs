@@ -305,7 +305,9 @@ fn record(place: &Place, names: &[&str]) {
 #[test]
 fn attempts_are_listed_newest_first_and_can_be_replayed() {
     let place = Place::new();
-    assert_eq!(place.json(&["attempts", "--json"]), Value::Array(Vec::new()));
+    // Where no journal is, nobody may read that nothing was attempted.
+    let nowhere = place.tell(&["attempts", "--json"]);
+    assert_eq!((nowhere.status.code(), &*nowhere.stdout), (Some(1), &b""[..]), "{nowhere:?}");
     record(&place, &["dnl-01.geo.kaspersky.com"]);
     let attempts = place.json(&["attempts", "--json"]);
     let attempts = attempts.as_array().unwrap();
@@ -474,6 +476,7 @@ fn an_order_without_a_prohibition_says_that_it_never_withholds() {
 #[test]
 fn a_closed_pipe_is_no_failure() {
     let place = Place::new();
+    record(&place, &["dnl-01.geo.kaspersky.com"]);
     let commands = [
         program(&["man"]),
         program(&["completions", "bash"]),

@@ -191,7 +191,8 @@ impl Stage {
         let loaded = loaded.unwrap_or_else(|faults| panic!("{}: {faults:#?}", scenario.name));
         let zones = ZonesSpec { hosts: Vec::new(), zones: Vec::new(), special_use: true };
         let zones = Zones::build(&zones).unwrap();
-        let routes = Routes { zones, generation: 0, forward: Vec::new(), default: Group::new([upstream], Arc::clone(&shared)) };
+        let routes =
+            Routes { zones, generation: 0, forward: Vec::new(), default: Group::new([upstream], Arc::clone(&shared)) };
         let lifetimes = Lifetimes { most: 604_800, most_negative: 3600, failure: 5 };
         let asking = Asking { timeout: Duration::from_secs(5), tries: 2, lifetimes };
         let (sink, demand) = (Sink::Nxdomain, Demand::Own);
