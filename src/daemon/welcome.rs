@@ -21,6 +21,9 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
     if clock.is_rehearsal() {
         line("rehearsal", format!("policy time starts at {now:.0}; records are marked and kept apart"));
     }
+    if let Some(status) = clock.status().filter(|status| !status.trust.is_fine() || status.fault.is_some()) {
+        line("clock", status.to_string());
+    }
     line("DNS", list(&mut config.listen.dns.iter().map(|address| format!("{address} (UDP, TCP)"))));
     line("admin", config.admin.listen.map_or("off".to_owned(), |address| format!("http://{address}/health/ready")));
     let upstreams = built.state.routes.default.servers().map(|(address, _)| address.to_string());

@@ -117,6 +117,7 @@ impl UpstreamEvent {
 const TRANSPORTS: &[&str] = &["udp", "tcp"];
 const VERDICTS: &[&str] = &["pass", "noted", "exempt", "protected", "kept", "monitored", "waived", "sunk"];
 const CODES: &[&str] = &["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other"];
+const CLOCK_STATES: &[&str] = &["synchronised", "unsynchronised", "behind", "ahead"];
 const RELOADS: &[&str] = &["accepted", "refused"];
 
 type Label = [(&'static str, &'static str); 1];
@@ -153,6 +154,15 @@ impl Counters {
     }
 }
 
+fn register_clock_states(registry: &mut Registry) -> Vec<(&'static str, Gauge)> {
+    let family = Family::<Label, Gauge>::default();
+    let states =
+        CLOCK_STATES.iter().map(|state| (*state, family.get_or_create(&[("state", *state)]).clone())).collect();
+    let help = "1 for how far the system clock is trusted: behind and ahead mean that policy time is guarded";
+    registry.register("clock_state", help, family);
+    states
+}
+
 /// What is read off the other parts when somebody asks for the metrics.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Gauges {
@@ -168,6 +178,8 @@ pub struct Gauges {
     pub ledger_failing: bool,
     pub policy_entries: u64,
     pub policy_orders: u64,
+    /// How far the system clock is trusted; none in a rehearsal.
+    pub clock_state: Option<&'static str>,
 }
 
 const GAUGES: [(&str, &str); 9] = [
@@ -197,6 +209,7 @@ pub struct Metrics {
     start_time: Gauge<f64, AtomicU64>,
     upstream_latency: Histogram,
     gauges: Vec<Gauge>,
+    clock_states: Vec<(&'static str, Gauge)>,
 }
 
 impl Metrics {
@@ -249,6 +262,7 @@ impl Metrics {
             start_time: Gauge::default(),
             upstream_latency: upstream_latency.clone(),
             gauges: gauges.to_vec(),
+            clock_states: register_clock_states(all),
             registry: Registry::default(),
         };
         for ((name, help), gauge) in GAUGES.iter().zip(gauges) {
@@ -343,6 +357,7 @@ impl Metrics {
             ledger_failing,
             policy_entries,
             policy_orders,
+            clock_state,
         } = *gauges;
         let values = [
             cache_entries,
@@ -357,6 +372,9 @@ impl Metrics {
         ];
         for (gauge, value) in self.gauges.iter().zip(values) {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        for (state, gauge) in &self.clock_states {
+            gauge.set(i64::from(clock_state == Some(*state)));
         }
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String cannot fail");
