@@ -2,6 +2,7 @@
 
 mod attempts;
 mod check;
+mod clock;
 mod completions;
 mod explain;
 mod folder;
@@ -63,6 +64,8 @@ enum Command {
     Orders(orders::Orders),
     /// Check everything that the daemon would load.
     Check(check::Check),
+    /// Tell how far the system clock is trusted.
+    Clock(clock::Clock),
     /// Care for the index over the journal.
     Index(index::Index),
     /// Write a completion script for a shell.
@@ -106,6 +109,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Attempts(of) => attempts::run(&of, &mut out),
         Command::Orders(of) => orders::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
+        Command::Clock(of) => clock::run(&of, &mut out),
         Command::Index(of) => index::run(&of, &mut out),
         Command::Completions(of) => completions::run(&of, &mut out),
         Command::Man => man::run(&mut out),

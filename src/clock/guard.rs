@@ -70,6 +70,8 @@ impl Trust {
 pub struct Status {
     pub trust: Trust,
     pub reading: Reading,
+    /// The latest instant that the system clock told while it was trusted.
+    pub latest: Timestamp,
     /// When a time service last set or checked the system clock, by that clock.
     pub marked: Option<Timestamp>,
     /// What is wrong with the file that the latest instant is kept in.
@@ -319,7 +321,8 @@ impl GuardedClock {
         }
     }
 
-    fn assess(&self) -> Status {
+    /// Returns how far the system clock is trusted now.
+    pub fn assess(&self) -> Status {
         let reading = self.read();
         let view = **self.view.load();
         let trust = if view.has_leapt(reading.raw, reading.boot) {
@@ -331,7 +334,8 @@ impl GuardedClock {
         } else {
             Trust::Unsynchronised
         };
-        Status { trust, reading, marked: view.marked, fault: self.lock().fault.clone() }
+        let keeping = self.lock();
+        Status { trust, reading, latest: keeping.latest, marked: view.marked, fault: keeping.fault.clone() }
     }
 
     fn highest(&self) -> Timestamp {
