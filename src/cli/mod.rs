@@ -154,6 +154,21 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_page_and_the_completions_know_every_command() {
+        let mut page = Vec::new();
+        man::run(&mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        let mut script = Vec::new();
+        clap_complete::generate(clap_complete::Shell::Bash, &mut definition(), "interdict", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for command in ["run", "explain", "attempts", "orders", "check", "clock show", "index rebuild"] {
+            assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");
+            let word = format!("\"interdict__subcmd__{}\"", command.replace(' ', "__subcmd__"));
+            assert!(script.contains(&word), "{word}\n{script}");
+        }
+    }
+
+    #[test]
     fn no_command_is_run_with_defaults() {
         let parse = |arguments: &[&str]| Arguments::try_parse_from(arguments).map(|of| of.command.is_some());
         assert!(!parse(&["interdict"]).unwrap());
