@@ -222,7 +222,7 @@ impl Pipeline {
     pub fn turn_away(&self, query: &Query, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         self.metrics.count_dropped(Dropped::Busy);
         let client = Client::identify(query.peer.remote);
-        let own = moment.state.snapshot.decide(&query.question.name, &client, moment.now.at);
+        let own = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
         self.record(query, Judgement::of(own), code, moment, recorder);
     }
