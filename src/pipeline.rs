@@ -16,7 +16,7 @@ use crate::inspect;
 use crate::ledger::{Attempt, Recorder};
 use crate::message::{Malformed, Name, QueryView, RecordType, ResponseView, Unusable, flag};
 use crate::observe::{Dropped, Metrics, Served};
-use crate::policy::{Decision, Snapshot, Verdict};
+use crate::policy::{Decision, Snapshot, Verdict, When};
 use crate::query::{Edns, Peer, Query, Question, Subject, Through, Transport};
 use crate::resolve::{Asking, Failure, Resolved, Resolver, Route, Routes};
 
@@ -105,7 +105,7 @@ impl Pipeline {
 
         // 2. Who asks, and what policy says of the name; all record types alike.
         let client = Client::identify(peer.remote);
-        let own = state.snapshot.decide(&query.question.name, &client, now.at);
+        let own = state.snapshot.decide(&query.question.name, &client, moment.when());
         if own.verdict == Verdict::Sunk {
             self.sink(&query, Judgement::of(own), moment, recorder, out);
             return Step::Answer;
@@ -152,7 +152,7 @@ impl Pipeline {
     ) {
         let Moment { state, now } = moment;
         let client = Client::identify(query.peer.remote);
-        let own = state.snapshot.decide(&query.question.name, &client, now.at);
+        let own = state.snapshot.decide(&query.question.name, &client, moment.when());
         let failed = |trouble: Trouble, lifetime, error| (trouble.kept(lifetime, error), Vec::new(), Served::Failure);
         let (body, subjects, served) = match resolved {
             Resolved::Found { message, body, local } => {
@@ -168,7 +168,7 @@ impl Pipeline {
             }
         };
         let matched = subjects.iter().any(|subject| state.snapshot.is_listed(&subject.name));
-        let epoch = state.snapshot.epoch(now.at).0;
+        let epoch = state.snapshot.epoch(moment.when()).0;
         let entry = Arc::new(Entry { body, subjects: subjects.into(), matched, epoch, stored: now.boot });
         if served != Served::Local && entry.body.lifetime > 0 {
             self.cache.insert(&Key::new(query, generation), Arc::clone(&entry));
@@ -187,7 +187,7 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) {
-        let again = entry.matched || entry.epoch != moment.state.snapshot.epoch(moment.now.at).0;
+        let again = entry.matched || entry.epoch != moment.state.snapshot.epoch(moment.when()).0;
         let judgement = judge(query, own, if again { &entry.subjects } else { &[] }, moment);
         if judgement.decision.verdict == Verdict::Sunk {
             return self.sink(query, judgement, moment, recorder, out);
@@ -206,7 +206,7 @@ impl Pipeline {
         let (owner, name_exists) = match judgement.subject {
             None => {
                 let client = Client::identify(query.peer.remote);
-                (snapshot.owner(&matched, name), snapshot.has_open_name_below(name, &client, moment.now.at))
+                (snapshot.owner(&matched, name), snapshot.has_open_name_below(name, &client, moment.when()))
             }
             // A service target is prohibited for one type of the name; the others are not denied with it.
             Some(subject) => (name.clone(), subject.through == Through::Svcb),
@@ -222,7 +222,7 @@ impl Pipeline {
     pub fn turn_away(&self, query: &Query, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         self.metrics.count_dropped(Dropped::Busy);
         let client = Client::identify(query.peer.remote);
-        let own = moment.state.snapshot.decide(&query.question.name, &client, moment.now.at);
+        let own = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
         self.record(query, Judgement::of(own), code, moment, recorder);
     }
@@ -320,7 +320,7 @@ fn judge<'a>(query: &Query, own: Decision, subjects: &'a [Subject], moment: &Mom
     let mut before = &query.question.name;
     for subject in subjects {
         let snapshot = &moment.state.snapshot;
-        let found = snapshot.decide_subject(before, &subject.name, &client, moment.now.at);
+        let found = snapshot.decide_subject(before, &subject.name, &client, moment.when());
         if found.deciding.is_some_and(|matched| matched.is_shield()) {
             before = &subject.name;
         }
@@ -360,6 +360,13 @@ const fn trouble(failure: Failure) -> Trouble {
         Failure::Unreachable => Trouble::Unreachable,
         Failure::TimedOut => Trouble::Silent,
         Failure::Refused => Trouble::Unwilling,
+    }
+}
+
+impl Moment {
+    /// Returns the time that policy decides by.
+    const fn when(&self) -> When {
+        When { at: self.now.at, ends: self.now.ends }
     }
 }
 

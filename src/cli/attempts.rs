@@ -115,11 +115,13 @@ struct Line {
     raw: Timestamp,
     #[serde(serialize_with = "micros")]
     raw_last: Timestamp,
+    #[serde(serialize_with = "micros_or_null")]
+    ends: Option<Timestamp>,
     rehearsal: bool,
 }
 
 /// The columns of CSV: the fields of [`Line`].
-const COLUMNS: [&str; 25] = [
+const COLUMNS: [&str; 26] = [
     "seq",
     "at",
     "last",
@@ -144,6 +146,7 @@ const COLUMNS: [&str; 25] = [
     "policy",
     "raw",
     "raw_last",
+    "ends",
     "rehearsal",
 ];
 
@@ -154,6 +157,7 @@ impl Line {
         let Record {
             at,
             last,
+            ends,
             raw,
             raw_last,
             count,
@@ -205,6 +209,7 @@ impl Line {
             policy,
             raw,
             raw_last,
+            ends,
             rehearsal,
         })
     }
@@ -225,6 +230,13 @@ pub(super) fn client_of(record: &Record, keys: &mut KeyRing) -> anyhow::Result<O
 /// Always with six decimals, as the journal writes them, so that text sorts as time does.
 fn micros<S: serde::Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{instant:.6}"))
+}
+
+fn micros_or_null<S: serde::Serializer>(instant: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match instant {
+        Some(instant) => micros(instant, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 fn write_csv(lines: &[Line], out: &mut dyn Write) -> anyhow::Result<()> {

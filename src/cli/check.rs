@@ -4,10 +4,10 @@ use std::io::Write;
 
 use clap::Args;
 
+use super::folder::Folder;
 use super::orders::Phase;
 use super::output::plain;
 use super::settings::{ConfigArgs, Faults};
-use crate::clock::{Clock as _, SystemClock};
 use crate::daemon::{self, Checked};
 
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(super) struct Check {
 pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
     let Checked { snapshot, notes } = daemon::check(&config).map_err(Faults)?;
-    let now = SystemClock.read().at;
+    let now = super::clock::now(&Folder::new(&config.data_dir, false));
     writeln!(out, "ok")?;
     writeln!(out, "policy {}", hex::encode(snapshot.digest()))?;
     for catalogue in &snapshot.inputs().catalogues {

@@ -35,6 +35,10 @@ impl Folder {
         self.root.join(folder::INDEX)
     }
 
+    pub(super) fn clock(&self) -> PathBuf {
+        self.root.join(folder::CLOCK)
+    }
+
     pub(super) fn keys(&self) -> KeyRing {
         KeyRing::reader(&Settings::new(&self.root).keys)
     }

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod check;
+mod clock;
 mod completions;
 mod explain;
 mod folder;
@@ -63,6 +64,8 @@ enum Command {
     Orders(orders::Orders),
     /// Check everything that the daemon would load.
     Check(check::Check),
+    /// Tell how far the system clock is trusted.
+    Clock(clock::Clock),
     /// Care for the index over the journal.
     Index(index::Index),
     /// Write a completion script for a shell.
@@ -106,6 +109,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Attempts(of) => attempts::run(&of, &mut out),
         Command::Orders(of) => orders::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
+        Command::Clock(of) => clock::run(&of, &mut out),
         Command::Index(of) => index::run(&of, &mut out),
         Command::Completions(of) => completions::run(&of, &mut out),
         Command::Man => man::run(&mut out),
@@ -147,6 +151,21 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         definition().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_page_and_the_completions_know_every_command() {
+        let mut page = Vec::new();
+        man::run(&mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        let mut script = Vec::new();
+        clap_complete::generate(clap_complete::Shell::Bash, &mut definition(), "interdict", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for command in ["run", "explain", "attempts", "orders", "check", "clock show", "index rebuild"] {
+            assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");
+            let word = format!("\"interdict__subcmd__{}\"", command.replace(' ', "__subcmd__"));
+            assert!(script.contains(&word), "{word}\n{script}");
+        }
     }
 
     #[test]

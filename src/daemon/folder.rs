@@ -22,6 +22,8 @@ pub const POLICY: &str = "policy";
 pub const CURRENT: &str = "current";
 /// In the folder of rehearsals: the instant that policy time started at, and the milliseconds since boot at that time.
 pub const REHEARSED: &str = "rehearsed";
+/// The latest instant that the clock was seen at.
+pub const CLOCK: &str = "clock";
 /// The index over the journal.
 pub const INDEX: &str = "index.sqlite";
 
@@ -87,6 +89,11 @@ impl Folder {
         settings.bounds.leaves = config.leaves_per_minute;
         settings.rehearsal = rehearsal;
         settings
+    }
+
+    /// Returns the file in which the latest instant seen is kept.
+    pub(super) fn clock(&self) -> PathBuf {
+        self.root.join(CLOCK)
     }
 
     /// Returns the file of the index.

@@ -6,14 +6,20 @@ use std::sync::Mutex;
 use super::Standing;
 
 use crate::admin::{Check, Readiness};
+use crate::clock::{Clock, Trust};
 use crate::ledger::{self, Ledger};
 use crate::observe::Gauges;
 use crate::pipeline::Pipeline;
 use crate::resolve::Condition;
 
-/// Ready is who answers by a policy and has an upstream that answers. A ledger that fails is told, and does not take a resolver
-/// out of service: answers go on without it.
-pub(super) fn readiness(ledger: &Ledger, pipeline: &Pipeline, standing: &Mutex<Standing>) -> Readiness {
+/// Ready is who answers by a policy and has an upstream that answers. A ledger that fails or a clock that is not
+/// trusted is told, and does not take a resolver out of service: answers go on without the one, and by the guard.
+pub(super) fn readiness(
+    ledger: &Ledger,
+    pipeline: &Pipeline,
+    clock: &dyn Clock,
+    standing: &Mutex<Standing>,
+) -> Readiness {
     let state = pipeline.moment().state;
     let snapshot = &state.snapshot;
     let orders = snapshot.inputs().orders.len();
@@ -58,12 +64,18 @@ pub(super) fn readiness(ledger: &Ledger, pipeline: &Pipeline, standing: &Mutex<S
             Some(fault) => format!("the last one was refused: {fault}"),
         },
     };
-    Readiness { ready: policy.ok && upstream.ok, checks: vec![policy, upstream, ledger, archive, reload] }
+    let (ok, detail) = match clock.status() {
+        Some(status) => (status.trust.is_fine() && status.fault.is_none(), status.to_string()),
+        None => (true, format!("rehearsed: policy time is {:.0}", clock.read().at)),
+    };
+    let clock = Check { name: "clock", ok, detail };
+    Readiness { ready: policy.ok && upstream.ok, checks: vec![policy, upstream, ledger, clock, archive, reload] }
 }
 
 /// Reads off the parts what metrics show of them.
-pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline) -> Gauges {
+pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock) -> Gauges {
     let health = ledger.health();
+    let trust = clock.status().map(|status| status.trust);
     let snapshot = pipeline.moment().state.snapshot.clone();
     Gauges {
         cache_entries: pipeline.cache().len() as u64,
@@ -75,5 +87,6 @@ pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline) -> Gauges {
         ledger_failing: matches!(health.state, ledger::State::Failing { .. }),
         policy_entries: snapshot.entry_count() as u64,
         policy_orders: snapshot.inputs().orders.len() as u64,
+        clock_state: trust.map(Trust::as_str),
     }
 }

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin;
 use crate::cache::Cache;
-use crate::clock::{Clock, RehearsalClock, SystemClock};
+use crate::clock::{Clock, GuardedClock, RehearsalClock, SystemClock};
 use crate::config::{self, Config};
 use crate::feed::Archive;
 use crate::ledger::{self, Change, Ledger};
@@ -112,14 +112,21 @@ pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
 /// # Errors
 /// Where it cannot start; nothing is left bound then.
 pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError> {
-    let clock: Arc<dyn Clock> = match invocation.at {
-        Some(at) => Arc::new(RehearsalClock::starting_at(at)),
-        None => Arc::new(SystemClock),
+    // A rehearsal neither needs the guard nor may it teach it an instant.
+    let (clock, guard): (Arc<dyn Clock>, _) = match invocation.at {
+        Some(at) => (Arc::new(RehearsalClock::starting_at(at)), None),
+        None => {
+            let guard = Arc::new(GuardedClock::system());
+            (Arc::clone(&guard) as Arc<dyn Clock>, Some(guard))
+        }
     };
     let built = build::build(&config, 1, &clock).map_err(StartError::Faults)?;
     let folder = Folder::open(&config.data_dir, clock.is_rehearsal())?;
     if let Some(start) = invocation.at {
         folder.rehearse(start, clock.read().boot)?;
+    }
+    if let Some(guard) = &guard {
+        guard.take_over(&folder.clock());
     }
     raise_descriptor_limit();
     let bound = listen::bind(&config.listen.dns, NonZeroUsize::new(config.listen.workers.into()))?;
@@ -136,6 +143,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let ledger = Arc::new(Ledger::open(settings, Arc::clone(&clock)).map_err(StartError::Ledger)?);
     let follower = store::follow(journal, folder.index()).map_err(StartError::System)?;
     let announcement = announcement(&config, &built, &folder, &clock);
+    let keeper = guard.as_ref().map(GuardedClock::keep).transpose().map_err(StartError::System)?;
     ledger.install(&built.state.snapshot);
     ledger.change(Change::started(built.state.snapshot.digest()));
     let cache = Cache::new(config.cache.size);
@@ -154,6 +162,9 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     runtime.shutdown_timeout(Duration::from_millis(100));
     follower.stop();
     daemon.ledger.close();
+    if let Some(keeper) = keeper {
+        keeper.stop();
+    }
     tracing::info!("stopped");
     served.map_err(StartError::System)
 }
@@ -245,9 +256,12 @@ impl Daemon {
         let (ledger, pipeline, metrics) =
             (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
         let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
+        let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
         admin::State {
-            readiness: Box::new(move || health::readiness(&readiness.0, &readiness.1, &readiness.2)),
-            metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline))),
+            readiness: Box::new(move || {
+                health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2)
+            }),
+            metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline, clock.as_ref()))),
             hosts: self.config.admin.hosts.clone(),
         }
     }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use super::build::Built;
 use super::folder::Folder;
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
 use crate::config::Config;
+use crate::policy::When;
 
 /// One screen for the operator: what is listened on, what is in force, where records go, and a line to try.
 pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, clock: &Arc<dyn Clock>) -> String {
     use std::fmt::Write as _;
     let mut text = format!("Interdict {}\n", env!("CARGO_PKG_VERSION"));
-    let now = clock.read().at;
+    let Reading { at: now, ends, .. } = clock.read();
+    let when = When { at: now, ends };
     let list = |addresses: &mut dyn Iterator<Item = String>| addresses.collect::<Vec<_>>().join(", ");
     let mut line = |title: &str, value: String| {
         // Writing to a String cannot fail.
@@ -20,6 +22,9 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
     };
     if clock.is_rehearsal() {
         line("rehearsal", format!("policy time starts at {now:.0}; records are marked and kept apart"));
+    }
+    if let Some(status) = clock.status().filter(|status| !status.trust.is_fine() || status.fault.is_some()) {
+        line("clock", status.to_string());
     }
     line("DNS", list(&mut config.listen.dns.iter().map(|address| format!("{address} (UDP, TCP)"))));
     line("admin", config.admin.listen.map_or("off".to_owned(), |address| format!("http://{address}/health/ready")));
@@ -36,7 +41,7 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
         line("order", format!("{}: {} ({})", order.id, order.title, order.citation));
         for prohibition in &order.prohibitions {
             let validity = prohibition.validity;
-            let phase = match (validity.contains(now), now < validity.from()) {
+            let phase = match (when.is_within(validity), now < validity.from()) {
                 (true, _) => format!("in force since {}", validity.from()),
                 (false, true) => format!("monitored; in force from {}", validity.from()),
                 (false, false) => "lifted".to_owned(),

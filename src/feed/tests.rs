@@ -428,7 +428,7 @@ fn an_archive_reads_back_with_its_digest_and_its_decisions() {
     let anyone = Client::at("192.0.2.1".parse().unwrap());
     for name in ["a.upd.acme.com", "shop.acme.co.uk", "www.shop.acme.com", "acme.com"] {
         for at in ["2020-01-01T00:00:00Z", "2024-07-20T03:59:59Z", "2024-07-20T04:00:00Z", "2026-01-01T00:00:00Z"] {
-            let (name, at) = (name.parse().unwrap(), at.parse().unwrap());
+            let (name, at) = (name.parse().unwrap(), at.parse::<jiff::Timestamp>().unwrap());
             assert_eq!(
                 replayed.decide(&name, &anyone, at),
                 loaded.snapshot.decide(&name, &anyone, at),
@@ -436,7 +436,8 @@ fn an_archive_reads_back_with_its_digest_and_its_decisions() {
             );
         }
     }
-    let shop = replayed.decide(&"shop.acme.com".parse().unwrap(), &anyone, "2026-01-01T00:00:00Z".parse().unwrap());
+    let at: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let shop = replayed.decide(&"shop.acme.com".parse().unwrap(), &anyone, at);
     assert_eq!(shop.verdict, Verdict::Sunk, "the operator's later choice replaces the earlier one");
 }
 

@@ -13,7 +13,7 @@ use super::leaf::{Folded, Record, bounded};
 use crate::client::Client;
 use crate::clock::Reading;
 use crate::message::{Name, RecordType};
-use crate::policy::{Epoch, Match, Snapshot};
+use crate::policy::{Epoch, Match, Snapshot, When};
 use crate::query::{Through, Transport};
 
 /// How much of a minute's look-ups is told apart. Beyond it they are put together, first by network, then by rule; sums
@@ -147,7 +147,7 @@ impl Window {
         let Attempt { reading, client, transport, name, record_type, subject, through, matched, rcode, snapshot } =
             attempt;
         let rule = Rule::new(snapshot.number(), &matched);
-        let epoch = snapshot.epoch(reading.at);
+        let epoch = snapshot.epoch(When { at: reading.at, ends: reading.ends });
         self.policies.entry(rule.snapshot).or_insert(snapshot);
         let key = Single { client, transport, name, record_type, subject, through, rcode, rule, epoch };
         if let Some(run) = self.single.get_mut(&key) {
@@ -283,6 +283,7 @@ fn record(snapshot: &Snapshot, rule: Rule, run: Run, rehearsal: bool) -> Record 
     Record {
         at: run.first.at,
         last: run.last.at,
+        ends: Some(run.first.ends).filter(|ends| *ends != run.first.at),
         raw: run.first.raw,
         raw_last: run.last.raw,
         count: bounded(run.count),

@@ -43,6 +43,10 @@ pub struct Record {
     /// The policy instant of the last look-up.
     #[serde(with = "micros")]
     pub last: Timestamp,
+    /// The instant by which a prohibition had to have ended to be over at the first look-up, where it was another than
+    /// `at`: a leap of the clock was not borne out.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "micros::option")]
+    pub ends: Option<Timestamp>,
     /// What the system clock told at the first look-up.
     #[serde(with = "micros")]
     pub raw: Timestamp,
@@ -317,6 +321,7 @@ mod tests {
         Record {
             at,
             last: at,
+            ends: None,
             raw: at,
             raw_last: at,
             count: 2,

@@ -287,7 +287,7 @@ impl Writer {
         why: String,
         policy: Option<String>,
     ) -> Body {
-        let Reading { at, raw, boot: _ } = reading;
+        let Reading { at, raw, .. } = reading;
         Body::Change(Box::new(Changed { at, raw, act, accepted, by, why, policy, rehearsal: self.settings.rehearsal }))
     }
 
@@ -328,7 +328,7 @@ impl Writer {
     }
 
     fn gap(&self, reading: Reading, reason: GapReason, found: String) -> Gap {
-        let Reading { at, raw, boot: _ } = reading;
+        let Reading { at, raw, .. } = reading;
         Gap {
             at,
             raw,

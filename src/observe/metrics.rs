@@ -1,6 +1,9 @@
 //! Counters in the Prometheus text format. Each label value is resolved once, at the start, so that counting is one atomic
 //! addition: no hashing, no allocation, no lock.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicU64;
@@ -117,6 +120,7 @@ impl UpstreamEvent {
 const TRANSPORTS: &[&str] = &["udp", "tcp"];
 const VERDICTS: &[&str] = &["pass", "noted", "exempt", "protected", "kept", "monitored", "waived", "sunk"];
 const CODES: &[&str] = &["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other"];
+const CLOCK_STATES: &[&str] = &["synchronised", "unsynchronised", "behind", "ahead"];
 const RELOADS: &[&str] = &["accepted", "refused"];
 
 type Label = [(&'static str, &'static str); 1];
@@ -153,6 +157,15 @@ impl Counters {
     }
 }
 
+fn register_clock_states(registry: &mut Registry) -> Vec<(&'static str, Gauge)> {
+    let family = Family::<Label, Gauge>::default();
+    let states =
+        CLOCK_STATES.iter().map(|state| (*state, family.get_or_create(&[("state", *state)]).clone())).collect();
+    let help = "1 for how far the system clock is trusted: behind and ahead mean that policy time is guarded";
+    registry.register("clock_state", help, family);
+    states
+}
+
 /// What is read off the other parts when somebody asks for the metrics.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Gauges {
@@ -168,6 +181,8 @@ pub struct Gauges {
     pub ledger_failing: bool,
     pub policy_entries: u64,
     pub policy_orders: u64,
+    /// How far the system clock is trusted; none in a rehearsal.
+    pub clock_state: Option<&'static str>,
 }
 
 const GAUGES: [(&str, &str); 9] = [
@@ -197,6 +212,7 @@ pub struct Metrics {
     start_time: Gauge<f64, AtomicU64>,
     upstream_latency: Histogram,
     gauges: Vec<Gauge>,
+    clock_states: Vec<(&'static str, Gauge)>,
 }
 
 impl Metrics {
@@ -249,6 +265,7 @@ impl Metrics {
             start_time: Gauge::default(),
             upstream_latency: upstream_latency.clone(),
             gauges: gauges.to_vec(),
+            clock_states: register_clock_states(all),
             registry: Registry::default(),
         };
         for ((name, help), gauge) in GAUGES.iter().zip(gauges) {
@@ -343,6 +360,7 @@ impl Metrics {
             ledger_failing,
             policy_entries,
             policy_orders,
+            clock_state,
         } = *gauges;
         let values = [
             cache_entries,
@@ -357,6 +375,9 @@ impl Metrics {
         ];
         for (gauge, value) in self.gauges.iter().zip(values) {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        for (state, gauge) in &self.clock_states {
+            gauge.set(i64::from(clock_state == Some(*state)));
         }
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String cannot fail");
@@ -400,88 +421,5 @@ impl Default for Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_counted_shows() {
-        let metrics = Metrics::new();
-        metrics.count_query("tcp");
-        metrics.count_verdict("sunk");
-        metrics.count_response(Served::Upstream, 3);
-        metrics.count_response(Served::Upstream, 4095);
-        metrics.count_dropped(Dropped::ConnectionLimit);
-        metrics.count_cache(true);
-        metrics.count_upstream(UpstreamEvent::Timeout);
-        metrics.count_reload(false);
-        metrics.count_threat();
-        metrics.started(1_727_582_400.5);
-        metrics.observe_upstream_latency(Duration::from_millis(3));
-        let text = metrics.encode(&Gauges { ledger_failing: true, cache_octets: 7, ..Gauges::default() });
-        for line in [
-            "interdict_queries_total{transport=\"tcp\"} 1",
-            "interdict_queries_total{transport=\"udp\"} 0",
-            "interdict_verdicts_total{verdict=\"sunk\"} 1",
-            "interdict_responses_total{source=\"upstream\"} 2",
-            "interdict_response_codes_total{rcode=\"NXDOMAIN\"} 1",
-            "interdict_response_codes_total{rcode=\"other\"} 1",
-            "interdict_dropped_total{reason=\"connection_limit\"} 1",
-            "interdict_cache_lookups_total{result=\"hit\"} 1",
-            "interdict_upstream_events_total{event=\"timeout\"} 1",
-            "interdict_reloads_total{result=\"refused\"} 1",
-            "interdict_upstream_latency_seconds_bucket{le=\"0.005\"} 1",
-            "interdict_threat_signs_total 1",
-            "interdict_start_time_seconds 1727582400.5",
-            "interdict_ledger_failing 1",
-            "interdict_cache_size_bytes 7",
-        ] {
-            assert!(text.lines().any(|of| of == line), "{line} is missing in\n{text}");
-        }
-        assert_eq!(metrics.totals()["sunk"], 1);
-    }
-
-    /// The rules of promlint (`promtool check metrics`), on the plain format.
-    #[test]
-    fn names_are_as_promlint_wants_them() {
-        let mut types = BTreeMap::new();
-        let text = plain(&Metrics::new().encode(&Gauges::default()));
-        for line in text.lines() {
-            match line.splitn(4, ' ').collect::<Vec<_>>().as_slice() {
-                ["#", "HELP", name, help] => assert!(!help.is_empty(), "{name} has no help"),
-                ["#", "TYPE", name, kind] => assert_eq!(types.insert(*name, *kind), None, "{name} stands twice"),
-                ["#", ..] => panic!("not in this format: {line}"),
-                _ => {
-                    let name = line.split(['{', ' ']).next().unwrap();
-                    let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
-                    let of_histogram = base.is_some_and(|base| types.get(base) == Some(&"histogram"));
-                    assert!(types.contains_key(name) || of_histogram, "{line} has no type of its own");
-                }
-            }
-        }
-        assert!(types.len() > 15, "{text}");
-        for (name, kind) in types {
-            assert!(name.starts_with("interdict_"), "{name}");
-            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
-            assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
-            assert!(!["_count", "_sum", "_bucket"].iter().any(|suffix| name.ends_with(suffix)), "{name}");
-            let unwanted =
-                ["s", "ms", "us", "sec", "b", "kb", "mb", "counter", "gauge", "histogram", "summary", "metric"];
-            assert!(!name.split('_').any(|word| unwanted.contains(&word)), "{name}");
-        }
-    }
-
-    #[test]
-    fn no_label_can_hold_a_name_or_a_client() {
-        let text = Metrics::new().encode(&Gauges::default());
-        let keys = text.lines().filter_map(|line| Some(line.split_once('{')?.1.split_once('=')?.0));
-        let keys: std::collections::BTreeSet<_> = keys.collect();
-        assert_eq!(
-            keys.into_iter().collect::<Vec<_>>(),
-            ["event", "le", "rcode", "reason", "result", "source", "transport", "verdict", "version"]
-        );
     }
 }

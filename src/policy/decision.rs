@@ -4,6 +4,36 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::order::Validity;
+
+/// The time of a decision, told by a clock that may not be right: a prohibition begins by the one instant, and is over
+/// by the other. Both are in the record, so that a decision can be replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct When {
+    pub at: Timestamp,
+    /// Never after `at`; before it while a leap of the clock is not borne out.
+    pub ends: Timestamp,
+}
+
+impl When {
+    /// Returns whether a prohibition is in force.
+    pub fn is_within(self, validity: Validity) -> bool {
+        validity.from() <= self.at && validity.until().is_none_or(|until| self.ends < until)
+    }
+
+    /// Returns the policy instant at which a prohibition will be over that ends at `end`.
+    pub(super) fn reaches(self, end: Timestamp) -> Timestamp {
+        self.at.checked_add(end.duration_since(self.ends)).unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl From<Timestamp> for When {
+    /// The time by a clock that is trusted.
+    fn from(at: Timestamp) -> Self {
+        Self { at, ends: at }
+    }
+}
+
 /// What policy says of a name for a client at an instant, mildest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
@@ -101,16 +131,16 @@ impl Decision {
     pub const PASS: Self = Self { verdict: Verdict::Pass, deciding: None, until: None };
 }
 
-/// Which snapshot is in use and how many of its instants have passed, as one number.
+/// Which snapshot is in use, and how many of its instants have passed for what begins and for what ends, as one number.
 /// Two decisions of the same question in the same epoch are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
     /// Returns the epoch of snapshot `snapshot` after `instants` of its instants. A process never makes 2^32 snapshots,
-    /// nor has one so many instants.
-    pub(super) const fn new(snapshot: u64, instants: usize) -> Self {
-        Self(snapshot << 32 | instants as u64)
+    /// nor has one 2^16 instants.
+    pub(super) const fn new(snapshot: u64, instants: usize, ends: usize) -> Self {
+        Self(snapshot << 32 | (instants as u64) << 16 | ends as u64)
     }
 }
 

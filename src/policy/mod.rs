@@ -12,7 +12,7 @@ mod pattern;
 mod snapshot;
 
 pub use catalogue::{Catalogue, Confidence, Entry, Service};
-pub use decision::{Decision, Epoch, Match, Nearest, Verdict};
+pub use decision::{Decision, Epoch, Match, Nearest, Verdict, When};
 pub use order::{
     Demand, Exempt, Exemption, Fact, Kept, Noted, Operator, OperatorTreatment, Order, Prohibition, Protected, Removal,
     Source, Then, TreatmentChoice, Validity, ValidityError, Verification,

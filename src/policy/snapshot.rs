@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 
 use super::catalogue::{Catalogue, Entry, Service};
-use super::decision::{Decision, Epoch, Match, Nearest, Verdict};
+use super::decision::{Decision, Epoch, Match, Nearest, Verdict, When};
 use super::index::Index;
 use super::order::{Operator, OperatorTreatment, Order, Prohibition, Removal, Then, TreatmentChoice, Verification};
 use super::pattern::{Glob, Pattern, Specificity};
@@ -128,7 +128,8 @@ impl Snapshot {
 
     /// Decides, for one name and one client at one instant, what the rules require.
     /// Pure: the same arguments always give the same decision, so a logged one can be replayed.
-    pub fn decide(&self, name: &Name, client: &Client, at: Timestamp) -> Decision {
+    pub fn decide(&self, name: &Name, client: &Client, at: impl Into<When>) -> Decision {
+        let at = at.into();
         if !self.index.matches(name) {
             return Decision::PASS;
         }
@@ -151,7 +152,8 @@ impl Snapshot {
 
     /// Decides on a name found in the answer to `question`. An order that protects, exempts or keeps the question does
     /// not reach behind it: the carve-outs and the removal tools work wherever they are hosted.
-    pub fn decide_subject(&self, question: &Name, subject: &Name, client: &Client, at: Timestamp) -> Decision {
+    pub fn decide_subject(&self, question: &Name, subject: &Name, client: &Client, at: impl Into<When>) -> Decision {
+        let at = at.into();
         if !self.index.matches(subject) {
             return Decision::PASS;
         }
@@ -172,7 +174,8 @@ impl Snapshot {
     }
 
     /// Returns what each order says of `name`, in the order of the configuration; orders that do not match are left out.
-    pub fn matches(&self, name: &Name, client: &Client, at: Timestamp) -> Vec<Match> {
+    pub fn matches(&self, name: &Name, client: &Client, at: impl Into<When>) -> Vec<Match> {
+        let at = at.into();
         (0..self.inputs.orders.len()).filter_map(|order| self.decide_by(order, name, client, at, &mut None)).collect()
     }
 
@@ -182,7 +185,7 @@ impl Snapshot {
         order: usize,
         name: &Name,
         _client: &Client,
-        at: Timestamp,
+        at: When,
         until: &mut Option<Timestamp>,
     ) -> Option<Match> {
         let mut best: Option<(Rank, Specificity, Match)> = None;
@@ -204,7 +207,7 @@ impl Snapshot {
         order: usize,
         entry: usize,
         treatment: Treatment,
-        at: Timestamp,
+        at: When,
         until: &mut Option<Timestamp>,
     ) -> (Rank, Match) {
         let of = &self.inputs.orders[order];
@@ -217,7 +220,8 @@ impl Snapshot {
             }
             Treatment::Kept(group) => {
                 let end = kept_until(group.and_then(|group| of.kept[group].until), self.inputs.operator.removal);
-                if end.is_none_or(|end| at < end) {
+                // What follows lets no more through, so that no trusted clock is asked for.
+                if end.is_none_or(|end| at.at < end) {
                     soonest(until, end);
                     let recorded = group.is_some_and(|group| of.kept[group].record);
                     return (Rank::Kept, Match { recorded, ..plain(Verdict::Kept) });
@@ -232,10 +236,10 @@ impl Snapshot {
             Treatment::Prohibited(prohibition) => {
                 let validity = of.prohibitions[prohibition].validity;
                 let prohibited = |verdict| Match { prohibition: Some(prohibition), recorded: true, ..plain(verdict) };
-                if validity.contains(at) {
-                    soonest(until, validity.until());
+                if at.is_within(validity) {
+                    soonest(until, validity.until().map(|end| at.reaches(end)));
                     (Rank::Prohibited, prohibited(Verdict::Sunk))
-                } else if at < validity.from() {
+                } else if at.at < validity.from() {
                     soonest(until, Some(validity.from()));
                     (Rank::Prohibited, prohibited(Verdict::Monitored))
                 } else {
@@ -248,16 +252,18 @@ impl Snapshot {
 
     /// Returns whether the catalogues list a name below `name` that is not sunk, so that NXDOMAIN would say too much
     /// (RFC 8020).
-    pub fn has_open_name_below(&self, name: &Name, client: &Client, at: Timestamp) -> bool {
+    pub fn has_open_name_below(&self, name: &Name, client: &Client, at: impl Into<When>) -> bool {
+        let at = at.into();
         self.open_below
             .get(name)
             .is_some_and(|below| below.iter().any(|name| self.decide(name, client, at).verdict != Verdict::Sunk))
     }
 
     /// Returns the epoch of decisions taken at `at`.
-    pub fn epoch(&self, at: Timestamp) -> Epoch {
-        let passed = self.instants.partition_point(|instant| *instant <= at);
-        Epoch::new(self.number, passed)
+    pub fn epoch(&self, at: impl Into<When>) -> Epoch {
+        let When { at, ends } = at.into();
+        let passed = |at| self.instants.partition_point(|instant| *instant <= at);
+        Epoch::new(self.number, passed(at), passed(ends))
     }
 
     /// Returns the first instant after `at` at which any decision may change.
@@ -366,7 +372,14 @@ impl Snapshot {
     fn find_open_below(&self) -> HashMap<Name, Vec<Name>, foldhash::fast::RandomState> {
         // Groups of clients do not change decisions, so that any client stands for all.
         let anyone = Client::at(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-        let probes = || self.instants.iter().copied();
+        let probes = || {
+            // Ends may lag behind: nothing has ended at all, or what ends until an earlier instant.
+            let lags = |at: Timestamp| {
+                let earlier = self.instants.iter().copied().filter(move |ends| *ends < at);
+                [at, Timestamp::MIN].into_iter().chain(earlier).map(move |ends| When { at, ends })
+            };
+            self.instants.iter().copied().flat_map(lags)
+        };
         let sunk = |name: &Name, at| self.decide(name, &anyone, at).verdict == Verdict::Sunk;
         let mut open = HashMap::<_, Vec<_>, _>::default();
         for entry in 0..self.entries.len() {

@@ -137,7 +137,7 @@ pub(super) fn attempts(connection: &Connection, filter: &Filter) -> rusqlite::Re
     let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
     values.push(limit.map_or(-1, signed).into());
     let sql = format!(
-        "SELECT seq, at, last, raw, raw_last, count, folded, client, key, prefix, transport, name, type, names, clients, \
+        "SELECT seq, at, last, ends, raw, raw_last, count, folded, client, key, prefix, transport, name, type, names, clients, \
          verdict, order_id, prohibition, rule, service, confidence, threat, subject, through, policy, rcode, rehearsal \
          FROM attempts JOIN rules ON rules.id = rule_id {filter} ORDER BY at DESC, seq DESC LIMIT ?"
     );
@@ -162,6 +162,7 @@ fn row(of: &SqlRow<'_>) -> rusqlite::Result<Row> {
     let record = Record {
         at: instant("at")?,
         last: instant("last")?,
+        ends: of.get::<_, Option<i64>>("ends")?.map(|_| instant("ends")).transpose()?,
         raw: instant("raw")?,
         raw_last: instant("raw_last")?,
         count: number("count")?,

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, Transaction, params};
 
 use crate::ledger::{Body, Folded, Gap, Leaf, Position, Record, RuleCount};
 use crate::message::Name;
 
 /// Raised whenever the tables change; an index of another version is made anew.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE place (
@@ -35,6 +36,7 @@ CREATE TABLE attempts (
     seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
     last INTEGER NOT NULL,
+    ends INTEGER,
     raw INTEGER NOT NULL,
     raw_last INTEGER NOT NULL,
     count INTEGER NOT NULL,
@@ -147,12 +149,13 @@ impl Filler {
         let rule = self.rule(connection, record)?;
         let mut insert = connection.prepare_cached(
             "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
-             ?19, ?20, ?21, ?22, ?23)",
+             ?19, ?20, ?21, ?22, ?23, ?24)",
         )?;
         insert.execute(params![
             signed(seq),
             record.at.as_microsecond(),
             record.last.as_microsecond(),
+            record.ends.map(Timestamp::as_microsecond),
             record.raw.as_microsecond(),
             record.raw_last.as_microsecond(),
             signed(record.count),

@@ -85,6 +85,12 @@ impl Setup {
         self
     }
 
+    /// Takes away what [`Self::through`] put in front.
+    pub fn plain(mut self) -> Self {
+        self.limits.clear();
+        self
+    }
+
     /// Runs another copy of the program.
     pub fn program(mut self, program: PathBuf) -> Self {
         self.program = program;

@@ -17,6 +17,7 @@ mod upstream;
 mod wire;
 
 mod ban;
+mod clock;
 mod crash;
 mod disk;
 mod faults;

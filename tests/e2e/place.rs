@@ -57,7 +57,8 @@ pub fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("INTERDICT_LONG").is_some_and(|long| long != "0" && !long.is_empty()) { long } else { short }
 }
 
-/// Ends the test as skipped where a program that it needs is missing; `root` stands for running as root.
+/// Ends the test as skipped where a program that it needs is missing; `root` stands for running as root, `libfaketime`
+/// for the library.
 macro_rules! needs {
     ($($peer:literal),+) => {
         fn here() {}
@@ -75,6 +76,7 @@ macro_rules! needs {
 pub fn peers(test: &str, peers: &[&str]) -> bool {
     peers.iter().all(|&peer| match peer {
         "root" => nix::unistd::geteuid().is_root() || skip(test, "it needs root"),
+        "libfaketime" => libfaketime().is_some() || skip(test, "libfaketime is not installed"),
         program => find(program).is_some() || skip(test, &format!("{program} is not installed")),
     })
 }
@@ -95,6 +97,12 @@ pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Returns the library that shows a program another system clock; a folder of its own for each architecture holds it.
+pub fn libfaketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|file| file.is_file())
 }
 
 /// Returns a command that ends with the thread that started it, however that thread ends.

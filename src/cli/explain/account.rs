@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Question;
 use crate::answer::{self, InfoCode, Sink};
-use crate::policy::{Entry, Match, Order, Prohibition, Service, Snapshot, Verdict, Verification};
+use crate::policy::{Entry, Match, Order, Prohibition, Service, Snapshot, Verdict, Verification, When};
 
 /// What is said of a decision. Serialised, its keys are the ones that scripts rely on.
 #[derive(Debug, Serialize)]
@@ -15,6 +15,9 @@ pub(super) struct Account<'a> {
     pub(super) name: String,
     pub(super) r#type: String,
     pub(super) at: Timestamp,
+    /// The instant by which a prohibition has to have ended to be over, where a leap of the clock is not borne out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ends: Option<Timestamp>,
     #[serde(flatten)]
     pub(super) deciding: Finding<'a>,
     /// The mnemonic of the response code that a sunk name gets, or `resolved`.
@@ -28,6 +31,8 @@ pub(super) struct Account<'a> {
     /// The name that was found in the answer, where it was what matched.
     #[serde(skip)]
     pub(super) subject: Option<String>,
+    #[serde(skip)]
+    pub(super) when: When,
     #[serde(skip)]
     pub(super) decision: Verdict,
     /// When the decision may become another.
@@ -82,17 +87,17 @@ pub(super) struct Comparison {
 
 impl<'a> Account<'a> {
     pub(super) fn new(question: &Question, snapshot: &'a Snapshot, sink: Sink) -> Self {
-        let Question { name, subject, record_type, client, at } = question;
+        let Question { name, subject, record_type, client, when } = question;
         let decision = match subject {
-            Some(subject) => snapshot.decide_subject(name, subject, client, *at),
-            None => snapshot.decide(name, client, *at),
+            Some(subject) => snapshot.decide_subject(name, subject, client, *when),
+            None => snapshot.decide(name, client, *when),
         };
         let matched = subject.as_ref().unwrap_or(name);
         let finding = |of: &Match| Finding::new(of, snapshot);
         let deciding = decision.deciding.as_ref().map_or(Finding::NONE, finding);
         let (response, ede) = match decision.verdict {
             Verdict::Sunk => {
-                let code = answer::sunk_code(sink, snapshot.has_open_name_below(name, client, *at));
+                let code = answer::sunk_code(sink, snapshot.has_open_name_below(name, client, *when));
                 let info: InfoCode = answer::info_code(snapshot.inputs().operator.demand);
                 (code.mnemonic().map_or_else(|| format!("RCODE{}", code.0), str::to_owned), Some(info as u16))
             }
@@ -104,7 +109,7 @@ impl<'a> Account<'a> {
             | Verdict::Monitored
             | Verdict::Waived => ("resolved".to_owned(), None),
         };
-        let mut matches = snapshot.matches(matched, client, *at);
+        let mut matches = snapshot.matches(matched, client, *when);
         // A stable sort, so that of equal verdicts the one that decides stays first.
         matches.sort_by_key(|of| Reverse(of.verdict));
         let is_pass = decision.verdict == Verdict::Pass;
@@ -112,13 +117,15 @@ impl<'a> Account<'a> {
         Self {
             name: name.to_string(),
             r#type: record_type.clone(),
-            at: *at,
+            at: when.at,
+            ends: (when.ends != when.at).then_some(when.ends),
             deciding,
             response,
             ede,
             matches: matches.iter().map(finding).collect(),
             record: None,
             subject: subject.as_ref().map(ToString::to_string),
+            when: *when,
             decision: decision.verdict,
             until: decision.until,
             nearest: nearest.map(|of| (snapshot.entry(of.entry), snapshot.service_of(of.entry), of.reason)),

@@ -14,11 +14,10 @@ use jiff::Timestamp;
 use super::folder::Folder;
 use super::settings::{ConfigArgs, Faults, FolderArgs, load_policy, texts};
 use crate::client::Client;
-use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::feed::Archive;
 use crate::message::{Name, NameError, RecordType};
-use crate::policy::Snapshot;
+use crate::policy::{Snapshot, When};
 use account::Account;
 
 #[derive(Debug, Args)]
@@ -65,7 +64,7 @@ struct Question {
     subject: Option<Name>,
     record_type: String,
     client: Client,
-    at: Timestamp,
+    when: When,
 }
 
 /// Where the policy comes from that decides.
@@ -90,7 +89,7 @@ pub(super) fn run(of: &Explain, out: &mut dyn Write) -> anyhow::Result<()> {
                 subject: None,
                 record_type: of.record_type.to_string(),
                 client: of.client.map_or_else(anyone, Client::at),
-                at: of.at.or(rehearsed).unwrap_or_else(|| SystemClock.read().at),
+                when: of.at.or(rehearsed).map_or_else(|| super::clock::now(&folder), When::from),
             };
             write(&Account::new(&question, &snapshot, config.answer.sink), origin, of.json, out)
         }

@@ -30,6 +30,9 @@ pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) 
         Origin::Record => "the policy that decided the record",
     };
     row(out, "decided at", &format!("{:.3}", account.at))?;
+    if let Some(ends) = account.ends {
+        row(out, "", &format!("what ends does so by {ends:.3}, since a leap of the clock is not borne out"))?;
+    }
     row(out, "decided by", &format!("{source}, {}", account.digest))?;
     if let Some(until) = account.until {
         row(out, "may change", &until.to_string())?;
@@ -52,7 +55,7 @@ fn write_finding(of: &Finding<'_>, account: &Account<'_>, out: &mut dyn Write) -
     if let Some(prohibition) = rule.prohibition {
         row(out, "prohibition", &prohibition.title)?;
         row(out, "effective", &prohibition.validity.from().to_string())?;
-        row(out, "phase", &Phase::of(prohibition.validity, account.at).to_string())?;
+        row(out, "phase", &Phase::of(prohibition.validity, account.when).to_string())?;
     }
     row(out, "basis", of.basis.unwrap_or_default())?;
     row(out, "verified", verified(rule.verification))?;

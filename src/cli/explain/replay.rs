@@ -13,6 +13,7 @@ use crate::cli::folder::{self, Folder};
 use crate::client::Client;
 use crate::ledger::{self, Body, Record};
 use crate::message::Name;
+use crate::policy::When;
 
 pub(super) fn run(
     seq: u64,
@@ -60,7 +61,7 @@ fn question(record: &Record, client: Option<&str>) -> anyhow::Result<Question> {
         subject: record.subject.as_deref().map(name).transpose()?,
         record_type: record.r#type.clone().unwrap_or_default(),
         client: address.map_or_else(anyone, Client::at),
-        at: record.at,
+        when: When { at: record.at, ends: record.ends.unwrap_or(record.at) },
     })
 }
 

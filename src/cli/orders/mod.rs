@@ -9,10 +9,10 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::folder::Folder;
 use super::output::plain;
 use super::settings::{ConfigArgs, load_policy};
-use crate::clock::{Clock as _, SystemClock};
-use crate::policy::{Order, Removal, Then, Validity};
+use crate::policy::{Order, Removal, Then, Validity, When};
 
 #[derive(Debug, Args)]
 pub(super) struct Orders {
@@ -32,9 +32,9 @@ pub(super) struct Orders {
 
 pub(super) fn run(of: &Orders, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
-    let at = of.at.unwrap_or_else(|| SystemClock.read().at);
+    let at = of.at.map_or_else(|| super::clock::now(&Folder::new(&config.data_dir, false)), When::from);
     if let Some([a, b]) = of.diff.as_deref() {
-        return diff::run([a, b], &config, at, of.json, out);
+        return diff::run([a, b], &config, at.at, of.json, out);
     }
     let loaded = load_policy(&config)?;
     let inputs = loaded.snapshot.inputs();
@@ -50,7 +50,7 @@ pub(super) fn run(of: &Orders, out: &mut dyn Write) -> anyhow::Result<()> {
         if position > 0 {
             writeln!(out)?;
         }
-        order.write(at, out)?;
+        order.write(at.at, out)?;
     }
     Ok(())
 }
@@ -64,11 +64,12 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    pub(super) fn of(validity: Validity, at: Timestamp) -> Self {
+    pub(super) fn of(validity: Validity, at: impl Into<When>) -> Self {
+        let When { at, ends } = at.into();
         let from = validity.from();
         match validity.until() {
             _ if at < from => Self::Monitored { from },
-            Some(until) if until <= at => Self::Lifted { until },
+            Some(until) if until <= ends => Self::Lifted { until },
             until => Self::InForce { from, until },
         }
     }
@@ -174,7 +175,7 @@ impl<'a> Group<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(order: &'a Order, removal: Removal, at: Timestamp) -> Self {
+    fn new(order: &'a Order, removal: Removal, at: When) -> Self {
         // Taken apart field by field, so that a field added to `Order` has to be dealt with here.
         let Order {
             id,

@@ -1,19 +1,39 @@
 //! The time. The only module that reads a clock; everything else takes an instant as an argument.
 
+mod guard;
+mod kept;
+mod marks;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+pub use guard::{GuardedClock, Keeper, Status, Trust};
 
 /// One reading of the clock, taken once for a batch of queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
     /// The instant that policy decides by. In a rehearsal it starts at the rehearsed instant.
     pub at: Timestamp,
+    /// The instant by which a prohibition has to have ended to be over: never after `at`, and before it where the system
+    /// clock leapt ahead and nothing bears it out.
+    pub ends: Timestamp,
     /// The instant that the system clock tells.
     pub raw: Timestamp,
     /// Time since boot, suspension included; never goes back. TTLs age by it.
     pub boot: Duration,
+}
+
+impl Reading {
+    /// Puts the clock to an instant, the time since boot left as it is.
+    const fn put(&mut self, at: Timestamp) {
+        self.at = at;
+        self.ends = at;
+        self.raw = at;
+    }
 }
 
 /// Tells the time.
@@ -25,6 +45,11 @@ pub trait Clock: Send + Sync {
     fn is_rehearsal(&self) -> bool {
         false
     }
+
+    /// Returns how far the clock is trusted, where it is guarded.
+    fn status(&self) -> Option<Status> {
+        None
+    }
 }
 
 /// The clock of the operating system.
@@ -35,7 +60,8 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn read(&self) -> Reading {
         let now = Timestamp::now();
-        Reading { at: now, raw: now, boot: since_boot() }
+        // In this order, so that a pause between the two never makes the instant seem later than it is.
+        Reading { at: now, ends: now, raw: now, boot: since_boot() }
     }
 }
 
@@ -68,13 +94,19 @@ impl Clock for RehearsalClock {
     fn read(&self) -> Reading {
         let system = SystemClock.read();
         let elapsed = system.boot.saturating_sub(self.started);
-        let elapsed = jiff::SignedDuration::try_from(elapsed).unwrap_or(jiff::SignedDuration::MAX);
-        Reading { at: self.start.saturating_add(elapsed).unwrap_or(Timestamp::MAX), ..system }
+        let at = later(self.start, elapsed);
+        Reading { at, ends: at, ..system }
     }
 
     fn is_rehearsal(&self) -> bool {
         true
     }
+}
+
+/// Returns the instant that lies `passed` after `instant`, or the last one there is.
+fn later(instant: Timestamp, passed: Duration) -> Timestamp {
+    let passed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
+    instant.checked_add(passed).unwrap_or(Timestamp::MAX)
 }
 
 /// A clock that stands still until it is set: for scenarios in which time passes.
@@ -86,7 +118,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// Returns a clock that stands at `at`, an hour after boot.
     pub fn new(at: Timestamp) -> Self {
-        Self { reading: Mutex::new(Reading { at, raw: at, boot: Duration::from_secs(3600) }) }
+        Self { reading: Mutex::new(Reading { at, ends: at, raw: at, boot: Duration::from_secs(3600) }) }
     }
 
     /// Moves all three readings on until policy time is `at`; an earlier instant moves the time since boot not at all.
@@ -94,34 +126,32 @@ impl ManualClock {
         let mut reading = self.reading.lock().expect("no holder of this lock panics");
         let passed = at.duration_since(reading.at);
         reading.boot = reading.boot.saturating_add(Duration::try_from(passed).unwrap_or_default());
-        reading.at = at;
-        reading.raw = at;
+        reading.put(at);
+    }
+
+    /// Lets time pass, as it does by itself.
+    pub fn pass(&self, passed: Duration) {
+        let mut reading = self.reading.lock().expect("no holder of this lock panics");
+        reading.boot = reading.boot.saturating_add(passed);
+        let at = later(reading.at, passed);
+        reading.put(at);
+    }
+
+    /// Sets the clock as an operator does: no time passes, whichever way it leaps.
+    pub fn leap_to(&self, at: Timestamp) {
+        self.reading.lock().expect("no holder of this lock panics").put(at);
+    }
+
+    /// Starts the machine anew, with the clock at `at`.
+    pub fn reboot_at(&self, at: Timestamp) {
+        let mut reading = self.reading.lock().expect("no holder of this lock panics");
+        reading.boot = Duration::from_secs(10);
+        reading.put(at);
     }
 }
 
 impl Clock for ManualClock {
     fn read(&self) -> Reading {
         *self.reading.lock().expect("no holder of this lock panics")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rehearsal_moves_policy_time_only() {
-        let start: Timestamp = "2024-09-29T03:59:00Z".parse().unwrap();
-        let reading = RehearsalClock::starting_at(start).read();
-        assert!(reading.at.duration_since(start) < jiff::SignedDuration::from_secs(60));
-        assert!(reading.raw > start);
-    }
-
-    #[test]
-    fn setting_a_manual_clock_back_never_turns_back_the_time_since_boot() {
-        let clock = ManualClock::new("2024-01-01T00:00:00Z".parse().unwrap());
-        let before = clock.read().boot;
-        clock.set("2023-01-01T00:00:00Z".parse().unwrap());
-        assert_eq!(clock.read().boot, before);
     }
 }
