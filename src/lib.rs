@@ -1,4 +1,4 @@
-//! Interdict: a DNS resolver that enforces dated software bans and proves that it did.
+//! Interdict: a DNS resolver that enforces dated software bans and keeps a record of it that can be replayed.
 //!
 //! A query goes from `listen` through `pipeline`, which is the file to read first; `ARCHITECTURE.md` is the map.
 

@@ -27,8 +27,10 @@ const USAGE: u8 = 64;
 /// A faulty configuration (EX_CONFIG of sysexits.h).
 const CONFIGURATION: u8 = 78;
 
-const ABOUT: &str = "A DNS resolver that enforces dated software bans on a network and proves that it did";
-const LONG_ABOUT: &str = "A DNS resolver that enforces dated software bans on a network and proves that it did.
+const ABOUT: &str =
+    "A DNS resolver that enforces dated software bans on a network and keeps a record of it that can be replayed";
+const LONG_ABOUT: &str =
+    "A DNS resolver that enforces dated software bans on a network and keeps a record of it that can be replayed.
 
 Without a command it runs the daemon, with defaults where no file is given. \
 Any key of the configuration can be set as INTERDICT_<SECTION>__<KEY>, and the data folder as INTERDICT_DATA_DIR.";

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::folder::Folder;
 use super::output::plain;
 use super::settings::{ConfigArgs, load_policy};
-use crate::policy::{Order, Removal, Then, Validity, When};
+use crate::policy::{Operator, OperatorTreatment, Order, Removal, Then, TreatmentChoice, Validity, When};
 
 #[derive(Debug, Args)]
 pub(super) struct Orders {
@@ -38,7 +38,7 @@ pub(super) fn run(of: &Orders, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     let loaded = load_policy(&config)?;
     let inputs = loaded.snapshot.inputs();
-    let orders: Vec<_> = inputs.orders.iter().map(|order| Shown::new(order, inputs.operator.removal, at)).collect();
+    let orders: Vec<_> = inputs.orders.iter().map(|order| Shown::new(order, &inputs.operator, at)).collect();
     if of.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&orders)?)?;
         return Ok(());
@@ -117,8 +117,17 @@ struct Shown<'a> {
     exempt: Vec<Group<'a>>,
     kept: Vec<Group<'a>>,
     noted: Vec<Group<'a>>,
+    /// What the operator decided otherwise; it counts before the groups above.
+    treatments: Vec<ShownTreatment<'a>>,
     facts: Vec<ShownFact<'a>>,
     sources: Vec<ShownSource<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownTreatment<'a> {
+    service: &'a str,
+    treatment: &'static str,
+    prohibition: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -175,7 +184,7 @@ impl<'a> Group<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(order: &'a Order, removal: Removal, at: When) -> Self {
+    fn new(order: &'a Order, operator: &'a Operator, at: When) -> Self {
         // Taken apart field by field, so that a field added to `Order` has to be dealt with here.
         let Order {
             id,
@@ -217,7 +226,7 @@ impl<'a> Shown<'a> {
             .iter()
             .map(|of| Group { exemption: Some(of.exemption.as_str()), ..Group::new(&of.services, &of.reason) });
         let kept = kept.iter().map(|of| Group {
-            until: kept_until(of.until, removal),
+            until: kept_until(of.until, operator.removal),
             then: Some(match of.then {
                 Then::Noted => "noted".to_owned(),
                 Then::Prohibited(prohibition) => order.prohibitions[prohibition].id.clone(),
@@ -237,6 +246,7 @@ impl<'a> Shown<'a> {
             exempt: exempt.collect(),
             kept: kept.collect(),
             noted: noted.iter().map(|of| Group::new(&of.services, &of.reason)).collect(),
+            treatments: operator.treatments.iter().filter(|of| of.order == *id).map(ShownTreatment::new).collect(),
             facts: facts
                 .iter()
                 .map(|of| ShownFact { text: &of.text, verification: of.verification.as_str() })
@@ -275,6 +285,13 @@ impl<'a> Shown<'a> {
                 group.write(out)?;
             }
         }
+        if !self.treatments.is_empty() {
+            writeln!(out, "\n  The operator's own treatments, which count before the groups above")?;
+        }
+        for of in &self.treatments {
+            let under = of.prohibition.map(|id| format!(" under {id}")).unwrap_or_default();
+            writeln!(out, "    {}: {}{}", plain(of.service), of.treatment, plain(&under))?;
+        }
         if !self.facts.is_empty() {
             writeln!(out, "\n  Facts, and how well each is verified")?;
         }
@@ -282,6 +299,18 @@ impl<'a> Shown<'a> {
             writeln!(out, "    {:11} {}", fact.verification, plain(fact.text))?;
         }
         Ok(())
+    }
+}
+
+impl<'a> ShownTreatment<'a> {
+    fn new(of: &'a OperatorTreatment) -> Self {
+        let (treatment, prohibition) = match &of.choice {
+            TreatmentChoice::Noted => ("noted", None),
+            TreatmentChoice::Exempt => ("exempt", None),
+            TreatmentChoice::Kept => ("kept", None),
+            TreatmentChoice::Prohibited(id) => ("prohibited", Some(id.as_str())),
+        };
+        Self { service: &of.service, treatment, prohibition }
     }
 }
 
