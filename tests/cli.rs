@@ -495,3 +495,23 @@ fn a_closed_pipe_is_no_failure() {
         assert!(output.status.success() && output.stderr.is_empty(), "{command:?}: {output:?}");
     }
 }
+
+#[test]
+fn what_the_operator_chose_is_not_told_as_law() {
+    let treatment = "[[policy.treatment]]\norder = \"us-commerce-2024\"\nservice = \"web\"\ntreatment = \"prohibited\"\n\
+                     prohibition = \"updates-and-services\"\n";
+    let place = Place::with(treatment);
+    let explained = place.json(&["explain", "www.kaspersky.com", "--offline", "--json", "--at", INSTANTS[2]]);
+    assert_eq!(explained["verdict"], "sunk", "{explained}");
+    assert!(explained["basis"].as_str().unwrap().contains("operator's own"), "{explained}");
+    assert_eq!(explained["verification"], Value::Null, "{explained}");
+    let orders = place.tell(&["orders"]);
+    assert!(text(&orders.stdout).contains("web: prohibited under updates-and-services"), "{orders:?}");
+}
+
+#[test]
+fn the_address_of_a_page_is_no_name() {
+    let told = program(&["explain", "https://upd.kaspersky.com/"]).output().unwrap();
+    assert_eq!(told.status.code(), Some(64), "{told:?}");
+    assert!(text(&told.stderr).contains("name of its host"), "{told:?}");
+}

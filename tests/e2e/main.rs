@@ -28,5 +28,6 @@ mod namespace;
 mod readme;
 mod reload;
 mod resolves;
+mod reviewed;
 mod scenario;
 mod streams;
