@@ -2,43 +2,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::message::{Body, Class, EXTENDED_ERROR, HEADER, Name, Owner, RecordType, Section, Unusable, Writer, flag};
+use crate::message::{
+    Body, Class, EXTENDED_ERROR, HEADER, Name, Owner, RecordType, ResponseCode, Section, Unusable, Writer, flag,
+};
 use crate::policy::Demand;
 use crate::query::{MAX_PAYLOAD, Query};
-
-/// A response code (RFC 1035, section 4.1.1; RFC 6895, section 2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ResponseCode(pub u16);
-
-impl ResponseCode {
-    pub const NO_ERROR: Self = Self(0);
-    pub const FORM_ERR: Self = Self(1);
-    pub const SERV_FAIL: Self = Self(2);
-    pub const NX_DOMAIN: Self = Self(3);
-    pub const NOT_IMP: Self = Self(4);
-    pub const REFUSED: Self = Self(5);
-    pub const NOT_AUTH: Self = Self(9);
-    pub const BAD_VERS: Self = Self(16);
-
-    /// Returns the mnemonic of the registry, or `None` for a code without one.
-    pub const fn mnemonic(self) -> Option<&'static str> {
-        Some(match self.0 {
-            0 => "NOERROR",
-            1 => "FORMERR",
-            2 => "SERVFAIL",
-            3 => "NXDOMAIN",
-            4 => "NOTIMP",
-            5 => "REFUSED",
-            6 => "YXDOMAIN",
-            7 => "YXRRSET",
-            8 => "NXRRSET",
-            9 => "NOTAUTH",
-            10 => "NOTZONE",
-            16 => "BADVERS",
-            _ => return None,
-        })
-    }
-}
 
 /// Codes of extended errors (RFC 8914, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
-use crate::answer::{self, Outcome, ResponseCode, Style, Trouble};
+use crate::answer::{self, Outcome, Style, Trouble};
 use crate::cache::{Cache, Entry, Key};
 use crate::client::Client;
 use crate::clock::{Clock, Reading};
 use crate::inspect;
 use crate::ledger::{Attempt, Recorder};
-use crate::message::{Malformed, Name, QueryView, RecordType, ResponseView, Unusable, flag};
+use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, ResponseView, Unusable, flag};
 use crate::observe::{Dropped, Metrics, Served};
 use crate::policy::{Decision, Snapshot, Verdict, When};
 use crate::query::{Edns, Peer, Query, Question, Subject, Through, Transport};

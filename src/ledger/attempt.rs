@@ -72,24 +72,3 @@ impl Rule {
         Self { snapshot, order, entry, verdict, prohibition, threat }
     }
 }
-
-/// Returns the mnemonic of a response code (the registry of RFC 6895, section 2.3), or `RCODE1234` where there is none.
-pub(super) fn rcode_word(rcode: u16) -> String {
-    let word = match rcode {
-        0 => "NOERROR",
-        1 => "FORMERR",
-        2 => "SERVFAIL",
-        3 => "NXDOMAIN",
-        4 => "NOTIMP",
-        5 => "REFUSED",
-        6 => "YXDOMAIN",
-        7 => "YXRRSET",
-        8 => "NXRRSET",
-        9 => "NOTAUTH",
-        10 => "NOTZONE",
-        16 => "BADVERS",
-        23 => "BADCOOKIE",
-        other => return format!("RCODE{other}"),
-    };
-    word.to_owned()
-}

@@ -5,14 +5,14 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::attempt::{Attempt, Rule, rcode_word};
+use super::attempt::{Attempt, Rule};
 use super::counts::rule_text;
 use super::estimate::Estimate;
 use super::keys::KeyRing;
 use super::leaf::{Folded, Record, bounded};
 use crate::client::Client;
 use crate::clock::Reading;
-use crate::message::{Name, RecordType};
+use crate::message::{Name, RecordType, ResponseCode};
 use crate::policy::{Epoch, Match, Snapshot, When};
 use crate::query::{Through, Transport};
 
@@ -199,7 +199,7 @@ impl Window {
             record.r#type = Some(record_type.to_string());
             record.subject = subject.map(|subject| subject.to_string());
             record.through = Some(through.as_str().to_owned());
-            record.rcode = Some(rcode_word(rcode));
+            record.rcode = Some(ResponseCode(rcode).to_string());
             drafts.push((place, of));
         }
         for (Network { address, prefix, rule, epoch: _ }, crowd) in self.networks.drain() {

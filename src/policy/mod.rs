@@ -7,9 +7,11 @@
 mod catalogue;
 mod decision;
 mod index;
+mod nearest;
 mod order;
 mod pattern;
 mod snapshot;
+mod treatment;
 
 pub use catalogue::{Catalogue, Confidence, Entry, Service};
 pub use decision::{Decision, Epoch, Match, Nearest, Verdict, When};

@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use super::catalogue::{Catalogue, Entry, Service};
 use super::decision::{Decision, Epoch, Match, Nearest, Verdict, When};
 use super::index::Index;
-use super::order::{Operator, OperatorTreatment, Order, Prohibition, Removal, Then, TreatmentChoice, Verification};
+use super::nearest::distance;
+use super::order::{Operator, OperatorTreatment, Order, Prohibition, Removal, Then, Verification};
 use super::pattern::{Glob, Pattern, Specificity};
+use super::treatment::{Treatment, treat};
 use crate::client::Client;
 use crate::message::Name;
 
@@ -35,17 +37,6 @@ pub struct Snapshot {
     instants: Vec<Timestamp>,
     /// Listed names below a listed name that are at some instant not sunk while it is; a sample stands for each glob.
     open_below: HashMap<Name, Vec<Name>, foldhash::fast::RandomState>,
-}
-
-/// How one order treats a service. Indexes into the lists of the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Treatment {
-    Protected(usize),
-    /// `None` by the operator's choice.
-    Exempt(Option<usize>),
-    Kept(Option<usize>),
-    Prohibited(usize),
-    Noted,
 }
 
 /// Why inputs do not make a snapshot. Each names the faulty order or catalogue.
@@ -407,76 +398,6 @@ enum Rank {
     Untouched,
 }
 
-/// Says for each service of `catalogue` how `order` and the operator treat it.
-fn treat(
-    order: &Order,
-    catalogue: &Catalogue,
-    operator: &Operator,
-    errors: &mut Vec<CompileError>,
-) -> Vec<Vec<Treatment>> {
-    let mut treatments = vec![Vec::new(); catalogue.services.len()];
-    let groups = (order.protected.iter().enumerate().map(|(at, of)| (&of.services, Treatment::Protected(at))))
-        .chain(order.exempt.iter().enumerate().map(|(at, of)| (&of.services, Treatment::Exempt(Some(at)))))
-        .chain(order.kept.iter().enumerate().map(|(at, of)| (&of.services, Treatment::Kept(Some(at)))))
-        .chain(order.prohibitions.iter().enumerate().map(|(at, of)| (&of.services, Treatment::Prohibited(at))))
-        .chain(order.noted.iter().map(|of| (&of.services, Treatment::Noted)));
-    let position = |service: &str| catalogue.services.iter().position(|of| of.id == service);
-    for (services, treatment) in groups {
-        for service in services {
-            match position(service) {
-                Some(position) => treatments[position].push(treatment),
-                None => errors.push(unknown_service(order, service)),
-            }
-        }
-    }
-    for (treatments, service) in treatments.iter().zip(&catalogue.services) {
-        let prohibitions = treatments.iter().filter(|of| matches!(of, Treatment::Prohibited(_))).count();
-        match treatments.len() {
-            0 => errors.push(CompileError::Untreated { order: order.id.clone(), service: service.id.clone() }),
-            1 => {}
-            several if several == prohibitions => {}
-            _ => errors.push(CompileError::Contradiction { order: order.id.clone(), service: service.id.clone() }),
-        }
-    }
-    for own in operator.treatments.iter().filter(|own| own.order == order.id) {
-        let Some(position) = position(&own.service) else {
-            errors.push(unknown_service(order, &own.service));
-            continue;
-        };
-        let protected = matches!(treatments[position][..], [Treatment::Protected(_)]);
-        treatments[position] = vec![match &own.choice {
-            TreatmentChoice::Noted => Treatment::Noted,
-            TreatmentChoice::Exempt => Treatment::Exempt(None),
-            TreatmentChoice::Kept => match treatments[position][..] {
-                [kept @ Treatment::Kept(_)] => kept,
-                _ => Treatment::Kept(None),
-            },
-            TreatmentChoice::Prohibited(_) if protected => {
-                let (order, service) = (order.id.clone(), own.service.clone());
-                errors.push(CompileError::ProhibitsProtected { order, service });
-                continue;
-            }
-            TreatmentChoice::Prohibited(id) => match order.prohibitions.iter().position(|of| of.id == *id) {
-                Some(prohibition) => Treatment::Prohibited(prohibition),
-                None => {
-                    let (order, prohibition) = (order.id.clone(), id.clone());
-                    errors.push(CompileError::UnknownProhibition { order, prohibition });
-                    continue;
-                }
-            },
-        }];
-    }
-    treatments
-}
-
-fn unknown_service(order: &Order, service: &str) -> CompileError {
-    CompileError::UnknownService {
-        order: order.id.clone(),
-        service: service.to_owned(),
-        catalogue: order.catalogue.clone(),
-    }
-}
-
 /// Every instant at which a decision may change, ascending.
 fn instants(inputs: &Inputs) -> Vec<Timestamp> {
     let mut instants = Vec::new();
@@ -512,40 +433,4 @@ fn soonest(until: &mut Option<Timestamp>, candidate: Option<Timestamp>) {
     if let Some(candidate) = candidate {
         *until = Some(until.map_or(candidate, |until| until.min(candidate)));
     }
-}
-
-/// How far `name` is from matching `listed`, and why it does not match; `None` where it is not near.
-fn distance(listed: &Name, pattern: &Pattern, name: &Name) -> Option<(usize, &'static str)> {
-    let covers_below = matches!(pattern, Pattern::Suffix(_));
-    if !covers_below && name.is_at_or_below(listed) {
-        let labels = name.label_count() - listed.label_count();
-        return Some((labels, "the entry does not cover names below it"));
-    }
-    let (listed_wire, name_wire) = (listed.as_wire(), name.as_wire());
-    let stem = &listed_wire[..listed_wire.len() - 1];
-    if name_wire.windows(stem.len()).any(|window| window == stem) {
-        return Some((4, "the listed name stands in front of another domain"));
-    }
-    if listed.is_at_or_below(name) {
-        let labels = listed.label_count() - name.label_count();
-        return Some((4 + labels, "the entry lies below the name, and covers nothing above itself"));
-    }
-    let edits = edits(&listed_wire[..listed_wire.len() - 1], &name_wire[..name_wire.len() - 1]);
-    let near = listed_wire.len() / 3;
-    (edits <= near).then_some((8 + edits, "the names look alike but are different labels"))
-}
-
-/// Levenshtein distance of two octet strings.
-fn edits(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

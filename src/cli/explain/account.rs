@@ -99,7 +99,7 @@ impl<'a> Account<'a> {
             Verdict::Sunk => {
                 let code = answer::sunk_code(sink, snapshot.has_open_name_below(name, client, *when));
                 let info: InfoCode = answer::info_code(snapshot.inputs().operator.demand);
-                (code.mnemonic().map_or_else(|| format!("RCODE{}", code.0), str::to_owned), Some(info as u16))
+                (code.to_string(), Some(info as u16))
             }
             Verdict::Pass
             | Verdict::Noted
