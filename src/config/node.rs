@@ -235,7 +235,8 @@ impl<'a> Source<'a> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
             let place = self.at(error.span().map_or(self.text.len(), |span| span.start));
-            let line = place.line.and_then(|line| self.text.lines().nth(line - 1)).unwrap_or_default();
+            let start = place.line.and_then(|line| self.lines.get(line - 1)).copied().unwrap_or_default();
+            let line = self.text[start..].lines().next().unwrap_or_default();
             let text = format!("this is not TOML: {}, in {}", error.message(), quote(line));
             faults.push_syntax(&place, text, "mend the syntax of this line (toml.io)");
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,7 +44,8 @@ impl Folder {
         let root = if rehearsal { data_dir.join(REHEARSAL) } else { data_dir.to_owned() };
         let unwritable = |source| StartError::Unwritable { path: root.clone(), source };
         DirBuilder::new().recursive(true).mode(0o750).create(&root).map_err(unwritable)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(root.join(LOCK));
+        // Who may not read the records may not hold the lock either.
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o640).open(root.join(LOCK));
         let lock = lock.map_err(unwritable)?;
         for _ in 0..LOCK_TRIES {
             match lock.try_lock() {

@@ -160,8 +160,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     }
     daemon.ledger.change(Change::stopped());
     runtime.shutdown_timeout(Duration::from_millis(100));
-    follower.stop();
     daemon.ledger.close();
+    follower.stop();
     if let Some(keeper) = keeper {
         keeper.stop();
     }
@@ -272,9 +272,10 @@ impl Daemon {
 
     /// Archives the policy in use where the disk had no room for it.
     fn archive_again(&self) {
-        let mut standing = self.standing();
-        if standing.unarchived.as_ref().is_some_and(|archive| self.folder.activate(archive).is_ok()) {
-            standing.unarchived = None;
+        // Not under the lock: whoever asks for health must not wait for a disk that hangs.
+        let unarchived = self.standing().unarchived.clone();
+        if unarchived.is_some_and(|archive| self.folder.activate(&archive).is_ok()) {
+            self.standing().unarchived = None;
             tracing::info!("the policy is archived now");
         }
     }

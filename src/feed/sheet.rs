@@ -42,7 +42,8 @@ impl<'a> Sheet<'a> {
             let line = self.line(error.span().map_or(self.text.len(), |span| span.start));
             // One slip of the pen makes several syntax errors in its line, of which the first says most.
             if self.broken.insert(line) {
-                let source = self.text.lines().nth(line - 1).unwrap_or_default();
+                let start = self.lines.get(line - 1).copied().unwrap_or_default();
+                let source = self.text[start..].lines().next().unwrap_or_default();
                 let text = format!("this is not TOML: {}, in {}", error.message(), quote(source));
                 self.push(Some(line), text, "mend the syntax of this line (toml.io)");
             }

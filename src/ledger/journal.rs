@@ -188,6 +188,10 @@ impl Journal {
     /// empty or without its first line.
     fn begin(&mut self) -> Result<(), Fault> {
         self.remove_oldest();
+        // Somebody may have moved or removed the folder.
+        if let Err(error) = recover::make_folder(&self.folder) {
+            tracing::warn!(path = %self.folder.display(), %error, "the folder of the journal cannot be made");
+        }
         let first = self.durable();
         let path = path_of(&self.folder, first);
         let draft = self.folder.join(DRAFT);
@@ -271,10 +275,15 @@ pub(super) fn path_of(folder: &Path, first: u64) -> PathBuf {
     folder.join(format!("{first:020}.jsonl"))
 }
 
+/// The highest number that is believed of a leaf: none comes near it, and every number counted on from it is exact.
+pub(super) const MAX_NUMBER: u64 = 1 << 52;
+
 /// Returns the number that the name of a segment says; `None` for any other file.
 pub(super) fn first_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".jsonl")?;
-    (digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit())).then(|| digits.parse().ok())?
+    let number =
+        (digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit())).then(|| digits.parse().ok());
+    number.flatten().filter(|number| *number <= MAX_NUMBER)
 }
 
 fn name_of(path: &Path) -> String {

@@ -119,7 +119,7 @@ impl KeyRing {
 
     /// Finds or makes the key that the month's records are sealed with from now on.
     fn key_of(&mut self, month: &KeyId) -> KeyId {
-        for generation in self.destroyed(month) + 1.. {
+        for generation in self.destroyed(month).saturating_add(1).. {
             let id = month.generation(generation);
             if self.keys.contains_key(&id) {
                 return id;
@@ -129,6 +129,9 @@ impl KeyRing {
                     self.keys.insert(id.clone(), Key { cipher, unsaved: None });
                     return id;
                 }
+                // A key that was made once and is gone was destroyed: another one of its name would turn its records into
+                // wrong addresses.
+                Ok(None) if self.marker(&id).exists() => {}
                 Ok(None) => {
                     let key: [u8; Ipcrypt::KEY_BYTES] = rand::random();
                     self.keys.insert(id.clone(), Key { cipher: Ipcrypt::new(key), unsaved: Some(key) });
@@ -162,7 +165,9 @@ impl KeyRing {
         for (id, key) in &mut self.keys {
             let Some(octets) = key.unsaved else { continue };
             let path = path_of(&self.folder, id);
-            create(&self.folder, &path, &octets).map_err(|source| KeyError::Write { path, source })?;
+            create(&self.folder, &path, &octets)
+                .and_then(|()| mark(&self.folder, &marker_of(&self.folder, id)))
+                .map_err(|source| KeyError::Write { path, source })?;
             key.unsaved = None;
         }
         Ok(())
@@ -176,8 +181,7 @@ impl KeyRing {
         }
         // The whole folder may be gone.
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        OpenOptions::new().create(true).append(true).mode(0o600).open(self.tombstone(id))?.sync_all()?;
-        File::open(&self.folder)?.sync_all()
+        mark(&self.folder, &self.tombstone(id))
     }
 
     /// Encrypts `address` under a key of the ring, for searching; `None` where the key is not there.
@@ -253,10 +257,24 @@ impl KeyRing {
     fn tombstone(&self, id: &KeyId) -> PathBuf {
         self.folder.join(format!("{id}.destroyed"))
     }
+
+    fn marker(&self, id: &KeyId) -> PathBuf {
+        marker_of(&self.folder, id)
+    }
 }
 
 fn path_of(folder: &Path, id: &KeyId) -> PathBuf {
     folder.join(format!("{id}.key"))
+}
+
+/// The file that tells of a key that was made, whether it is still there or not.
+fn marker_of(folder: &Path, id: &KeyId) -> PathBuf {
+    folder.join(format!("{id}.made"))
+}
+
+fn mark(folder: &Path, path: &Path) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.sync_all()?;
+    File::open(folder)?.sync_all()
 }
 
 /// Writes a key so that a crash leaves either no key of that name or the whole one; never replaces one.
@@ -266,10 +284,18 @@ fn create(folder: &Path, path: &Path, octets: &[u8]) -> io::Result<()> {
     file.write_all(hex::encode(octets).as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;
-    let linked = fs::hard_link(&draft, path);
+    let linked = match fs::hard_link(&draft, path) {
+        // An earlier try came as far as this.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(path, octets) => Ok(()),
+        linked => linked,
+    };
     fs::remove_file(&draft)?;
     linked?;
     File::open(folder)?.sync_all()
+}
+
+fn is_same(path: &Path, octets: &[u8]) -> bool {
+    fs::read(path).is_ok_and(|text| text.trim_ascii_end() == hex::encode(octets).as_bytes())
 }
 
 #[cfg(test)]
@@ -300,7 +326,7 @@ mod tests {
         assert_eq!(mode(&folder), 0o700);
         let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["2026-11.key", "2026-12.key"]);
+        assert_eq!(names, ["2026-11.key", "2026-11.made", "2026-12.key", "2026-12.made"]);
         assert_eq!(mode(&folder.join("2026-11.key")), 0o600);
         assert_eq!(fs::read_to_string(folder.join("2026-11.key")).unwrap().trim_end().len(), 32);
     }
@@ -390,5 +416,34 @@ mod tests {
         for text in ["../../etc/passwd", "2026-11/..", "", "2026-11.key", "2026-11\0"] {
             assert_eq!(KeyId::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_destroyed_key_of_an_earlier_month_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ring = KeyRing::open(folder.path()).unwrap();
+        let (text, march) = ring.seal(address("192.0.2.7"), at("2026-03-01T00:00:00Z"));
+        ring.save().unwrap();
+        ring.seal(address("192.0.2.7"), at("2026-11-01T00:00:00Z"));
+        ring.save().unwrap();
+        fs::remove_file(path_of(folder.path(), &march)).unwrap();
+        // A board without a clock starts in March again.
+        let mut ring = KeyRing::open(folder.path()).unwrap();
+        let (_, again) = ring.seal(address("192.0.2.8"), at("2026-03-01T00:00:00Z"));
+        ring.save().unwrap();
+        assert_ne!(again, march);
+        assert_eq!(KeyRing::reader(folder.path()).decrypt(&text, &march).unwrap(), None, "it stays anonymous");
+    }
+
+    #[test]
+    fn a_key_that_was_written_but_not_confirmed_is_confirmed_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ring = KeyRing::open(folder.path()).unwrap();
+        let (_, id) = ring.seal(address("192.0.2.7"), at("2026-11-01T00:00:00Z"));
+        let octets = ring.keys[&id].unsaved.unwrap();
+        create(folder.path(), &path_of(folder.path(), &id), &octets).unwrap();
+        ring.save().unwrap();
+        let other = [7; Ipcrypt::KEY_BYTES];
+        assert!(create(folder.path(), &path_of(folder.path(), &id), &other).is_err(), "another key is never replaced");
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::journal::{DRAFT, Segment, first_of, path_of};
+use super::journal::{DRAFT, MAX_NUMBER, Segment, first_of, path_of};
 use super::leaf::{GapReason, Numbered};
 
 /// Why the journal cannot be gone on with.
@@ -99,7 +99,10 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<Segment>> {
     let mut segments = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if let Some(first) = entry.file_name().to_str().and_then(first_of) {
+        // A pipe or a folder of such a name is none of ours, and reading it would wait for ever or fail.
+        if let Some(first) = entry.file_name().to_str().and_then(first_of)
+            && entry.file_type()?.is_file()
+        {
             segments.push(Segment { first, bytes: entry.metadata()?.len() });
         }
     }
@@ -144,13 +147,18 @@ fn scan(path: &Path, first: u64) -> io::Result<Scan> {
             break;
         }
         let whole = text.ends_with(b"\n");
-        let leaf = whole.then(|| serde_json::from_slice::<Numbered>(&text).ok()).flatten();
+        let leaf = whole.then(|| numbered(&text)).flatten();
         let end = lines.last().map_or(0, |line| line.end) + length;
         lines.push(Line { end, seq: leaf.as_ref().map(|leaf| leaf.seq) });
         scan.key = leaf.and_then(|leaf| leaf.key).or(scan.key);
     }
     judge(&mut scan, &lines, first);
     Ok(scan)
+}
+
+/// Reads the number of a line; one that no journal can have come to makes the line unreadable.
+fn numbered(line: &[u8]) -> Option<Numbered> {
+    serde_json::from_slice::<Numbered>(line).ok().filter(|leaf| leaf.seq <= MAX_NUMBER)
 }
 
 fn judge(scan: &mut Scan, lines: &[Line], first: u64) {
@@ -202,7 +210,7 @@ fn rename_misnamed(folder: &Path, damage: &mut Vec<Damage>) -> io::Result<()> {
         let mut number = || {
             let mut line = Vec::new();
             lines.read_until(b'\n', &mut line)?;
-            io::Result::Ok(serde_json::from_slice::<Numbered>(&line).ok().map(|leaf| leaf.seq))
+            io::Result::Ok(numbered(&line).map(|leaf| leaf.seq))
         };
         let (Some(first), second) = (number()?, number()?) else { continue };
         if first == segment.first || is_misnumbered(first, segment.first, second) {

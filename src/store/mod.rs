@@ -84,6 +84,8 @@ impl Store {
         // Made by hand, since SQLite would let others read it; its other files take over the mode of this one.
         let of = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(file)?;
         let identity = of.metadata().map(|of| (of.dev(), of.ino())).map_err(file)?;
+        // Closing any descriptor of a file gives back every lock that the process has on it, SQLite's too: so before.
+        drop(of);
         let open = || {
             let mut connection = Connection::open(path)?;
             connection.busy_timeout(BUSY)?;
@@ -203,6 +205,8 @@ impl Store {
         };
         let listed = |source| StoreError::Journal(ReadError::Open { path: journal.to_owned(), source });
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+        // Another process may have made the tables again since, with other numbers for the rules.
+        filler.forget();
         let oldest = segments(journal).map_err(listed)?.first().copied();
         let mut place = schema::place(&transaction).map_err(fault)?;
         if let Some((position, last)) = &place

@@ -111,3 +111,19 @@ fn readiness_follows_the_upstream() {
     // Nobody asks meanwhile: it finds out by itself.
     place::until(place::PATIENCE, "the daemon to be ready again", || (status() == Some(200)).then_some(()));
 }
+
+/// Whoever closes a file gives back SQLite's locks on it: the index of the daemon must not be pulled from under it.
+#[test]
+fn looking_at_records_does_not_disturb_the_index_of_the_daemon() {
+    let daemon = Setup::new().start();
+    let log = daemon.data().join("index.sqlite-wal");
+    for number in 0..5 {
+        let name = format!("n{number}.upd.kaspersky.com");
+        drop(wire::udp(daemon.dns, &wire::query(&name, wire::A)));
+        place::until(place::PATIENCE, "the record to be listed", || {
+            let records = daemon.json(&["attempts", "--json"]);
+            assert!(log.exists(), "the index of the running daemon is open");
+            (records.len() == number + 1).then_some(())
+        });
+    }
+}
