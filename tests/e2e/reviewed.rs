@@ -112,18 +112,27 @@ fn readiness_follows_the_upstream() {
     place::until(place::PATIENCE, "the daemon to be ready again", || (status() == Some(200)).then_some(()));
 }
 
-/// Whoever closes a file gives back SQLite's locks on it: the index of the daemon must not be pulled from under it.
+/// Whoever closes any descriptor of a file gives back SQLite's locks on it. Without the daemon's lock, the next to close
+/// the index takes itself for the last and removes files that the daemon works with.
 #[test]
-fn looking_at_records_does_not_disturb_the_index_of_the_daemon() {
+fn the_daemon_holds_its_lock_on_the_index() {
+    use std::os::unix::fs::MetadataExt as _;
     let daemon = Setup::new().start();
-    let log = daemon.data().join("index.sqlite-wal");
-    for number in 0..5 {
-        let name = format!("n{number}.upd.kaspersky.com");
-        drop(wire::udp(daemon.dns, &wire::query(&name, wire::A)));
-        place::until(place::PATIENCE, "the record to be listed", || {
-            let records = daemon.json(&["attempts", "--json"]);
-            assert!(log.exists(), "the index of the running daemon is open");
-            (records.len() == number + 1).then_some(())
-        });
+    drop(wire::udp(daemon.dns, &wire::query("n1.upd.kaspersky.com", wire::A)));
+    place::until(place::PATIENCE, "the record to be listed", || {
+        let records = daemon.command(&["attempts", "--json"]);
+        String::from_utf8_lossy(&records.stdout).contains("n1.upd").then_some(())
+    });
+    let index = std::fs::metadata(daemon.data().join("index.sqlite")).unwrap().ino();
+    let is_locked = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let (pid, file) = (daemon.pid().to_string(), format!(":{index} "));
+        locks.lines().any(|line| line.contains(&file) && line.split_whitespace().any(|word| word == pid))
+    };
+    place::until(place::PATIENCE, "the lock on the index", || is_locked().then_some(()));
+    // Not only while it writes: over more than one of its rounds.
+    let end = std::time::Instant::now() + std::time::Duration::from_millis(1200);
+    while std::time::Instant::now() < end {
+        assert!(is_locked(), "the daemon has lost its lock");
     }
 }
