@@ -21,13 +21,13 @@ use crate::query::{Edns, Peer, Query, Question, Subject, Through, Transport};
 use crate::resolve::{Asking, Failure, Resolved, Resolver, Route, Routes};
 
 /// Everything that a reload swaps, whole or not at all.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct State {
     pub snapshot: Arc<Snapshot>,
-    pub routes: Routes,
+    pub routes: Arc<Routes>,
     pub asking: Asking,
     pub style: Style,
-    pub probes: Vec<Probe>,
+    pub probes: Arc<[Probe]>,
 }
 
 /// The state and the reading of the clock that one batch of queries is decided by.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::message::{Class, Name, RecordType, Spelling};
+use crate::message::{Class, Name, NameError, RecordType, Spelling};
 
 /// The question of a query (RFC 1035, section 4.1.2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -74,6 +74,45 @@ impl fmt::Display for Through {
 pub struct Subject {
     pub name: Name,
     pub through: Through,
+}
+
+/// Names that belong together: one, or all below one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NamePattern {
+    /// This name.
+    Exact(Name),
+    /// Every name below this one, but not itself; written `*.NAME`.
+    Below(Name),
+}
+
+impl NamePattern {
+    /// Returns whether `name` is one of the names.
+    pub fn matches(&self, name: &Name) -> bool {
+        match self {
+            Self::Exact(own) => own == name,
+            Self::Below(above) => name != above && name.is_at_or_below(above),
+        }
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => name.fmt(f),
+            Self::Below(name) => write!(f, "*.{name}"),
+        }
+    }
+}
+
+impl std::str::FromStr for NamePattern {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text.strip_prefix("*.") {
+            Some(above) => above.parse().map(Self::Below),
+            None => text.parse().map(Self::Exact),
+        }
+    }
 }
 
 /// The two ends of the exchange with the stub resolver.

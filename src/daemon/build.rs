@@ -46,8 +46,8 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
     let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
     let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
     let generation = generation(&default, config);
-    let routes = Routes { zones, generation, forward, default: group(&default) };
-    let probes = super::loops::probes(&routes);
+    let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
+    let probes = super::loops::probes(&routes).into();
     let state =
         State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), probes };
     Ok(Built { state, archive: loaded.archive, notes })

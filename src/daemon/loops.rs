@@ -51,7 +51,7 @@ pub(super) async fn revive(pipeline: Arc<Pipeline>) {
 /// Sends the probes of the present state, and leaves out the upstreams whose probes come back.
 pub(super) async fn look(pipeline: Arc<Pipeline>) {
     let state = pipeline.moment().state;
-    for probe in &state.probes {
+    for probe in state.probes.iter() {
         let question = Question { name: probe.name.clone(), record_type: RecordType::TXT, class: Class::IN };
         // Whatever the upstream says is of no interest; a dead one is told when a client's query fails.
         let _ = pipeline.resolver().ask(probe.upstream, question, &state.asking).await;

@@ -12,6 +12,7 @@ mod order;
 mod pattern;
 mod snapshot;
 mod treatment;
+mod waiver;
 
 pub use catalogue::{Catalogue, Confidence, Entry, Service};
 pub use decision::{Decision, Epoch, Match, Nearest, Verdict, When};
@@ -21,3 +22,4 @@ pub use order::{
 };
 pub use pattern::{Glob, Matching, Pattern, PatternError, Specificity};
 pub use snapshot::{CompileError, Inputs, Snapshot};
+pub use waiver::{Party, Rules, Scope, Term, Waiver};
