@@ -14,6 +14,7 @@ pub mod feed;
 pub mod inspect;
 pub mod ledger;
 pub mod listen;
+pub mod lists;
 pub mod message;
 pub mod observe;
 pub mod pipeline;
