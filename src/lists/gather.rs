@@ -116,8 +116,8 @@ impl Gathered {
 
     /// Adds addresses of a name.
     pub(super) fn addresses(&mut self, name: &Name, scope: Scope, addresses: &[IpAddr]) -> Result<(), String> {
-        let records = Local::addresses(addresses).records.into_iter();
-        records.map(|record| self.record(name, scope, record)).collect()
+        let mut records = Local::addresses(addresses).records.into_iter();
+        records.try_for_each(|record| self.record(name, scope, record))
     }
 
     pub(super) fn refuse(&mut self, line: usize, text: &str, reason: impl Into<String>) {
@@ -143,7 +143,7 @@ impl Gathered {
     pub(super) fn settle(&mut self) -> Result<(), String> {
         for ((name, scope), mut local) in std::mem::take(&mut self.local) {
             local.records.sort();
-            self.rule(&name, scope, Choice::plain(Action::Local(local)))?;
+            self.rule(&name, scope, Choice::plain(Action::Local(Box::new(local))))?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ pub enum Unfit {
     #[error("it has {now} rules and had {before}; below {share} % it is taken for cut (see `least_share`)")]
     Shrunk { now: u64, before: u64, share: u8 },
     #[error("it would withhold {name}{below}; take the rule out, or the name out of `never`", below = if *.below { " or names below it at large" } else { "" })]
-    Matches { name: Name, below: bool },
+    Matches { name: Box<Name>, below: bool },
 }
 
 /// Judges the text before it is read.
@@ -100,12 +100,12 @@ pub fn judge_list(list: &List, bounds: &Bounds) -> Result<(), Unfit> {
     };
     for name in &bounds.never {
         if withholds(name) {
-            return Err(Unfit::Matches { name: name.clone(), below: false });
+            return Err(Unfit::Matches { name: Box::new(name.clone()), below: false });
         }
         // A name that nobody has: who withholds it withholds all below.
         let below = [b"\x19interdict-asks-for-nobody", name.as_wire()].concat();
         if Name::from_wire(&below).is_ok_and(|name| withholds(&name)) {
-            return Err(Unfit::Matches { name: name.clone(), below: true });
+            return Err(Unfit::Matches { name: Box::new(name.clone()), below: true });
         }
     }
     Ok(())

@@ -28,13 +28,13 @@ pub enum Action {
     /// Over UDP the stub is sent to TCP, over TCP nothing happens (RPZ: TCP-ONLY).
     TcpOnly,
     /// The records of the list instead of the true ones.
-    Local(Local),
+    Local(Box<Local>),
 }
 
 impl Action {
     /// The addresses that stand for no host: `0.0.0.0` and `::`.
     pub fn null() -> Self {
-        Self::Local(Local::addresses(&[Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]))
+        Self::Local(Box::new(Local::addresses(&[Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()])))
     }
 
     /// Returns the word that configuration, reports and metrics use.

@@ -137,12 +137,14 @@ pub(super) fn word_at(octets: &[u8], at: usize) -> Option<u64> {
 }
 
 /// Returns the tag of a slot.
+#[inline]
 pub(super) fn tag(bucket: &[u8; BUCKET], slot: usize) -> u32 {
     let (tags, _) = bucket.as_chunks::<4>();
     u32::from_le_bytes(tags[slot])
 }
 
 /// Returns where in the arena the rule of a slot stands.
+#[inline]
 pub(super) fn offset(bucket: &[u8; BUCKET], slot: usize) -> usize {
     let (words, _) = bucket.as_chunks::<4>();
     u32::from_le_bytes(words[SLOTS + slot]) as usize
@@ -156,6 +158,7 @@ pub(super) fn fill(bucket: &mut [u8; BUCKET], slot: usize, tag: u32, offset: u32
 }
 
 /// Returns a bit for each slot that has this tag.
+#[inline]
 pub(super) fn matching(bucket: &[u8; BUCKET], tag: u32) -> u32 {
     let (tags, _) = bucket.as_chunks::<4>();
     let tags = tags.iter().take(SLOTS).enumerate();

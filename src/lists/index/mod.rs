@@ -18,7 +18,7 @@ pub use layout::Damaged;
 
 use self::hash::Chain;
 use self::layout::{BUCKET, Layout, MAX_PROBE, SLOTS};
-use super::map::Mapping;
+use super::map::{Mapping, prefetch};
 use crate::message::Name;
 
 /// The most labels of a name (RFC 1035, section 2.3.4), and one more for the root.
@@ -171,6 +171,8 @@ impl Index {
             }
             let hash = chain.hash();
             hashes[index] = hash;
+            // For a listed name, this takes as long as the filter does; for others, nobody waits for it.
+            prefetch(octets, self.layout.buckets_at() + bucket_of(hash, self.layout.buckets) as usize * BUCKET);
             let word = layout::word_at(filter, filter_at(hash, self.layout.words))?;
             let mask = filter_mask(hash);
             candidates |= u128::from(word & mask == mask) << index;
@@ -209,9 +211,8 @@ impl Index {
             while matching != 0 {
                 let slot = matching.trailing_zeros() as usize;
                 matching &= matching - 1;
-                let Some((meta, of)) = rule_at(arena, layout::offset(slots, slot)) else { continue };
+                let Some(meta) = said_of(arena, layout::offset(slots, slot), name) else { continue };
                 if meta & scope.bits() != 0
-                    && of == name
                     && let Some(found) = accept(meta)
                 {
                     return Some(found);
@@ -273,9 +274,17 @@ fn rule_at(arena: &[u8], at: usize) -> Option<(u32, &[u8])> {
     Some((u32::from_le_bytes(meta), rest.get(..usize::from(length))?))
 }
 
+/// Returns what the rule at `at` says, where it is one for `name`. How much is compared does not depend on what is read, so
+/// that the processor need not wait for that before it goes on.
+fn said_of(arena: &[u8], at: usize, name: &[u8]) -> Option<u32> {
+    let rule = arena.get(at..at + RULE_HEAD + name.len())?;
+    let ([length, meta @ ..], own) = rule.split_first_chunk::<RULE_HEAD>()?;
+    (usize::from(*length) == name.len() && own == name).then(|| u32::from_le_bytes(*meta))
+}
+
 /// Returns where in the filter the word of a hash stands.
 fn filter_at(hash: u64, words: u64) -> usize {
-    (u128::from(hash.rotate_left(17)) * u128::from(words) >> 64) as usize * 8
+    ((u128::from(hash.rotate_left(17)) * u128::from(words)) >> 64) as usize * 8
 }
 
 /// Returns the bits of its word that a listed name has set.
@@ -290,7 +299,7 @@ const fn tag_of(hash: u64) -> u32 {
 
 /// Returns the bucket that a hash belongs to.
 fn bucket_of(hash: u64, buckets: u64) -> u64 {
-    (u128::from(hash) * u128::from(buckets) >> 64) as u64
+    ((u128::from(hash) * u128::from(buckets)) >> 64) as u64
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ fn what_is_no_list_does_not_replace_the_last_good_one() {
     let place = Place::new();
     assert!(place.load(names(100)).fault.is_none());
     let whole = gzip(names(100).as_bytes());
-    let bad: [(Vec<u8>, fn(&LoadError) -> bool); 9] = [
+    type Meant = fn(&LoadError) -> bool;
+    let bad: [(Vec<u8>, Meant); 9] = [
         (b"".to_vec(), |of| matches!(of, LoadError::Unfit(Unfit::Empty))),
         (b"# only a comment\n".to_vec(), |of| matches!(of, LoadError::Unfit(Unfit::Unknown))),
         (b"<!DOCTYPE html>\n<p>0.0.0.0 a.example".to_vec(), |of| matches!(of, LoadError::Unfit(Unfit::WebPage))),

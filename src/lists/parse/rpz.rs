@@ -37,7 +37,7 @@ pub(super) fn parse(text: &str, gathered: &mut Gathered) {
 
 /// What a record of the zone is about.
 enum Trigger {
-    Name(Name, Scope),
+    Name(Box<Name>, Scope),
     Client(IpNet),
     Answer(IpNet),
 }
@@ -78,15 +78,16 @@ fn add_network(
     alias: Option<Alias>,
     record: LocalRecord,
 ) -> Result<(), String> {
+    let local = |records, alias| Action::Local(Box::new(Local { records, alias }));
     let action = match (action, alias) {
         (Some(action), _) => action,
-        (None, Some(alias)) => Action::Local(Local { records: Vec::new(), alias: Some(alias) }),
-        (None, None) => Action::Local(Local { records: vec![record], alias: None }),
+        (None, Some(alias)) => local(Vec::new(), Some(alias)),
+        (None, None) => local(vec![record], None),
     };
     match (networks.get_mut(&network).map(|choice| &mut choice.action), action) {
         (None, action) => drop(networks.insert(network, Choice::plain(action))),
-        (Some(Action::Local(Local { records, alias: None })), Action::Local(more)) if more.alias.is_none() => {
-            records.extend(more.records);
+        (Some(Action::Local(known)), Action::Local(more)) if known.alias.is_none() && more.alias.is_none() => {
+            known.records.extend(more.records);
         }
         (Some(known), action) if *known == action => {}
         (Some(_), _) => return Err("something else was said of this network before".to_owned()),
@@ -114,7 +115,7 @@ fn trigger_of(owner: &Name, apex: &Name) -> Result<Trigger, String> {
                 Some((&b"*", rest)) => (Scope::Below, rest),
                 _ => (Scope::Exact, &labels[..]),
             };
-            Ok(Trigger::Name(name_of(labels)?, scope))
+            Ok(Trigger::Name(Box::new(name_of(labels)?), scope))
         }
     }
 }
@@ -138,7 +139,7 @@ fn action_of(alias: &Alias, trigger: &Trigger) -> Result<Option<Action>, String>
     // The first way to let a name pass, from before there was a word for it.
     if let Trigger::Name(name, Scope::Exact) = trigger
         && !alias.prepend
-        && name == target
+        && **name == *target
     {
         return Ok(Some(Action::Pass));
     }
