@@ -15,6 +15,7 @@ const MODULES: &[(&str, May)] = &[
     ("clock", May::Use(&[])),
     ("observe", May::Use(&[])),
     ("client", May::Use(&["query"])),
+    ("identify", May::Use(&["client", "clock", "observe"])),
     ("policy", May::Use(&["query", "client"])),
     ("feed", May::Use(&["query", "client", "policy", "clock", "observe"])),
     ("cache", May::Use(&["query", "clock"])),
@@ -25,7 +26,7 @@ const MODULES: &[(&str, May)] = &[
     ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
     // Of `policy`, the words for verdicts only.
     ("store", May::Use(&["policy", "ledger"])),
-    ("pipeline", May::UseAllBut(&["feed", "store"])),
+    ("pipeline", May::UseAllBut(&["feed", "identify", "store"])),
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`.
     ("listen", May::Use(&["query", "clock", "observe", "ledger", "pipeline"])),
     ("config", May::UseAllBut(&[])),
@@ -57,6 +58,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper", &["admin"]),
     ("hyper_util", &["admin"]),
     ("ipcrypt_rs", &["ledger"]),
+    ("netlink_packet_core", &["identify"]),
+    ("netlink_packet_route", &["identify"]),
     ("prometheus_client", &["observe"]),
     ("quick_cache", &["cache"]),
     ("rusqlite", &["store"]),

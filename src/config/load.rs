@@ -1,7 +1,9 @@
 //! File and environment, key by key, to the settings.
 
+mod client;
+
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,10 +20,12 @@ use super::types::{
 };
 use super::value::{Row, Value, read, unknown};
 use crate::answer::Sink;
+use crate::client::Hardware;
 use crate::feed::Fault;
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Demand, Operator, OperatorTreatment, Removal, TreatmentChoice};
+use crate::query::NamePattern;
 
 const PREFIX: &str = "INTERDICT_";
 const MIB: u64 = 1024 * 1024;
@@ -163,6 +167,8 @@ impl Settings {
                 dns: take.take("listen", "dns"),
                 allow: take.take("listen", "allow"),
                 workers: take.take("listen", "workers"),
+                proxy_from: take.take("listen", "proxy_from"),
+                ecs_from: take.take("listen", "ecs_from"),
                 tcp_connections: take.take("listen", "tcp_connections"),
                 tcp_connections_per_client: take.take("listen", "tcp_connections_per_client"),
                 tcp_in_flight: take.take("listen", "tcp_in_flight"),
@@ -193,6 +199,7 @@ impl Settings {
                 }),
                 special_use: take.take("zones", "special_use"),
             },
+            client: take.client(),
             policy: PolicyConfig {
                 catalogues: take.take("policy", "catalogues"),
                 orders: take.take("policy", "orders"),
@@ -294,6 +301,10 @@ settings! {
     Networks => Vec<IpNet>,
     V4 => Option<Ipv4Addr>,
     V6 => Option<Ipv6Addr>,
+    Ips => Vec<IpAddr>,
+    Hardware => Option<Hardware>,
+    Hardwares => Vec<Hardware>,
+    Patterns => Vec<NamePattern>,
     Instant => Option<Timestamp>,
     Name => Box<Name>,
     Texts => Vec<String>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::answer::Style;
+use crate::client::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::feed::{self, Archive, Selection};
@@ -48,8 +49,14 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
     let generation = generation(&default, config);
     let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
     let probes = super::loops::probes(&routes).into();
-    let state =
-        State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), probes };
+    let state = State {
+        snapshot: Arc::new(loaded.snapshot),
+        clients: Arc::new(Clients::new(config.client.groups.clone())),
+        routes,
+        asking: asking(config),
+        style: style(config),
+        probes,
+    };
     Ok(Built { state, archive: loaded.archive, notes })
 }
 

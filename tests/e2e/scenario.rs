@@ -12,6 +12,7 @@ use std::time::Duration;
 use hickory_proto::op::Message;
 use interdict::answer::{Sink, Style};
 use interdict::cache::Cache;
+use interdict::client::Clients;
 use interdict::clock::{Clock, ManualClock};
 use interdict::feed::{self, Selection};
 use interdict::ledger::{self, Body, Ledger, Record, Recorder};
@@ -203,7 +204,8 @@ impl Stage {
         let snapshot = Arc::new(loaded.snapshot);
         ledger.install(&snapshot);
         let recorder = ledger.recorder();
-        let state = State { snapshot, routes: Arc::new(routes), asking, style, probes: Arc::default() };
+        let clients = Arc::new(Clients::new(Vec::new()));
+        let state = State { snapshot, clients, routes: Arc::new(routes), asking, style, probes: Arc::default() };
         let pipeline = Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { clock, pipeline, metrics, ledger, recorder, runtime, folder, seen: 0 }
@@ -244,7 +246,7 @@ impl Stage {
     }
 
     fn ask(&self, step: &StepLine, packet: &[u8]) -> Vec<u8> {
-        let peer = Peer { remote: SocketAddr::new(step.client, 40_000), local: None };
+        let peer = Peer::direct(SocketAddr::new(step.client, 40_000), None);
         let mut out = Vec::new();
         let moment = self.pipeline.moment();
         match self.pipeline.begin(packet, (peer, step.transport), &moment, &self.recorder, &mut out) {
