@@ -19,12 +19,11 @@ use super::types::{
     UpstreamConfig, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
-use crate::answer::Sink;
-use crate::client::Hardware;
+use crate::client::{Group, Hardware};
 use crate::feed::Fault;
 use crate::message::Name;
 use crate::observe::Format;
-use crate::policy::{Demand, Operator, OperatorTreatment, Removal, TreatmentChoice};
+use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
 use crate::query::NamePattern;
 
 const PREFIX: &str = "INTERDICT_";
@@ -161,6 +160,7 @@ impl Settings {
         let take = &mut self;
         let millis = |take: &mut Self, section, key| Duration::from_millis(take.take(section, key));
         let mib = |take: &mut Self, section, key| take.take::<u64>(section, key) * MIB;
+        let client = take.client();
         Config {
             data_dir: PathBuf::from(take.take::<String>("", "data_dir")),
             listen: Listen {
@@ -199,11 +199,11 @@ impl Settings {
                 }),
                 special_use: take.take("zones", "special_use"),
             },
-            client: take.client(),
+            client: client.clone(),
             policy: PolicyConfig {
                 catalogues: take.take("policy", "catalogues"),
                 orders: take.take("policy", "orders"),
-                operator: take.operator(),
+                operator: take.operator(&client.groups),
             },
             answer: AnswerConfig {
                 sink: take.sink(),
@@ -228,10 +228,11 @@ impl Settings {
         self.take::<Vec<Row>>(section, key).iter_mut().map(of).collect()
     }
 
-    fn operator(&mut self) -> Operator {
+    fn operator(&mut self, groups: &[Group]) -> Operator {
         let finished = self.take::<&str>("policy", "removal") == "finished";
         let until: Option<Timestamp> = self.take("policy", "removal_until");
         Operator {
+            mode: if self.take::<&str>("policy", "mode") == "monitor" { Mode::Monitor } else { Mode::Enforce },
             demand: if self.take::<&str>("policy", "applies") == "binding" { Demand::External } else { Demand::Own },
             removal: match until {
                 Some(until) => Removal::Until(until),
@@ -248,6 +249,9 @@ impl Settings {
                     _ => TreatmentChoice::Noted,
                 },
             }),
+            groups: groups.to_vec(),
+            applies: self.rows("policy", "apply", apply),
+            waivers: Vec::new(),
         }
     }
 
@@ -259,6 +263,30 @@ impl Settings {
             "address" => Sink::Address { v4, v6 },
             _ => Sink::Nxdomain,
         }
+    }
+}
+
+fn apply(row: &mut Row) -> Apply {
+    let until = row.take("monitor_until");
+    Apply {
+        order: row.take("order"),
+        groups: row.take("groups"),
+        phase: match row.take("phase") {
+            "monitor" => Phase::Monitor { until },
+            "off" => Phase::Off,
+            _ => Phase::Enforce,
+        },
+        demand: match row.take("applies") {
+            "policy" => Some(Demand::Own),
+            "binding" => Some(Demand::External),
+            _ => None,
+        },
+        sink: match row.take("sink") {
+            "nxdomain" => Some(Sink::Nxdomain),
+            "nodata" => Some(Sink::Nodata),
+            "refused" => Some(Sink::Refused),
+            _ => None,
+        },
     }
 }
 

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::answer::Sink;
 use crate::client::Group;
 use crate::identify::Sources;
 use crate::message::Name;
 use crate::observe::Format;
-use crate::policy::Operator;
+use crate::policy::{Operator, Sink};
 
 /// Every setting of the daemon.
 #[derive(Debug, Clone, PartialEq)]
