@@ -37,6 +37,11 @@ impl Namespace {
         namespace
     }
 
+    /// The interface at our end of the cable.
+    pub fn cable(&self) -> &str {
+        &self.cable
+    }
+
     /// Where `ip netns exec` finds what stands in `/etc` inside.
     fn files(&self) -> PathBuf {
         PathBuf::from("/etc/netns").join(&self.name)
