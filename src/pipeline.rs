@@ -115,6 +115,9 @@ impl Pipeline {
         // 2. Who asks, and what policy says of the name; all record types alike.
         let own = decide(&query, moment);
         self.metrics.count_identified(own.client.identification().as_str());
+        if let Some(strangers) = state.clients.strangers() {
+            strangers.note(own.client.address());
+        }
         if own.decision.verdict == Verdict::Sunk {
             self.sink(&query, own, moment, recorder, out);
             return Step::Answer;

@@ -51,7 +51,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("crossbeam_queue", &["ledger"]),
+    ("crossbeam_queue", &["client", "ledger"]),
     ("hickory_proto", &["message"]),
     ("hickory_resolver", &["resolve"]),
     ("hickory_server", &["zones"]),

@@ -1,6 +1,7 @@
 //! Who asks: a client is known by its address, and belongs to one group. Reads nothing but its arguments.
 
 mod networks;
+mod strangers;
 mod table;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+pub use strangers::Strangers;
 pub use table::{Clients, Device, Known, MAX_DEVICES, Table};
 
 use crate::query::{NamePattern, Via};

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use super::networks::Networks;
-use super::{Client, Group, GroupId, Hardware, Identification, Source};
+use super::{Client, Group, GroupId, Hardware, Identification, Source, Strangers};
 use crate::message::Name;
 use crate::query::{Claim, NamePattern, Peer, Via};
 
@@ -51,6 +51,8 @@ struct Entry {
     hardware: Option<Hardware>,
     /// The group that its hardware address or its name is in, and which of them.
     group: Option<(GroupId, Identification)>,
+    /// Whether a PTR record would change nothing: a more credible source tells a name, or the device decides.
+    settled: bool,
 }
 
 /// The hardware addresses and names of all groups.
@@ -126,7 +128,9 @@ impl Table {
             });
             let by_name =
                 || name.and_then(|(source, name)| Some((members.by_name(name)?, Identification::Name(source))));
-            Entry { hardware: hardware.map(|(_, hardware)| hardware), group: by_hardware.or_else(by_name) }
+            let settled = by_hardware.is_some() || name.is_some_and(|(source, _)| source != Source::Ptr);
+            let hardware = hardware.map(|(_, hardware)| hardware);
+            Entry { hardware, group: by_hardware.or_else(by_name), settled }
         };
         let devices = facts.into_iter().map(|(address, facts)| (address, entry(facts))).collect();
         Self { networks, devices, left_out }
@@ -157,9 +161,9 @@ impl Table {
         Client::member(network.addr(), self.networks.group_of(&network).unwrap_or_default())
     }
 
-    /// Returns whether any source tells anything of `address`.
-    pub fn is_known(&self, address: IpAddr) -> bool {
-        self.devices.contains_key(&address.to_canonical())
+    /// Returns whether a PTR record for `address` could change its group.
+    pub fn lacks_name(&self, address: IpAddr) -> bool {
+        self.devices.get(&address.to_canonical()).is_none_or(|entry| !entry.settled)
     }
 
     /// Returns how many addresses have a device or a name.
@@ -183,13 +187,21 @@ impl Table {
 pub struct Clients {
     groups: Vec<Group>,
     table: ArcSwap<Table>,
+    strangers: Option<Strangers>,
 }
 
 impl Clients {
-    /// Returns groups whose members are known by their networks alone so far.
-    pub fn new(groups: Vec<Group>) -> Self {
+    /// Returns groups whose members are known by their networks alone so far. Whoever asks is noted where PTR records
+    /// are looked up, and a group has names.
+    pub fn new(groups: Vec<Group>, ptr: bool) -> Self {
         let table = Table::new(&groups, &Known::default());
-        Self { groups, table: ArcSwap::from_pointee(table) }
+        let wanted = ptr && groups.iter().any(|group| !group.names.is_empty());
+        Self { groups, table: ArcSwap::from_pointee(table), strangers: wanted.then(Strangers::new) }
+    }
+
+    /// Returns where those are noted whose names are to be looked up; `None` where no name is.
+    pub const fn strangers(&self) -> Option<&Strangers> {
+        self.strangers.as_ref()
     }
 
     /// Builds the table anew from what is known now, and swaps it in.

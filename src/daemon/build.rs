@@ -51,7 +51,7 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
     let probes = super::loops::probes(&routes).into();
     let state = State {
         snapshot: Arc::new(loaded.snapshot),
-        clients: Arc::new(Clients::new(config.client.groups.clone())),
+        clients: Arc::new(Clients::new(config.client.groups.clone(), config.client.sources.ptr)),
         routes,
         asking: asking(config),
         style: style(config),

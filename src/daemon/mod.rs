@@ -149,7 +149,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     ledger.change(Change::started(built.state.snapshot.digest()));
     let (sources, clients) = (config.client.sources.clone(), Arc::clone(&built.state.clients));
     let identifier = Identifier::start(sources, clients, Arc::clone(&clock), Arc::clone(&metrics));
-    let identifier = identifier.map_err(StartError::System)?;
+    let identifier = Arc::new(identifier.map_err(StartError::System)?);
     let cache = Cache::new(config.cache.size);
     let pipeline = Arc::new(Pipeline::new(built.state, cache, Arc::clone(&clock), Arc::clone(&metrics)));
     let limit = limit(&config);
@@ -181,7 +181,7 @@ struct Daemon {
     folder: Folder,
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
-    identifier: Identifier,
+    identifier: Arc<Identifier>,
     pipeline: Arc<Pipeline>,
     standing: Arc<Mutex<Standing>>,
 }
@@ -242,6 +242,7 @@ impl Daemon {
         }
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
         tokio::spawn(loops::revive(Arc::clone(&self.pipeline)));
+        tokio::spawn(loops::name_clients(Arc::clone(&self.pipeline), Arc::clone(&self.identifier)));
         (invocation.announce)(announcement);
         let mut number = 1;
         let mut again = tokio::time::interval(ARCHIVE_AGAIN);

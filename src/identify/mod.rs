@@ -7,6 +7,7 @@
 mod files;
 mod lease;
 mod neighbours;
+mod pointers;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::message::Name;
 use crate::observe::Metrics;
 use files::Watched;
+use pointers::Pointers;
 
 /// How often sources are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -53,8 +55,15 @@ pub struct StaticDevice {
 /// The running thread.
 pub struct Identifier {
     shared: Arc<Shared>,
-    orders: Sender<Sources>,
-    ended: Receiver<()>,
+    orders: Sender<Order>,
+    ended: Mutex<Receiver<()>>,
+}
+
+/// What the thread is told.
+enum Order {
+    /// Look at these sources from now on.
+    Look(Sources),
+    Stop,
 }
 
 struct Shared {
@@ -67,8 +76,9 @@ struct Shared {
 struct State {
     clients: Arc<Clients>,
     sources: Sources,
-    /// What lease files and the kernel told last.
+    /// What lease files, the kernel and PTR records told last.
     found: Vec<Device>,
+    pointers: Pointers,
 }
 
 impl Identifier {
@@ -82,9 +92,9 @@ impl Identifier {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
-        let state = State { clients, sources: sources.clone(), found: Vec::new() };
+        let state = State { clients, sources: sources.clone(), found: Vec::new(), pointers: Pointers::default() };
         let shared = Arc::new(Shared { state: Mutex::new(state), clock, metrics });
-        shared.publish(None);
+        shared.lock().publish(&shared);
         let (orders, ordered) = channel();
         let (end, ended) = channel();
         let (looked, first) = channel();
@@ -96,7 +106,7 @@ impl Identifier {
         })?;
         // Without it, clients are known by their networks until the first look is over.
         let _ = first.recv_timeout(FIRST_LOOK);
-        Ok(Self { shared, orders, ended })
+        Ok(Self { shared, orders, ended: Mutex::new(ended) })
     }
 
     /// Takes over other sources and other groups. What is known goes into their table at once; it is looked for anew
@@ -106,50 +116,68 @@ impl Identifier {
         state.found.retain(|device| match device.source {
             Source::Lease => !sources.leases.is_empty(),
             Source::Neighbour => sources.neighbours,
-            Source::Static | Source::Ptr => true,
+            Source::Ptr => sources.ptr,
+            Source::Static => true,
         });
+        if !sources.ptr {
+            state.pointers = Pointers::default();
+        }
         state.clients = clients;
         state.sources = sources.clone();
-        state.publish(&self.shared.metrics);
+        state.publish(&self.shared);
         // A thread that has ended has told why.
-        let _ = self.orders.send(sources);
+        let _ = self.orders.send(Order::Look(sources));
+    }
+
+    /// Returns an address whose PTR record should be asked for now, if there is one. Never one that was answered for not
+    /// long ago, so that the pace is the caller's alone.
+    pub fn next_stranger(&self) -> Option<IpAddr> {
+        let now = self.shared.clock.read().boot;
+        let mut state = self.shared.lock();
+        let State { clients, pointers, .. } = &mut *state;
+        pointers.next(clients, now)
+    }
+
+    /// Takes the name that a PTR record tells, with its TTL; `None` where there is none.
+    pub fn named(&self, address: IpAddr, name: Option<(Name, Duration)>) {
+        let now = self.shared.clock.read().boot;
+        self.shared.lock().pointers.answered(address, name, now);
     }
 
     /// Ends the thread.
-    pub fn stop(self) {
-        drop(self.orders);
+    pub fn stop(&self) {
+        let _ = self.orders.send(Order::Stop);
         // A disk that hangs must not keep the daemon from stopping.
-        let _ = self.ended.recv_timeout(LAST_LOOK);
+        let _ = self.ended.lock().expect("no holder of this lock panics").recv_timeout(LAST_LOOK);
     }
 }
 
 impl Shared {
-    fn run(&self, mut sources: Sources, orders: &Receiver<Sources>, looked: &Sender<()>) {
+    fn run(&self, mut sources: Sources, orders: &Receiver<Order>, looked: &Sender<()>) {
         let mut work = Work::default();
         loop {
             work.configure(&sources);
             let found = work.look(self.clock.as_ref());
             self.metrics.set_lease_lines_not_understood(work.files.iter().map(Watched::not_understood).sum());
-            self.publish(Some((&sources, found)));
+            self.publish(&sources, found);
             let _ = looked.send(());
             sources = match orders.recv_timeout(PERIOD) {
-                Ok(ordered) => ordered,
+                Ok(Order::Look(ordered)) => ordered,
                 Err(RecvTimeoutError::Timeout) => sources,
-                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             };
         }
     }
 
-    /// Builds the table anew where `found` is other than before. What was found for sources that count no more is let go.
-    fn publish(&self, found: Option<(&Sources, Vec<Device>)>) {
+    /// Builds the table anew where more or other is known than before. What was found for sources that count no more is
+    /// let go.
+    fn publish(&self, sources: &Sources, mut found: Vec<Device>) {
         let mut state = self.lock();
-        if let Some((sources, found)) = found {
-            if *sources != state.sources || found == state.found {
-                return;
-            }
+        found.extend(state.pointers.devices(self.clock.read().boot));
+        if *sources == state.sources && found != state.found {
             state.found = found;
+            state.publish(self);
         }
-        state.publish(&self.metrics);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -158,7 +186,8 @@ impl Shared {
 }
 
 impl State {
-    fn publish(&self, metrics: &Metrics) {
+    fn publish(&self, shared: &Shared) {
+        let metrics = &shared.metrics;
         let known = self.known();
         for source in Source::ALL {
             let count = known.devices.iter().filter(|device| device.source == source).count();

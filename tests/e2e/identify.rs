@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use crate::daemon::{Daemon, Setup};
 use crate::namespace::Namespace;
 use crate::place::{self, PATIENCE, run};
+use crate::upstream::Upstream;
 use crate::wire;
 
 const SUNK: &str = "upd.kaspersky.com";
@@ -183,4 +184,32 @@ fn a_device_of_the_configuration_outranks_everything() {
     asks_as(&daemon, "named", || drop(wire::udp(daemon.dns, &wire::query(SUNK, wire::A))));
     assert!(identified(&daemon, "name-static") > 0.0);
     assert_eq!(daemon.metric("interdict_devices{source=\"static\"}"), 1.0);
+}
+
+#[test]
+fn names_are_looked_up_where_a_group_has_names() {
+    needs!("nsd");
+    let zone = "@ 300 IN SOA ns hostmaster 1 2 3 4 60\n@ IN NS ns\n\
+                1.0.0 PTR Bench-3.lab.example.\n";
+    let upstream = Upstream::with(&[("127.in-addr.arpa", zone)]);
+    // The local zone for 127.0.0.0/8 would answer in its place (RFC 6303).
+    let forward = toml::Table::from_iter([
+        ("name".to_owned(), "127.in-addr.arpa".into()),
+        ("servers".to_owned(), vec![toml::Value::from(upstream.address.to_string())].into()),
+    ]);
+    let daemon = Setup::forwarding_to(&upstream)
+        .set("upstream.zone", vec![forward])
+        .set("client.ptr", true)
+        .set("client.group", vec![group("lab", "names", &["*.lab.example"])])
+        .start();
+    let queries = || daemon.metric("interdict_upstream_events_total{event=\"query\"}");
+    asks_as(&daemon, "lab", || drop(wire::udp(daemon.dns, &wire::query(SUNK, wire::A))));
+    assert!(identified(&daemon, "name-ptr") > 0.0);
+    assert_eq!(daemon.metric("interdict_devices{source=\"ptr\"}"), 1.0);
+    // It is known now, and not asked for again.
+    let before = queries();
+    for _ in 0..200 {
+        wire::udp(daemon.dns, &wire::query(SUNK, wire::A));
+    }
+    assert_eq!(queries(), before);
 }

@@ -260,7 +260,7 @@ impl Stage {
         let snapshot = Arc::new(loaded.snapshot);
         ledger.install(&snapshot);
         let recorder = ledger.recorder();
-        let clients = Arc::new(Clients::new(Vec::new()));
+        let clients = Arc::new(Clients::new(Vec::new(), false));
         let state = State { snapshot, clients, routes: Arc::new(routes), asking, style, probes: Arc::default() };
         let pipeline = Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

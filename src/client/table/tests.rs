@@ -99,12 +99,13 @@ fn the_table_takes_no_more_than_it_may_and_the_most_credible_first() {
     devices.push(device("192.0.2.2", Source::Ptr, None, Some("laptop")));
     let table = Table::new(&[], &Known { devices, ..Known::default() });
     assert_eq!((table.len(), table.left_out()), (MAX_DEVICES, 12));
-    assert!(table.is_known("192.0.2.1".parse().unwrap()) && !table.is_known("192.0.2.2".parse().unwrap()));
+    let device = |address: &str| table.identify(address.parse().unwrap()).device();
+    assert_eq!((device("192.0.2.1"), device("10.0.0.0")), (Some(MAC.parse().unwrap()), None));
 }
 
 #[test]
 fn what_is_learnt_counts_for_whoever_asks_from_then_on() {
-    let clients = Clients::new(vec![group("mac", &[], &[MAC], &[])]);
+    let clients = Clients::new(vec![group("mac", &[], &[MAC], &[])], false);
     let before = clients.table();
     clients.learn(&Known { devices: vec![device("fd00::7", Source::Lease, Some(MAC), None)], ..Known::default() });
     let at = "fd00::7".parse().unwrap();
