@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use lease::{Format, LeaseFile};
 
-use crate::client::{Clients, Device, Hardware, Known, Source};
+use crate::client::{Clients, Device, Hardware, Known, MAX_DEVICES, Source};
 use crate::clock::Clock;
 use crate::message::Name;
 use crate::observe::Metrics;
@@ -79,6 +79,8 @@ struct State {
     /// What lease files, the kernel and PTR records told last.
     found: Vec<Device>,
     pointers: Pointers,
+    /// Whether it was told that the table is full.
+    told_full: bool,
 }
 
 impl Identifier {
@@ -92,7 +94,13 @@ impl Identifier {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
-        let state = State { clients, sources: sources.clone(), found: Vec::new(), pointers: Pointers::default() };
+        let state = State {
+            clients,
+            sources: sources.clone(),
+            found: Vec::new(),
+            pointers: Pointers::default(),
+            told_full: false,
+        };
         let shared = Arc::new(Shared { state: Mutex::new(state), clock, metrics });
         shared.lock().publish(&shared);
         let (orders, ordered) = channel();
@@ -186,7 +194,7 @@ impl Shared {
 }
 
 impl State {
-    fn publish(&self, shared: &Shared) {
+    fn publish(&mut self, shared: &Shared) {
         let metrics = &shared.metrics;
         let known = self.known();
         for source in Source::ALL {
@@ -196,9 +204,10 @@ impl State {
         self.clients.learn(&known);
         let left_out = self.clients.table().left_out();
         metrics.set_devices_left_out(left_out);
-        if left_out > 0 {
-            tracing::warn!(left_out, "more addresses are known than the table of clients takes");
+        if left_out > 0 && !self.told_full {
+            tracing::warn!(left_out, most = MAX_DEVICES, "more is known than the table of clients takes");
         }
+        self.told_full = left_out > 0;
     }
 
     fn known(&self) -> Known {
