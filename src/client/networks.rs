@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::GroupId;
 
@@ -22,7 +22,8 @@ struct Entry {
 impl Networks {
     /// Of a network that is listed twice, the first counts.
     pub(super) fn new(networks: impl IntoIterator<Item = (IpNet, GroupId)>) -> Self {
-        let mut networks: Vec<_> = networks.into_iter().map(|(network, group)| (network.trunc(), group)).collect();
+        let networks = networks.into_iter().map(|(network, group)| (canonical(network.trunc()), group));
+        let mut networks: Vec<_> = networks.collect();
         networks.sort_by_key(|(network, _)| (network.network(), network.prefix_len()));
         networks.dedup_by_key(|(network, _)| *network);
         let mut entries: Vec<Entry> = Vec::with_capacity(networks.len());
@@ -39,6 +40,7 @@ impl Networks {
 
     /// Returns the group of the longest network that holds all of `network`.
     pub(super) fn group_of(&self, network: &IpNet) -> Option<GroupId> {
+        let network = &canonical(*network);
         let first = network.network();
         let mut place = self.0.partition_point(|entry| entry.first <= first).checked_sub(1);
         while let Some(entry) = place.and_then(|place| self.0.get(place)) {
@@ -48,6 +50,15 @@ impl Networks {
             place = entry.outer;
         }
         None
+    }
+}
+
+/// Returns the IPv4 network that an IPv6 network of mapped addresses stands for, and any other as it is.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else { return network };
+    match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
+        (Some(address), Some(length)) => Ipv4Net::new(address, length).map_or(network, IpNet::V4),
+        _ => network,
     }
 }
 
@@ -74,6 +85,14 @@ mod tests {
             let longest = if address.is_ipv4() { 32 } else { 128 };
             IpNet::new(address, length.min(longest)).unwrap().trunc()
         })
+    }
+
+    #[test]
+    fn mapped_networks_are_what_they_stand_for() {
+        let table = Networks::new([("::ffff:10.0.0.0/104".parse().unwrap(), GroupId(1))]);
+        for (network, group) in [("10.1.2.3/32", Some(1)), ("::ffff:10.1.0.0/112", Some(1)), ("::ffff:0:0/96", None)] {
+            assert_eq!(table.group_of(&network.parse().unwrap()), group.map(GroupId), "{network}");
+        }
     }
 
     proptest! {
