@@ -147,9 +147,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let keeper = guard.as_ref().map(GuardedClock::keep).transpose().map_err(StartError::System)?;
     ledger.install(&built.state.snapshot);
     ledger.change(Change::started(built.state.snapshot.digest()));
-    let (sources, clients) = (config.client.sources.clone(), Arc::clone(&built.state.clients));
-    let identifier = Identifier::start(sources, clients, Arc::clone(&clock), Arc::clone(&metrics));
-    let identifier = Arc::new(identifier.map_err(StartError::System)?);
+    let identifier = identifier(&config, &built, &clock, &metrics).map_err(StartError::System)?;
     let cache = Cache::new(config.cache.size);
     let pipeline = Arc::new(Pipeline::new(built.state, cache, Arc::clone(&clock), Arc::clone(&metrics)));
     let limit = limit(&config);
@@ -172,6 +170,17 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     }
     tracing::info!("stopped");
     served.map_err(StartError::System)
+}
+
+/// Starts to find out who the clients are.
+fn identifier(
+    config: &Config,
+    built: &build::Built,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> io::Result<Arc<Identifier>> {
+    let (sources, clients) = (config.client.sources.clone(), Arc::clone(&built.state.clients));
+    Identifier::start(sources, clients, Arc::clone(clock), Arc::clone(metrics)).map(Arc::new)
 }
 
 /// The parts that run.
