@@ -29,6 +29,8 @@ const MODULES: &[(&str, May)] = &[
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`.
     ("listen", May::Use(&["query", "clock", "observe", "ledger", "pipeline"])),
     ("config", May::UseAllBut(&[])),
+    // Whoever carries its commands out is above it.
+    ("control", May::UseAllBut(&["listen", "pipeline"])),
     ("admin", May::UseAllBut(&["listen"])),
     ("daemon", May::UseAllBut(&[])),
     ("cli", May::UseAllBut(&[])),
