@@ -1,12 +1,10 @@
-//! The form of waivers on disk, apart from the types of `policy`, so that a change there cannot change the form unseen.
+//! The form of the register on disk.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::register::{Entry, Kept, Mark, State};
-use crate::feed;
-use crate::policy::{Party, Rules, Scope, Term, Waiver};
-use crate::query::NamePattern;
+use crate::feed::{self, WaiverForm};
+use crate::policy::Waiver;
 
 /// The version of the form that this program writes and reads.
 pub(super) const VERSION: u32 = 1;
@@ -32,42 +30,11 @@ pub(super) struct Form {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EntryForm {
-    id: String,
-    rules: RulesForm,
-    clients: Vec<PartyForm>,
-    names: Vec<String>,
-    from: Timestamp,
-    until: Timestamp,
-    reason: String,
-    approver: String,
-    ticket: Option<String>,
+    waiver: WaiverForm,
     state: State,
     added: Mark,
     confirmed: Option<Mark>,
     ended: Option<Mark>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum RulesForm {
-    Order { order: String, services: Vec<String> },
-    Service { catalogue: String, service: String },
-    Everything,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum PartyForm {
-    Group(String),
-    Network(ipnet::IpNet),
-}
-
-/// A form that says something that no waiver is.
-#[derive(Debug, thiserror::Error)]
-#[error("{id}: {what}")]
-pub(super) struct Unfit {
-    id: String,
-    what: String,
 }
 
 impl From<&Kept> for Form {
@@ -79,9 +46,10 @@ impl From<&Kept> for Form {
 }
 
 impl TryFrom<Form> for Kept {
-    type Error = Unfit;
+    type Error = String;
 
-    fn try_from(form: Form) -> Result<Self, Unfit> {
+    /// Says what no waiver of a register is.
+    fn try_from(form: Form) -> Result<Self, String> {
         let Form { version: _, waivers_given, monitor_only_given, waivers } = form;
         let entries = waivers.into_iter().map(Entry::try_from).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { waivers_given, monitor_only_given, entries })
@@ -92,77 +60,26 @@ impl From<&Entry> for EntryForm {
     fn from(entry: &Entry) -> Self {
         // Taken apart field by field, so that a field that is added has to be dealt with here.
         let Entry { waiver, state, added, confirmed, ended } = entry.clone();
-        let Waiver { id, scope: Scope { clients, rules, names }, term, reason, approver, ticket } = waiver;
-        let rules = match rules {
-            Rules::Order { order, services } => RulesForm::Order { order, services },
-            Rules::Service { catalogue, service } => RulesForm::Service { catalogue, service },
-            Rules::Everything => RulesForm::Everything,
-        };
-        let clients = clients.into_iter().map(|party| match party {
-            Party::Group(name) => PartyForm::Group(name),
-            Party::Network(network) => PartyForm::Network(network),
-        });
-        Self {
-            id,
-            rules,
-            clients: clients.collect(),
-            names: names.iter().map(ToString::to_string).collect(),
-            from: term.from(),
-            until: term.until(),
-            reason,
-            approver,
-            ticket,
-            state,
-            added,
-            confirmed,
-            ended,
-        }
+        Self { waiver: WaiverForm::from(&waiver), state, added, confirmed, ended }
     }
 }
 
 impl TryFrom<EntryForm> for Entry {
-    type Error = Unfit;
+    type Error = String;
 
-    fn try_from(form: EntryForm) -> Result<Self, Unfit> {
-        let EntryForm {
-            id,
-            rules,
-            clients,
-            names,
-            from,
-            until,
-            reason,
-            approver,
-            ticket,
-            state,
-            added,
-            confirmed,
-            ended,
-        } = form;
-        let unfit = |what: String| Unfit { id: id.clone(), what };
+    fn try_from(form: EntryForm) -> Result<Self, String> {
+        let EntryForm { waiver, state, added, confirmed, ended } = form;
+        let waiver = Waiver::try_from(waiver)?;
+        let id = &waiver.id;
         let is_own = ["W-", "M-"].iter().any(|prefix| {
             id.strip_prefix(prefix).is_some_and(|number| number.parse::<u64>().is_ok_and(|n| n.to_string() == number))
         });
         if !is_own {
-            return Err(unfit("it is no id that a resolver gives".to_owned()));
+            return Err(format!("`{}` is no id that a resolver gives", super::harmless(id)));
         }
-        if ![&reason, &approver].into_iter().chain(&ticket).all(|text| feed::is_visible(text)) {
-            return Err(unfit("it holds control or invisible characters".to_owned()));
+        if ![&waiver.reason, &waiver.approver].into_iter().chain(&waiver.ticket).all(|text| feed::is_visible(text)) {
+            return Err(format!("{id} holds control or invisible characters"));
         }
-        let rules = match rules {
-            RulesForm::Order { order, services } => Rules::Order { order, services },
-            RulesForm::Service { catalogue, service } => Rules::Service { catalogue, service },
-            RulesForm::Everything => Rules::Everything,
-        };
-        let clients = clients.into_iter().map(|party| match party {
-            PartyForm::Group(name) => Party::Group(name),
-            PartyForm::Network(network) => Party::Network(network),
-        });
-        let names = names.iter().map(|name| name.parse::<NamePattern>()).collect::<Result<Vec<_>, _>>();
-        let names = names.map_err(|error| unfit(error.to_string()))?;
-        let term = Term::new(from, until).map_err(|error| unfit(error.to_string()))?;
-        let scope = Scope { clients: clients.collect(), rules, names };
-        let waiver = Waiver { id, scope, term, reason, approver, ticket };
         Ok(Self { waiver, state, added, confirmed, ended })
     }
 }

@@ -5,6 +5,7 @@
 
 mod archive;
 mod catalogue;
+mod choices;
 mod compile;
 mod fault;
 mod files;
@@ -15,6 +16,7 @@ mod shipped;
 mod waivers;
 
 pub use archive::{Archive, ArchiveError};
+pub use choices::WaiverForm;
 pub use fault::Fault;
 pub use files::{Document, Kind, Selection, gather};
 pub use sheet::is_visible;

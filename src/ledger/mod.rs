@@ -9,6 +9,7 @@ mod attempt;
 mod canonical;
 mod changes;
 mod counts;
+mod device;
 mod estimate;
 mod fold;
 mod inbox;
@@ -32,6 +33,7 @@ use jiff::Timestamp;
 
 pub use attempt::Attempt;
 pub use changes::changes;
+pub use device::{address_of, hardware_of};
 pub use fold::{Bounds, network_of};
 pub use keys::{KeyError, KeyId, KeyRing};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
