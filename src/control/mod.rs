@@ -9,6 +9,7 @@ mod client;
 mod form;
 mod register;
 mod server;
+mod shown;
 mod socket;
 mod terms;
 
@@ -19,6 +20,7 @@ pub use actor::Actor;
 pub use client::{AskError, ask};
 pub use register::{Entry, Kept, Mark, Opened, Refusal, Register, RegisterError, State};
 pub use server::{Call, serve};
+pub use shown::{Listed, ShownClock};
 pub use socket::{BindError, bind};
 pub use terms::{Limits, describe, grant, harmless, reason};
 
