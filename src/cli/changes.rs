@@ -59,7 +59,12 @@ fn write_table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new(["RECORD", "AT", "ACT", "DONE", "BY", "WHAT AND WHY"]);
     for Line { seq, change } in lines {
         let done = if change.accepted { "yes" } else { "refused" };
-        let words = change.what.iter().chain([&change.why]).map(String::as_str).collect::<Vec<_>>().join("; ");
+        let words = match &change.what {
+            // The reason of a waiver stands among its terms.
+            Some(what) if what.contains(&change.why) => what.clone(),
+            Some(what) => format!("{what}; {}", change.why),
+            None => change.why.clone(),
+        };
         table.push([
             seq.to_string(),
             format!("{:.3}", change.at),

@@ -106,9 +106,16 @@ fn rules(order: Option<&str>, services: &[String], faults: &mut Vec<String>) -> 
     }
 }
 
-fn term(from: Option<Timestamp>, end: End, now: &Reading, longest: Option<SignedDuration>) -> Result<Term, String> {
-    // It begins by the instant that is trusted, so that one without a set beginning is in force at once.
-    let begin = from.unwrap_or(now.ends);
+/// Returns the term from `from`, or the present instant, to an end that is yet to come.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn term(from: Option<Timestamp>, end: End, now: &Reading, longest: Option<SignedDuration>) -> Result<Term, String> {
+    // It begins by the instant that is trusted, so that one without a set beginning is in force at once. Whole seconds are
+    // easier to read, and to say again.
+    let whole = |instant: Timestamp| Timestamp::from_second(instant.as_second()).unwrap_or(instant);
+    let begin = from.unwrap_or_else(|| whole(now.ends));
+    let counted = from.unwrap_or_else(|| whole(now.at));
     let until = match end {
         End::At(until) => Ok(until),
         End::After(seconds) => {
@@ -123,7 +130,7 @@ fn term(from: Option<Timestamp>, end: End, now: &Reading, longest: Option<Signed
     }
     let term =
         Term::new(begin, until).map_err(|_| format!("it would end at {until}, not after it begins at {begin}"))?;
-    match longest.filter(|longest| until.duration_since(from.unwrap_or(now.at)) > *longest) {
+    match longest.filter(|longest| until.duration_since(counted) > *longest) {
         Some(longest) => {
             let days = longest.as_hours() / 24;
             Err(format!("it would last longer than {days} days; end it earlier, or set [control] waiver_max_days"))

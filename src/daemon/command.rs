@@ -8,11 +8,11 @@ use jiff::SignedDuration;
 use super::waivers::{in_words, limits};
 use super::{Daemon, Work};
 use crate::control::{
-    Actor, Asked, Call, Command, Kept, Mark, Reply, ShownClock, State, grant, harmless, reason as checked,
+    Actor, Asked, Call, Command, End, Kept, Mark, Reply, ShownClock, State, grant, harmless, reason as checked, term,
 };
 use crate::ledger::{self, Act, Change};
 use crate::pipeline;
-use crate::policy::{Rules, Scope, Snapshot, Term, Waiver};
+use crate::policy::{Rules, Scope, Snapshot, Waiver};
 
 /// How long a command waits for its record to be on disk.
 const RECORD_TIME: Duration = Duration::from_secs(5);
@@ -139,8 +139,7 @@ impl Daemon {
             if let Some(entry) = work.waivers.monitor_only() {
                 return refused(format!("{} does so already until {}", entry.waiver.id, entry.waiver.term.until()));
             }
-            let until = now.at.checked_add(long).map_err(|error| vec![error.to_string()])?;
-            let term = Term::new(now.ends, until).map_err(|error| vec![error.to_string()])?;
+            let term = term(None, End::After(seconds), &now, None).map_err(|fault| vec![fault])?;
             let scope = Scope { clients: Vec::new(), rules: Rules::Everything, names: Vec::new() };
             let approver = by.to_string();
             Ok(Waiver { id: String::new(), scope, term, reason, approver, ticket: None })

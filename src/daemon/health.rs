@@ -10,6 +10,7 @@ use crate::clock::{Clock, Trust};
 use crate::ledger::{self, Ledger};
 use crate::observe::Gauges;
 use crate::pipeline::Pipeline;
+use crate::policy::Mode;
 use crate::resolve::Condition;
 
 /// Ready is who answers by a policy and has an upstream that answers. A ledger that fails or a clock that is not
@@ -65,12 +66,14 @@ pub(super) fn readiness(
             faults => faults.join("; "),
         },
     };
+    let mode = snapshot.inputs().operator.mode;
     let monitor_only = Check {
         name: "monitor-only",
-        ok: standing.waivers.monitor_only.is_none(),
-        detail: match &standing.waivers.monitor_only {
-            None => "prohibitions are enforced".to_owned(),
-            Some(waiver) => format!("nothing is enforced: {waiver}"),
+        ok: standing.waivers.monitor_only.is_none() && mode == Mode::Enforce,
+        detail: match (&standing.waivers.monitor_only, mode) {
+            (Some(waiver), _) => format!("nothing is enforced: {waiver}"),
+            (None, Mode::Monitor) => "nothing is enforced: [policy] mode is \"monitor\", a dry run".to_owned(),
+            (None, Mode::Enforce) => "prohibitions are enforced".to_owned(),
         },
     };
     let reload = Check {
@@ -110,7 +113,7 @@ pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock, st
         policy_orders: snapshot.inputs().orders.len() as u64,
         waivers_in_force: waivers.in_force,
         waivers_pending: waivers.pending,
-        monitor_only: waivers.monitor_only.is_some(),
+        monitor_only: waivers.monitor_only.is_some() || snapshot.inputs().operator.mode == Mode::Monitor,
         clock_state: trust.map(Trust::as_str),
     }
 }

@@ -201,7 +201,7 @@ const GAUGES: [(&str, &str); 12] = [
     ("policy_orders", "Orders that are loaded"),
     ("waivers_in_force", "Waivers that are in force"),
     ("waivers_pending", "Waivers that wait for somebody to confirm them"),
-    ("monitor_only", "1 while an emergency lifts every prohibition"),
+    ("monitor_only", "1 while nothing is enforced, in an emergency or a dry run"),
 ];
 
 /// Every metric of the daemon.
