@@ -20,6 +20,8 @@ pub(super) struct Waivers {
     /// What was wrong with the register's file at the start.
     pub(super) fault: Option<String>,
     pub(super) files: Vec<FileWaiver>,
+    /// What files held before the last reload.
+    before: Vec<FileWaiver>,
     /// Granted waivers that policy cannot be compiled with, each with the reason.
     pub(super) left_out: Vec<LeftOut>,
     /// Finds the identifiers that the journal tells of; taken where the first new one is given.
@@ -49,12 +51,20 @@ impl Waivers {
     /// Takes the register as it was found. `files` and `left_out` come with each policy.
     pub(super) fn new(opened: Opened) -> Self {
         let Opened { register, fault } = opened;
-        Self { register, fault, files: Vec::new(), left_out: Vec::new(), given: None, remembered: Kept::default() }
+        Self {
+            register,
+            fault,
+            files: Vec::new(),
+            before: Vec::new(),
+            left_out: Vec::new(),
+            given: None,
+            remembered: Kept::default(),
+        }
     }
 
     /// Takes over what was built with a policy.
     pub(super) fn take(&mut self, built: &mut Built) {
-        self.files = std::mem::take(&mut built.files);
+        self.before = std::mem::replace(&mut self.files, std::mem::take(&mut built.files));
         self.left_out = std::mem::take(&mut built.left_out);
     }
 
@@ -171,11 +181,12 @@ impl Waivers {
     }
 
     fn unasked(&self, waiver: &Waiver, why: &str) -> Change {
-        let known = self.files.iter().find(|file| file.waiver.id == waiver.id).map(|file| file.path.clone());
+        let known = self.files.iter().chain(&self.before).find(|file| file.waiver.id == waiver.id);
         let path = match known {
-            Some(path) => path,
+            Some(file) => file.path.clone(),
             None if is_own(&waiver.id) => self.register.path().display().to_string(),
-            None => "of waivers".to_owned(),
+            // It vanished while no daemon ran; which file it stood in is not kept.
+            None => "among those of [policy] waivers".to_owned(),
         };
         Change {
             by: format!("file {}", harmless(&path)),

@@ -31,3 +31,4 @@ mod resolves;
 mod reviewed;
 mod scenario;
 mod streams;
+mod waivers;
