@@ -196,7 +196,7 @@ mod tests {
             "index rebuild",
         ] {
             assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");
-            let word = format!("\"interdict__subcmd__{}\"", command.replace(' ', "__subcmd__"));
+            let word = format!("\"interdict__subcmd__{}\"", command.replace([' ', '-'], "__subcmd__"));
             assert!(script.contains(&word), "{word}\n{script}");
         }
     }
