@@ -240,6 +240,25 @@ fn what_was_answered_survives_a_power_cut_and_no_number_is_given_twice() {
     assert!(done(&add(&daemon, &["--service", "kaspersky/update", "--for", "1h"])).starts_with("W-5: "));
 }
 
+#[test]
+fn a_hand_edit_of_the_register_is_recorded() {
+    let upstream = honest();
+    let daemon = Setup::new().upstreams(&[upstream.address]).start();
+    done(&add(&daemon, &["--service", "kaspersky/update", "--client", "192.0.2.1", "--for", "1h"]));
+    assert!(is_sunk(&daemon));
+    let setup = daemon.stop();
+    let file = setup.data().join("waivers.json");
+    let kept = std::fs::read_to_string(&file).unwrap();
+    let edited = kept.replace("192.0.2.1/32", "0.0.0.0/0");
+    assert_ne!(edited, kept);
+    std::fs::write(&file, edited).unwrap();
+    let daemon = setup.start();
+    assert!(!is_sunk(&daemon));
+    let edit = until_changed(&daemon, 2).remove(0);
+    assert!(text(&edit, "by").ends_with("waivers.json") && text(&edit, "what").contains("for 0.0.0.0/0"), "{edit}");
+    assert!(text(&edit, "why").contains("before: ") && text(&edit, "why").contains("for 192.0.2.1"), "{edit}");
+}
+
 const SHARED: &str = r#"
 [[waiver]]
 id = "lab"
