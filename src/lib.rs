@@ -12,6 +12,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod feed;
+pub mod identify;
 pub mod inspect;
 pub mod ledger;
 pub mod listen;

@@ -111,6 +111,8 @@ pub struct GuardedClock {
     boot_id: String,
     view: ArcSwap<View>,
     keeping: Mutex<Keeping>,
+    /// Held while the file is written, and taken before `keeping`.
+    writing: Mutex<()>,
 }
 
 /// An instant that goes on with the time since boot.
@@ -196,7 +198,7 @@ impl GuardedClock {
         let Reading { raw, boot, .. } = source.read();
         let view = ArcSwap::from_pointee(View::new(raw, boot, marked));
         let keeping = Keeping { latest: raw, borne_out: false, told: None, path: None, fault: None };
-        Self { source, marks, boot_id, view, keeping: Mutex::new(keeping) }
+        Self { source, marks, boot_id, view, keeping: Mutex::new(keeping), writing: Mutex::new(()) }
     }
 
     /// Goes on from what the file at `path` kept, which [`Self::keep`] writes to. A file that cannot be read is told,
@@ -313,7 +315,8 @@ impl GuardedClock {
 
     /// Keeps the line in the file, if there is one. The first failure is told; the next write tries again.
     pub(super) fn save(&self) {
-        let mut keeping = self.lock();
+        let _writing = self.writing.lock().expect("no holder of this lock panics");
+        let keeping = self.lock();
         let Some(path) = keeping.path.clone() else { return };
         let Reading { raw, boot, .. } = self.source.read();
         let view = self.view.load();
@@ -326,7 +329,11 @@ impl GuardedClock {
             boot: self.boot_id.clone(),
             since_boot: u64::try_from(boot.as_millis()).unwrap_or(u64::MAX),
         };
-        match kept.write(&path) {
+        // Whoever asks how far the clock is trusted must not wait for a disk that hangs.
+        drop(keeping);
+        let written = kept.write(&path);
+        let mut keeping = self.lock();
+        match written {
             Ok(()) => keeping.fault = None,
             Err(error) => {
                 let fault = format!("the latest instant seen cannot be kept in {}: {error}", path.display());

@@ -26,6 +26,7 @@ use crate::clock::{Clock, GuardedClock, RehearsalClock, SystemClock, Trust};
 use crate::config::{self, Config, ControlSocket};
 use crate::control::{self, Call, Kept, Register};
 use crate::feed::Archive;
+use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
 use crate::listen::{self, BindError, Limit, Listeners};
 use crate::observe::Metrics;
@@ -169,6 +170,9 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     ledger.change(Change::started(built.state.snapshot.digest()));
     let before = last.map(|archive| archive.operator().waivers.clone()).unwrap_or_default();
     waivers.tell(&ledger, &before, &built.archive, &clock.read());
+    let (sources, clients) = (config.client.sources.clone(), Arc::clone(&built.state.clients));
+    let identifier = Identifier::start(sources, clients, Arc::clone(&clock), Arc::clone(&metrics));
+    let identifier = Arc::new(identifier.map_err(StartError::System)?);
     let cache = Cache::new(config.cache.size);
     let pipeline = Arc::new(Pipeline::new(built.state, cache, Arc::clone(&clock), Arc::clone(&metrics)));
     let limit = limit(&config);
@@ -176,7 +180,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         .map_err(StartError::System)?;
     let standing = Arc::new(Mutex::new(standing));
     let mut work = Work::new(config.clone(), built.archive, waivers);
-    let daemon = Daemon { config, clock, guard, folder, metrics, ledger, pipeline, standing };
+    let daemon = Daemon { config, clock, guard, folder, metrics, ledger, identifier, pipeline, standing };
     let served = runtime.block_on(daemon.serve(&mut work, admin, commands, invocation, &announcement));
     if let Some(path) = control {
         // One that stays is replaced at the next start.
@@ -188,6 +192,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     }
     daemon.ledger.change(Change::stopped());
     runtime.shutdown_timeout(Duration::from_millis(100));
+    daemon.identifier.stop();
     daemon.ledger.close();
     follower.stop();
     if let Some(keeper) = keeper {
@@ -206,6 +211,7 @@ struct Daemon {
     folder: Folder,
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
+    identifier: Arc<Identifier>,
     pipeline: Arc<Pipeline>,
     standing: Arc<Mutex<Standing>>,
 }
@@ -300,6 +306,7 @@ impl Daemon {
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
         tokio::spawn(loops::revive(Arc::clone(&self.pipeline)));
         self.watch(work);
+        tokio::spawn(loops::name_clients(Arc::clone(&self.pipeline), Arc::clone(&self.identifier)));
         (invocation.announce)(announcement);
         let mut passing = tokio::time::interval(watch::PACE);
         let mut again = tokio::time::interval(ARCHIVE_AGAIN);
@@ -371,6 +378,8 @@ impl Daemon {
         let digest = *built.state.snapshot.digest();
         self.ledger.install(&built.state.snapshot);
         work.waivers.take(&mut built);
+        // The new groups have their members before anybody is decided by them.
+        self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
         self.metrics.count_reload(true);
         *self.standing() = Standing::default();
@@ -412,6 +421,8 @@ fn limit(config: &Config) -> Limit {
     let listen = &config.listen;
     Limit {
         allow: listen.allow.clone(),
+        proxy_from: listen.proxy_from.clone(),
+        ecs_from: listen.ecs_from.clone(),
         in_flight: config.upstream.in_flight as usize,
         connections: listen.tcp_connections as usize,
         connections_per_client: listen.tcp_connections_per_client as usize,
