@@ -18,6 +18,7 @@ mod wire;
 
 mod ban;
 mod clock;
+mod clock_acts;
 mod crash;
 mod disk;
 mod faults;
@@ -33,3 +34,4 @@ mod resolves;
 mod reviewed;
 mod scenario;
 mod streams;
+mod waivers;
