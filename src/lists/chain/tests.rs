@@ -1,3 +1,5 @@
+//! Several lists in their order, with their dates.
+
 use super::super::{Format, compile, index, parse};
 use super::*;
 

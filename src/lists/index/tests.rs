@@ -1,3 +1,5 @@
+//! The index against a plain list of its rules.
+
 use super::*;
 use crate::message::MAX_NAME;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Lists as they come from files, good and bad.
+
 use super::super::guard::{Bounds, Unfit};
 use super::*;
 use crate::message::Name;

@@ -1,3 +1,5 @@
+//! What each format says, and what it refuses.
+
 use super::super::{Action, Choice, List, compile, index};
 use super::*;
 use crate::client::Client;
