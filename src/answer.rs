@@ -127,6 +127,11 @@ pub enum Outcome<'a> {
         /// Seconds until another decision may be due.
         left: Option<u32>,
     },
+    /// Withheld, since it tells a private address of a name that must have none.
+    Private {
+        /// Seconds until another decision may be due.
+        left: Option<u32>,
+    },
     /// Without an answer.
     Trouble(Trouble),
     /// Asked without recursion for what is neither local nor kept.
@@ -187,6 +192,11 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             let code = sink(&mut writer, query, (owner, ttl, *name_exists), style.sink);
             let error = ExtendedError { info: info_code(style.demand), text: [blocked_text(style.demand), citation] };
             (code, Some(error))
+        }
+        Outcome::Private { left } => {
+            let ttl = cut(style.sink_ttl, *left);
+            let code = sink(&mut writer, query, (&query.question.name, ttl, true), Sink::Nodata);
+            (code, Some(ExtendedError { info: InfoCode::Blocked, text: ["private address", ""] }))
         }
         Outcome::Found { body, age, left } => {
             let error = body.extended_error.as_deref();

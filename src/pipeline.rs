@@ -1,6 +1,7 @@
 //! The path of a query, top to bottom. Every transport calls [`Pipeline::begin`] and, where that says so,
 //! [`Pipeline::complete`]; there is no second copy of any rule.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,12 +13,12 @@ use crate::answer::{self, Outcome, Style, Trouble};
 use crate::cache::{Cache, Entry, Key};
 use crate::client::Client;
 use crate::clock::{Clock, Reading};
-use crate::inspect;
+use crate::inspect::{self, Guards};
 use crate::ledger::{Attempt, Recorder};
-use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, ResponseView, Unusable, flag};
-use crate::observe::{Dropped, Metrics, Served};
+use crate::message::{Body, Malformed, Name, QueryView, RecordType, ResponseCode, ResponseView, Unusable, flag};
+use crate::observe::{Dropped, Metrics, Served, Withheld};
 use crate::policy::{Decision, Snapshot, Verdict, When};
-use crate::query::{Edns, Peer, Query, Question, Subject, Through, Transport};
+use crate::query::{Edns, Peer, Place, Query, Question, Subject, Subjects, Target, Through, Transport};
 use crate::resolve::{Asking, Failure, Resolved, Resolver, Route, Routes};
 
 /// Everything that a reload swaps, whole or not at all.
@@ -27,6 +28,7 @@ pub struct State {
     pub routes: Arc<Routes>,
     pub asking: Asking,
     pub style: Style,
+    pub guards: Guards,
     pub probes: Arc<[Probe]>,
 }
 
@@ -107,7 +109,7 @@ impl Pipeline {
         let client = Client::identify(peer.remote);
         let own = state.snapshot.decide(&query.question.name, &client, moment.when());
         if own.verdict == Verdict::Sunk {
-            self.sink(&query, Judgement::of(own), moment, recorder, out);
+            self.sink(&query, Judgement::of(&query.question.name, own), moment, recorder, out);
             return Step::Answer;
         }
 
@@ -129,7 +131,7 @@ impl Pipeline {
             (_, Route::Local | Route::Forward(_)) => return Step::Resolve(query),
         };
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
-        self.record(&query, Judgement::of(own), code, moment, recorder);
+        self.record(&query, Judgement::of(&query.question.name, own), code, moment, recorder);
         Step::Answer
     }
 
@@ -150,34 +152,18 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) {
-        let Moment { state, now } = moment;
         let client = Client::identify(query.peer.remote);
-        let own = state.snapshot.decide(&query.question.name, &client, moment.when());
-        let failed = |trouble: Trouble, lifetime, error| (trouble.kept(lifetime, error), Vec::new(), Served::Failure);
-        let (body, subjects, served) = match resolved {
-            Resolved::Found { message, body, local } => {
-                let served = if *local { Served::Local } else { Served::Upstream };
-                match ResponseView::read(message).and_then(|view| inspect::subjects(&view)) {
-                    Ok(subjects) => (body.clone(), subjects, served),
-                    // What cannot be inspected must not pass.
-                    Err(Malformed) => failed(Trouble::Suspicious, state.asking.lifetimes.failure, None),
-                }
-            }
-            Resolved::Failed(of) => {
-                failed(trouble(of.failure), state.asking.lifetimes.failure, of.extended_error.as_deref())
-            }
-        };
-        let matched = subjects.iter().any(|subject| state.snapshot.is_listed(&subject.name));
-        let epoch = state.snapshot.epoch(moment.when()).0;
-        let entry = Arc::new(Entry { body, subjects: subjects.into(), matched, epoch, stored: now.boot });
+        let own = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
+        let (entry, served) = inspected(query, resolved, moment);
+        let entry = Arc::new(entry);
         if served != Served::Local && entry.body.lifetime > 0 {
             self.cache.insert(&Key::new(query, generation), Arc::clone(&entry));
         }
         self.deliver(query, own, (&entry, 0, served), moment, recorder, out);
     }
 
-    /// Answers with an entry, fresh or kept, unless the question or a name in the answer is sunk. A kept one is decided
-    /// again where policy may have changed since, or where any rule matches a name in it.
+    /// Answers with an entry, fresh or kept, unless the question or what the answer leads to is sunk. A kept one is
+    /// decided again where policy may have changed since, or where any rule matches something in it.
     fn deliver(
         &self,
         query: &Query,
@@ -188,28 +174,37 @@ impl Pipeline {
         out: &mut Vec<u8>,
     ) {
         let again = entry.matched || entry.epoch != moment.state.snapshot.epoch(moment.when()).0;
-        let judgement = judge(query, own, if again { &entry.subjects } else { &[] }, moment);
-        if judgement.decision.verdict == Verdict::Sunk {
-            return self.sink(query, judgement, moment, recorder, out);
-        }
+        let judgement = judge(query, own, again.then_some(&entry.subjects), moment);
+        // What stands beside the answer is taken out of it, and all of it is withheld where that cannot be done.
+        let body = match judgement.decision.verdict == Verdict::Sunk {
+            true if judgement.is_aside() => without_sunk(query, entry, &judgement.before, moment).ok().map(Cow::Owned),
+            true => None,
+            false => Some(Cow::Borrowed(&entry.body)),
+        };
+        let Some(body) = body else { return self.sink(query, judgement, moment, recorder, out) };
         let left = seconds_left(&judgement.decision, &moment.now);
-        let code = self.write(query, &Outcome::Found { body: &entry.body, age, left }, served, moment, out);
+        let outcome = match entry.private && moment.state.withholds_private(&query.question) {
+            true => Outcome::Private { left },
+            false => Outcome::Found { body: &body, age, left },
+        };
+        self.count_withheld(entry, &outcome);
+        let code = self.write(query, &outcome, served, moment, out);
         self.record(query, judgement, code, moment, recorder);
     }
 
     /// Withholds the answer.
-    fn sink(&self, query: &Query, judgement: Judgement<'_>, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
+    fn sink(&self, query: &Query, judgement: Judgement, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");
         // The entry's name owns the SOA only where it lies at or above the question: not behind an alias.
-        let (owner, name_exists) = match judgement.subject {
+        let (owner, name_exists) = match &judgement.subject {
             None => {
                 let client = Client::identify(query.peer.remote);
                 (snapshot.owner(&matched, name), snapshot.has_open_name_below(name, &client, moment.when()))
             }
-            // A service target is prohibited for one type of the name; the others are not denied with it.
-            Some(subject) => (name.clone(), subject.through == Through::Svcb),
+            // What is no alias is prohibited for one type of the name; the others are not denied with it.
+            Some(subject) => (name.clone(), !subject.through.is_alias()),
         };
         let citation = &snapshot.order_of(&matched).citation;
         let left = seconds_left(&judgement.decision, &moment.now);
@@ -224,7 +219,7 @@ impl Pipeline {
         let client = Client::identify(query.peer.remote);
         let own = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
-        self.record(query, Judgement::of(own), code, moment, recorder);
+        self.record(query, Judgement::of(&query.question.name, own), code, moment, recorder);
     }
 
     /// Returns whether a query that has to be resolved is answered here, and waits for nobody.
@@ -239,6 +234,14 @@ impl Pipeline {
             Unusable::Malformed { .. } => Dropped::Malformed,
         });
         answer::respond_to_unusable(unusable, out).map_or(Step::Ignore, |_| Step::Answer)
+    }
+
+    fn count_withheld(&self, entry: &Entry, outcome: &Outcome<'_>) {
+        match outcome {
+            Outcome::Private { .. } => self.metrics.count_withheld(Withheld::PrivateAddress),
+            _ if entry.ech_removed => self.metrics.count_withheld(Withheld::Ech),
+            _ => {}
+        }
     }
 
     fn write(
@@ -258,7 +261,7 @@ impl Pipeline {
     fn record(
         &self,
         query: &Query,
-        judgement: Judgement<'_>,
+        judgement: Judgement,
         code: ResponseCode,
         moment: &Moment,
         recorder: &Recorder,
@@ -274,8 +277,8 @@ impl Pipeline {
             transport: query.transport,
             name: query.question.name.clone(),
             record_type: query.question.record_type,
-            subject: judgement.subject.map(|subject| subject.name.clone()),
-            through: judgement.subject.map_or(Through::Question, |subject| subject.through),
+            through: judgement.subject.as_ref().map_or(Through::Question, |subject| subject.through),
+            subject: judgement.subject.map(|subject| subject.target),
             matched,
             rcode: code.0,
             snapshot: Arc::clone(&moment.state.snapshot),
@@ -298,39 +301,94 @@ impl Pipeline {
     }
 }
 
-/// What was decided on a question and on the names that its answer leads to.
-#[derive(Debug, Clone, Copy)]
-struct Judgement<'a> {
+/// What was decided on a question and on what its answer leads to.
+#[derive(Debug, Clone)]
+struct Judgement {
     decision: Decision,
-    /// The name in the answer that decided, where it was not the question.
-    subject: Option<&'a Subject>,
+    /// What in the answer decided, where it was not the question.
+    subject: Option<Subject>,
+    /// The last name of the chain that an order protects, exempts or keeps, or else the question: it stands before what
+    /// the answer leads to.
+    before: Name,
 }
 
-impl Judgement<'_> {
-    const fn of(decision: Decision) -> Self {
-        Self { decision, subject: None }
+impl Judgement {
+    fn of(question: &Name, decision: Decision) -> Self {
+        Self { decision, subject: None, before: question.clone() }
+    }
+
+    /// Returns whether the answer holds without what decided.
+    fn is_aside(&self) -> bool {
+        self.subject.as_ref().is_some_and(|subject| subject.place == Place::Aside)
     }
 }
 
-/// Decides on the names in an answer; the severest verdict counts, and among equal ones the question's.
-fn judge<'a>(query: &Query, own: Decision, subjects: &'a [Subject], moment: &Moment) -> Judgement<'a> {
+/// Decides on what an answer leads to; the severest verdict counts, and among equal ones first the question's, then that on
+/// what the answer does not hold without.
+fn judge(query: &Query, own: Decision, subjects: Option<&Subjects>, moment: &Moment) -> Judgement {
     let client = Client::identify(query.peer.remote);
-    let mut judgement = Judgement::of(own);
-    // The last name of the chain that an order protects, exempts or keeps stands before what it leads to.
-    let mut before = &query.question.name;
-    for subject in subjects {
-        let snapshot = &moment.state.snapshot;
-        let found = snapshot.decide_subject(before, &subject.name, &client, moment.when());
-        if found.deciding.is_some_and(|matched| matched.is_shield()) {
-            before = &subject.name;
+    let snapshot = &moment.state.snapshot;
+    let mut judgement = Judgement::of(&query.question.name, own);
+    for subject in subjects.into_iter().flatten() {
+        let found = snapshot.decide_subject(&judgement.before, &subject.target, &client, moment.when());
+        if let (Place::Chain, Target::Name(name)) = (subject.place, &subject.target)
+            && found.deciding.is_some_and(|matched| matched.is_shield())
+        {
+            judgement.before = name.clone();
         }
         let until = [judgement.decision.until, found.until].into_iter().flatten().min();
-        if found.verdict > judgement.decision.verdict {
-            judgement = Judgement { decision: found, subject: Some(subject) };
+        let (whole, was_whole) = (subject.place != Place::Aside, !judgement.is_aside());
+        if (found.verdict, whole) > (judgement.decision.verdict, was_whole) {
+            judgement = Judgement { decision: found, subject: Some(subject), ..judgement };
         }
         judgement.decision.until = until;
     }
     judgement
+}
+
+/// Returns the answer of `entry` without what stands beside it and is sunk behind `before`.
+fn without_sunk(query: &Query, entry: &Entry, before: &Name, moment: &Moment) -> Result<Body, Malformed> {
+    let client = Client::identify(query.peer.remote);
+    let snapshot = &moment.state.snapshot;
+    inspect::without(&entry.body, &query.question, |subject| {
+        snapshot.decide_subject(before, &subject.target, &client, moment.when()).verdict == Verdict::Sunk
+    })
+}
+
+/// Returns what is kept of an answer, or of the failure to get one.
+fn inspected(query: &Query, resolved: &Resolved, moment: &Moment) -> (Entry, Served) {
+    let Moment { state, now } = moment;
+    let failure = state.asking.lifetimes.failure;
+    let found = match resolved {
+        Resolved::Found { message, body, local } => {
+            let without_ech = match state.guards.removes_ech && !local {
+                true => inspect::without_ech(body, &query.question),
+                false => Ok(None),
+            };
+            match (ResponseView::read(message).and_then(|view| inspect::subjects(&view)), without_ech) {
+                (Ok(subjects), Ok(without_ech)) => Ok((body, without_ech, subjects, *local)),
+                // What cannot be inspected must not pass.
+                (Err(Malformed), _) | (_, Err(Malformed)) => Err(Trouble::Suspicious.kept(failure, None)),
+            }
+        }
+        Resolved::Failed(of) => Err(trouble(of.failure).kept(failure, of.extended_error.as_deref())),
+    };
+    let epoch = state.snapshot.epoch(moment.when()).0;
+    let stored = now.boot;
+    match found {
+        Ok((body, without_ech, subjects, local)) => {
+            let matched = subjects.iter().any(|subject| state.snapshot.is_listed(&subject.target));
+            let (private, ech_removed) = (!local && inspect::leads_inside(&subjects), without_ech.is_some());
+            let body = without_ech.unwrap_or_else(|| body.clone());
+            let served = if local { Served::Local } else { Served::Upstream };
+            (Entry { body, subjects, private, ech_removed, matched, epoch, stored }, served)
+        }
+        Err(body) => {
+            let subjects = Subjects::default();
+            let entry = Entry { body, subjects, private: false, ech_removed: false, matched: false, epoch, stored };
+            (entry, Served::Failure)
+        }
+    }
 }
 
 /// Returns the whole seconds until another decision may be due.
@@ -371,6 +429,16 @@ impl Moment {
 }
 
 impl State {
+    /// Returns whether an upstream's answer to `question` must not tell private addresses. Zones that are answered here,
+    /// or by servers of their own, are the operator's, and may.
+    fn withholds_private(&self, question: &Question) -> bool {
+        let own = || {
+            let forward = self.routes.forward.iter().any(|(zone, _)| question.name.is_at_or_below(zone));
+            forward || self.routes.zones.origin_for(question).is_some()
+        };
+        self.guards.rebinding.as_ref().is_some_and(|rebinding| rebinding.protects(&question.name)) && !own()
+    }
+
     /// Notes that a probe of ours was asked here, if `name` is one: then the upstream that it was sent to leads back.
     fn came_back(&self, name: &Name) -> bool {
         let probe = self.probes.iter().find(|probe| probe.name == *name);

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::answer::Style;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::inspect::Guards;
 use crate::feed::{self, Archive, Selection};
 use crate::pipeline::State;
 use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
@@ -47,9 +48,10 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
     let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
     let generation = generation(&default, config);
     let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
+    let guards = Guards::default();
     let probes = super::loops::probes(&routes).into();
     let state =
-        State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), probes };
+        State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), guards, probes };
     Ok(Built { state, archive: loaded.archive, notes })
 }
 

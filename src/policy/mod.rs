@@ -8,6 +8,7 @@ mod catalogue;
 mod decision;
 mod index;
 mod nearest;
+mod networks;
 mod order;
 mod pattern;
 mod snapshot;
@@ -16,6 +17,7 @@ mod waiver;
 
 pub use catalogue::{Catalogue, Confidence, Entry, Service};
 pub use decision::{Decision, Epoch, Match, Nearest, Verdict, When};
+pub use networks::NetworkError;
 pub use order::{
     Demand, Exempt, Exemption, Fact, Kept, Noted, Operator, OperatorTreatment, Order, Prohibition, Protected, Removal,
     Source, Then, TreatmentChoice, Validity, ValidityError, Verification,

@@ -13,6 +13,7 @@ use super::pattern::{Glob, Pattern, Specificity};
 use super::treatment::{Treatment, treat};
 use crate::client::Client;
 use crate::message::Name;
+use crate::query::TargetRef;
 
 /// What a snapshot is made of.
 #[derive(Debug, Clone, Default)]
@@ -136,15 +137,21 @@ impl Snapshot {
         decision
     }
 
-    /// Returns whether any entry matches `name`, whatever the orders make of it.
-    pub fn is_listed(&self, name: &Name) -> bool {
-        self.index.matches(name)
+    /// Returns whether any entry matches `target`, whatever the orders make of it.
+    pub fn is_listed<'t>(&self, target: impl Into<TargetRef<'t>>) -> bool {
+        self.index.matches(target)
     }
 
-    /// Decides on a name found in the answer to `question`. An order that protects, exempts or keeps the question does
+    /// Decides on a name or an address found in the answer to `question`. An order that protects, exempts or keeps the question does
     /// not reach behind it: the carve-outs and the removal tools work wherever they are hosted.
-    pub fn decide_subject(&self, question: &Name, subject: &Name, client: &Client, at: impl Into<When>) -> Decision {
-        let at = at.into();
+    pub fn decide_subject<'t>(
+        &self,
+        question: &Name,
+        subject: impl Into<TargetRef<'t>>,
+        client: &Client,
+        at: impl Into<When>,
+    ) -> Decision {
+        let (subject, at) = (subject.into(), at.into());
         if !self.index.matches(subject) {
             return Decision::PASS;
         }
@@ -164,23 +171,28 @@ impl Snapshot {
         decision
     }
 
-    /// Returns what each order says of `name`, in the order of the configuration; orders that do not match are left out.
-    pub fn matches(&self, name: &Name, client: &Client, at: impl Into<When>) -> Vec<Match> {
-        let at = at.into();
-        (0..self.inputs.orders.len()).filter_map(|order| self.decide_by(order, name, client, at, &mut None)).collect()
+    /// Returns what each order says of `target`, in the order of the configuration; orders that do not match are left out.
+    pub fn matches<'t>(
+        &self,
+        target: impl Into<TargetRef<'t>>,
+        client: &Client,
+        at: impl Into<When>,
+    ) -> Vec<Match> {
+        let (target, at) = (target.into(), at.into());
+        (0..self.inputs.orders.len()).filter_map(|order| self.decide_by(order, target, client, at, &mut None)).collect()
     }
 
     /// Inside an order: protected or exempt before kept before the prohibition of the most specific entry before noted.
-    fn decide_by(
+    fn decide_by<'t>(
         &self,
         order: usize,
-        name: &Name,
+        target: impl Into<TargetRef<'t>>,
         _client: &Client,
         at: When,
         until: &mut Option<Timestamp>,
     ) -> Option<Match> {
         let mut best: Option<(Rank, Specificity, Match)> = None;
-        self.index.visit(name, |entry, specificity| {
+        self.index.visit(target.into(), |entry, specificity| {
             for treatment in &self.treatments[order][entry] {
                 let (rank, found) = self.treat(order, entry, *treatment, at, until);
                 // Entries may match equally well and an entry may have several prohibitions; then the sternest verdict
@@ -341,7 +353,7 @@ impl Snapshot {
     pub fn owner(&self, of: &Match, name: &Name) -> Name {
         match &self.entry(of.entry).pattern {
             Pattern::Suffix(apex) if name.is_at_or_below(apex) => apex.clone(),
-            Pattern::Exact(_) | Pattern::Suffix(_) | Pattern::Pattern { .. } => name.clone(),
+            Pattern::Exact(_) | Pattern::Suffix(_) | Pattern::Pattern { .. } | Pattern::Network(_) => name.clone(),
         }
     }
 
