@@ -411,6 +411,12 @@ pub fn immediate(query: &Query, edns_version: u8) -> Option<Outcome<'static>> {
     }
 }
 
+/// Returns whether `name` must never be denied: names for the discovery of resolvers exist, and have data or none
+/// (RFC 9462, section 6.4).
+pub fn exists_by_definition(name: &Name) -> bool {
+    name.suffixes().any(|suffix| suffix == b"\x08resolver\x04arpa\x00")
+}
+
 fn asks_for_version(name: &Name) -> bool {
     matches!(name.as_wire(), b"\x07version\x04bind\x00" | b"\x07version\x06server\x00")
 }

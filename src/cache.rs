@@ -78,7 +78,8 @@ impl Weighter<Box<[u8]>, std::sync::Arc<Entry>> for Weight {
     fn weight(&self, key: &Box<[u8]>, entry: &std::sync::Arc<Entry>) -> u64 {
         let body = &entry.body;
         let error = body.extended_error.as_ref().map_or(0, |error| error.len());
-        let parts = key.len() + error + body.octets.len() + 2 * (body.ttls.len() + body.minimums.len()) + entry.subjects.size();
+        let parts =
+            key.len() + error + body.octets.len() + 2 * (body.ttls.len() + body.minimums.len()) + entry.subjects.size();
         // The fixed part covers the entry itself, the allocator's overhead and the slot in the table.
         (parts + size_of::<Entry>() + 128) as u64
     }

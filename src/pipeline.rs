@@ -201,7 +201,8 @@ impl Pipeline {
         let (owner, name_exists) = match &judgement.subject {
             None => {
                 let client = Client::identify(query.peer.remote);
-                (snapshot.owner(&matched, name), snapshot.has_open_name_below(name, &client, moment.when()))
+                let open = snapshot.has_open_name_below(name, &client, moment.when());
+                (snapshot.owner(&matched, name), open || answer::exists_by_definition(name))
             }
             // What is no alias is prohibited for one type of the name; the others are not denied with it.
             Some(subject) => (name.clone(), !subject.through.is_alias()),
@@ -258,14 +259,7 @@ impl Pipeline {
     }
 
     /// Hands the record over before the response goes out. Names that no rule matches are counted only.
-    fn record(
-        &self,
-        query: &Query,
-        judgement: Judgement,
-        code: ResponseCode,
-        moment: &Moment,
-        recorder: &Recorder,
-    ) {
+    fn record(&self, query: &Query, judgement: Judgement, code: ResponseCode, moment: &Moment, recorder: &Recorder) {
         self.metrics.count_verdict(judgement.decision.verdict.as_str());
         let Some(matched) = judgement.decision.deciding else { return };
         if matched.threat {

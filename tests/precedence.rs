@@ -8,6 +8,7 @@ use interdict::policy::{
     Catalogue, Confidence, Entry, Exempt, Exemption, Glob, Inputs, Kept, Matching, Noted, Operator, Order, Pattern,
     Prohibition, Protected, Removal, Service, Snapshot, Then, Validity, Verdict, Verification, When,
 };
+use interdict::query::Target;
 use jiff::Timestamp;
 use jiff::civil::date;
 use proptest::prelude::*;
@@ -65,6 +66,19 @@ fn host() -> impl Strategy<Value = String> {
     prop::collection::vec("[ab]{1,2}", 1..4).prop_map(|labels| format!("{}.x", labels.join(".")))
 }
 
+/// Networks that hold each other, and few addresses in them.
+fn network() -> impl Strategy<Value = String> {
+    let lengths = prop_oneof![Just(8u8), Just(24), Just(30), Just(31), Just(32)];
+    (address(), lengths).prop_map(|(address, length)| {
+        let shift = 32 - u32::from(length);
+        format!("{}/{length}", Ipv4Addr::from(u32::from(address) >> shift << shift))
+    })
+}
+
+fn address() -> impl Strategy<Value = Ipv4Addr> {
+    (0u8..2, 0u8..8).prop_map(|(third, last)| Ipv4Addr::new(198, 51, third, last))
+}
+
 fn entry() -> impl Strategy<Value = (String, Matching, usize)> {
     let text = prop_oneof![
         host().prop_map(|text| (text, Matching::Exact)),
@@ -72,6 +86,7 @@ fn entry() -> impl Strategy<Value = (String, Matching, usize)> {
         host().prop_map(|text| (format!("{{a,b}}.{text}"), Matching::Pattern)),
         host().prop_map(|text| (format!("a*.{text}"), Matching::Pattern)),
         host().prop_map(|text| (format!("*b.{text}"), Matching::Pattern)),
+        network().prop_map(|text| (text, Matching::Network)),
     ];
     (text, 0usize..3).prop_map(|((text, matching), service)| (text, matching, service))
 }
@@ -114,16 +129,16 @@ impl World {
     }
 
     /// The rules, read plainly: across orders the sternest verdict counts.
-    fn verdict(&self, name: &Name, second: i64, lag: i64) -> Verdict {
-        self.orders.iter().map(|treats| self.verdict_of(treats, name, second, lag)).max().unwrap_or(Verdict::Pass)
+    fn verdict(&self, target: &Target, second: i64, lag: i64) -> Verdict {
+        self.orders.iter().map(|treats| self.verdict_of(treats, target, second, lag)).max().unwrap_or(Verdict::Pass)
     }
 
     /// Inside an order: protected or exempt, before kept, before the prohibition of the most specific entry that a
     /// prohibition not yet over names, before noted. Of equally specific entries the sternest verdict counts. A
     /// prohibition is over `lag` seconds late; everything else is on time.
-    fn verdict_of(&self, treats: &[Treat; 3], name: &Name, second: i64, lag: i64) -> Verdict {
+    fn verdict_of(&self, treats: &[Treat; 3], target: &Target, second: i64, lag: i64) -> Verdict {
         let found: Vec<_> = (self.entries.iter())
-            .filter_map(|(text, matching, service)| Some((specificity(text, *matching, name)?, &treats[*service])))
+            .filter_map(|(text, matching, service)| Some((specificity(text, *matching, target)?, &treats[*service])))
             .collect();
         let untouched = found.iter().filter_map(|(specificity, of)| match of {
             Treat::Protected => Some((*specificity, Verdict::Protected)),
@@ -162,9 +177,20 @@ impl World {
     }
 }
 
-/// How well an entry matches, by comparing texts label by label; exact 1000, pattern 500, suffix its labels.
-fn specificity(text: &str, matching: Matching, name: &Name) -> Option<usize> {
-    let name = name.to_string();
+/// How well an entry matches, by comparing texts label by label; exact 1000, pattern 500, suffix its labels; for
+/// addresses, by comparing bits, the length of the prefix.
+fn specificity(text: &str, matching: Matching, target: &Target) -> Option<usize> {
+    let name = match (matching, target) {
+        (Matching::Exact | Matching::Suffix | Matching::Pattern, Target::Name(name)) => name.to_string(),
+        (Matching::Network, Target::Address(IpAddr::V4(address))) => {
+            let (network, length) = text.split_once('/').expect("the strategy writes prefixes");
+            let network: Ipv4Addr = network.parse().expect("the strategy makes networks");
+            let length: u32 = length.parse().expect("the strategy makes networks");
+            let differing = u32::from(network) ^ u32::from(*address);
+            return (differing.leading_zeros() >= length).then_some(usize::try_from(length).expect("32 at most"));
+        }
+        _ => return None,
+    };
     let labels: Vec<_> = name.split('.').collect();
     let listed: Vec<_> = text.split('.').collect();
     match matching {
@@ -180,6 +206,7 @@ fn specificity(text: &str, matching: Matching, name: &Name) -> Option<usize> {
             };
             (fits && labels[1..] == listed[1..]).then_some(500)
         }
+        Matching::Network => None,
     }
 }
 
@@ -249,11 +276,27 @@ proptest! {
         let snapshot = world.compile();
         for name in &names {
             let name: Name = name.parse().expect("the strategy makes names");
+            let target = Target::Name(name.clone());
             for second in -1..2 * LAST {
                 let told = snapshot.decide(&name, &anyone(), at(second)).verdict;
-                prop_assert_eq!(told, world.verdict(&name, second, 0), "{} at {}", name, second);
+                prop_assert_eq!(told, world.verdict(&target, second, 0), "{} at {}", name, second);
                 let late = snapshot.decide(&name, &anyone(), lagging(second, lag)).verdict;
-                prop_assert_eq!(late, world.verdict(&name, second, lag), "{} at {}, {} late", name, second, lag);
+                prop_assert_eq!(late, world.verdict(&target, second, lag), "{} at {}, {} late", name, second, lag);
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_are_decided_as_a_plain_list_does(
+        world in world(), addresses in prop::collection::vec(address(), 1..8), lag in 0..LAST,
+    ) {
+        let snapshot = world.compile();
+        for address in addresses {
+            let target = Target::Address(address.into());
+            for second in -1..2 * LAST {
+                let at = lagging(second, lag);
+                let told = snapshot.decide_subject(&Name::root(), &target, &anyone(), at).verdict;
+                prop_assert_eq!(told, world.verdict(&target, second, lag), "{} at {}, {} late", address, second, lag);
             }
         }
     }

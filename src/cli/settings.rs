@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::folder::Folder;
 use crate::config::{self, Config};
-use crate::feed::{self, Loaded, Selection};
+use crate::feed::{self, Loaded};
 
 /// Which configuration a command works with.
 #[derive(Debug, Args)]
@@ -49,9 +49,7 @@ impl FolderArgs {
 
 /// Reads and compiles what the configuration chooses.
 pub(super) fn load_policy(config: &Config) -> Result<Loaded, Faults> {
-    let policy = &config.policy;
-    let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
-    feed::load(&selection, policy.operator.clone(), 1).map_err(|faults| Faults(texts(&faults)))
+    feed::load(&config.selection(), config.operator(), 1).map_err(|faults| Faults(texts(&faults)))
 }
 
 pub(super) fn texts(faults: &[impl ToString]) -> Vec<String> {

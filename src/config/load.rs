@@ -14,7 +14,7 @@ use super::node::{Faults, Node, Place, Raw, Word, quote, read_default, read_file
 use super::spec::{Key, Section, Spec};
 use super::types::{
     Admin, AnswerConfig, CacheConfig, Config, ForwardZone, HostRecord, LedgerConfig, Listen, LogConfig, PolicyConfig,
-    UpstreamConfig, ZoneText, ZonesConfig,
+    RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
 use crate::answer::Sink;
@@ -198,6 +198,18 @@ impl Settings {
                 orders: take.take("policy", "orders"),
                 operator: take.operator(),
             },
+            ways_round: WaysRound {
+                canary: take.take("ways_round", "canary"),
+                relay: take.take("ways_round", "relay"),
+                discovery: take.take("ways_round", "discovery"),
+                public_resolvers: take.take("ways_round", "public_resolvers"),
+                ech: take.take("ways_round", "ech"),
+                catalogue: take.take("ways_round", "catalogue"),
+            },
+            rebinding: RebindingConfig {
+                protect: take.take("rebinding", "protect"),
+                allow: take.take("rebinding", "allow"),
+            },
             answer: AnswerConfig {
                 sink: take.sink(),
                 sink_ttl: take.take("answer", "sink_ttl"),
@@ -296,6 +308,7 @@ settings! {
     V6 => Option<Ipv6Addr>,
     Instant => Option<Timestamp>,
     Name => Box<Name>,
+    Names => Vec<Name>,
     Texts => Vec<String>,
     Hosts => Vec<HostRecord>,
     Rows => Vec<Row>,

@@ -201,6 +201,7 @@ impl Kind {
             Self::Listeners
             | Self::Servers { .. }
             | Self::Networks
+            | Self::Names
             | Self::HostNames
             | Self::Hosts
             | Self::Texts
@@ -212,7 +213,13 @@ impl Kind {
     const fn is_list(&self) -> bool {
         matches!(
             self,
-            Self::Listeners | Self::Servers { .. } | Self::Networks | Self::HostNames | Self::Hosts | Self::Texts
+            Self::Listeners
+                | Self::Servers { .. }
+                | Self::Networks
+                | Self::Names
+                | Self::HostNames
+                | Self::Hosts
+                | Self::Texts
         )
     }
 }

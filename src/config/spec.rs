@@ -73,6 +73,7 @@ pub enum Kind {
     /// An instant with its offset from UTC, or nothing.
     Instant,
     Name,
+    Names,
     /// Names as a Host header has them.
     HostNames,
     /// Names, each with its addresses.
@@ -184,6 +185,7 @@ impl Kind {
             | Self::V6
             | Self::Instant
             | Self::Name
+            | Self::Names
             | Self::HostNames
             | Self::Hosts
             | Self::Texts

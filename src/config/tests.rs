@@ -71,6 +71,15 @@ fn defaults() -> Config {
         cache: CacheConfig { size: 64 << 20, max_ttl: 86_400, negative_max_ttl: 3600, failure_ttl: 5 },
         zones: ZonesConfig { hosts: Vec::new(), zone: Vec::new(), special_use: true },
         policy: PolicyConfig { catalogues, orders, operator: Operator::default() },
+        ways_round: WaysRound {
+            canary: false,
+            relay: false,
+            discovery: false,
+            public_resolvers: false,
+            ech: false,
+            catalogue: "ways-round".to_owned(),
+        },
+        rebinding: RebindingConfig { protect: false, allow: Vec::new() },
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
         ledger: LedgerConfig {
             commit: Duration::from_millis(200),

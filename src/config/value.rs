@@ -28,6 +28,7 @@ pub(super) enum Value {
     V6(Option<Ipv6Addr>),
     Instant(Option<Timestamp>),
     Name(Box<Name>),
+    Names(Vec<Name>),
     Texts(Vec<String>),
     Hosts(Vec<HostRecord>),
     Rows(Vec<Row>),
@@ -73,6 +74,7 @@ pub(super) fn read(kind: &Kind, name: &str, node: &Node, faults: &mut Faults) ->
             _ => reader.text(node, |text| parse::optional(text, parse::instant)).map(Value::Instant),
         },
         Kind::Name => reader.text(node, parse::name).map(|name| Value::Name(Box::new(name))),
+        Kind::Names => reader.items(node, 0, parse::name, |_| false).map(Value::Names),
         Kind::HostNames => reader.items(node, 0, parse::host_name, |_| false).map(Value::Texts),
         Kind::Hosts => {
             let hosts = reader.items(node, 0, parse::host, |_| false)?;

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use crate::answer::Style;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::inspect::Guards;
-use crate::feed::{self, Archive, Selection};
+use crate::feed::{self, Archive};
+use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
 use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
 use crate::zones::{Zones, ZonesSpec};
@@ -30,9 +30,7 @@ pub(super) struct Built {
 pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Result<Built, Vec<String>> {
     let mut faults = Vec::new();
     let mut notes = Vec::new();
-    let policy = &config.policy;
-    let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
-    let loaded = feed::load(&selection, policy.operator.clone(), number)
+    let loaded = feed::load(&config.selection(), config.operator(), number)
         .map_err(|of| faults.extend(of.iter().map(ToString::to_string)));
     let zones = zones(config).map_err(|of| faults.extend(of));
     let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
@@ -48,16 +46,23 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
     let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
     let generation = generation(&default, config);
     let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
-    let guards = Guards::default();
+    let guards = guards(config);
     let probes = super::loops::probes(&routes).into();
-    let state =
-        State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), guards, probes };
+    let state = State {
+        snapshot: Arc::new(loaded.snapshot),
+        routes,
+        asking: asking(config),
+        style: style(config),
+        guards,
+        probes,
+    };
     Ok(Built { state, archive: loaded.archive, notes })
 }
 
-/// Tells apart who answers for what: the same settings have the same number.
+/// Tells apart who answers for what, and what is kept of it: the same settings have the same number.
 fn generation(default: &[SocketAddr], config: &Config) -> u32 {
-    let described = format!("{default:?} {:?} {:?}", config.upstream.zones, config.zones);
+    let Config { upstream, zones, ways_round, .. } = config;
+    let described = format!("{default:?} {:?} {zones:?} {}", upstream.zones, ways_round.ech);
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(described));
     u32::from_be_bytes([a, b, c, d])
 }
@@ -81,6 +86,11 @@ fn asking(config: &Config) -> Asking {
             failure: config.cache.failure_ttl,
         },
     }
+}
+
+fn guards(config: &Config) -> Guards {
+    let rebinding = config.rebinding.protect.then(|| Rebinding { allow: config.rebinding.allow.clone() });
+    Guards { rebinding, removes_ech: config.ways_round.ech }
 }
 
 fn style(config: &Config) -> Style {

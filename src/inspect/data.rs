@@ -47,12 +47,9 @@ pub(super) fn names_at(wire: &[u8], record: &Record) -> Result<Option<(usize, us
         | RecordType::DNAME
         | RecordType::NSEC => (0, 1),
         RecordType::SOA | RecordType::MINFO | RecordType::RP => (0, 2),
-        RecordType::MX
-        | RecordType::AFSDB
-        | RecordType::RT
-        | RecordType::KX
-        | RecordType::SVCB
-        | RecordType::HTTPS => (2, 1),
+        RecordType::MX | RecordType::AFSDB | RecordType::RT | RecordType::KX | RecordType::SVCB | RecordType::HTTPS => {
+            (2, 1)
+        }
         RecordType::PX => (2, 2),
         RecordType::SRV => (6, 1),
         RecordType::SIG | RecordType::RRSIG => (18, 1),

@@ -1,3 +1,5 @@
+//! Answers in all shapes that servers give them: what is found in them, and what is left of them.
+
 use super::*;
 use crate::message::{Body, Class, Name, Owner, RecordType, Section, Writer, flag};
 use crate::query::{Question, Target};
@@ -57,7 +59,10 @@ fn what_an_answer_leads_to_are_subjects() {
         (vec![(Answer, "", T::A, b"\x7f\x00\x00\x01")], vec!["answer address 127.0.0.1"]),
         (vec![(Additional, "", T::A, b"\x7f\x00\x00\x01")], vec!["aside address 127.0.0.1"]),
         (vec![(Answer, "other.test", T::TXT, b"\x00")], vec!["answer owner other.test"]),
-        (vec![(Additional, "glue.test", T::A, b"\x01\x02\x03\x04")], vec!["aside owner glue.test", "aside address 1.2.3.4"]),
+        (
+            vec![(Additional, "glue.test", T::A, b"\x01\x02\x03\x04")],
+            vec!["aside owner glue.test", "aside address 1.2.3.4"],
+        ),
         (vec![(Authority, "example", T::NS, &target[..])], vec![]),
         (vec![(Authority, "other.test", T::NS, &target[..])], vec!["aside owner other.test"]),
         (vec![(Additional, "", T::CNAME, &target[..])], vec!["aside cname target.test"]),
@@ -135,7 +140,10 @@ fn what_cannot_be_inspected_does_not_pass() {
 #[test]
 fn large_sets_of_records_are_inspected_whole() {
     let data: Vec<Vec<u8>> = (0..1500u16)
-        .map(|n| [&b"\x00\x00\x00\x64\x01\x85"[..], format!("dc{n}.corp.example").parse::<Name>().unwrap().as_wire()].concat())
+        .map(|n| {
+            [&b"\x00\x00\x00\x64\x01\x85"[..], format!("dc{n}.corp.example").parse::<Name>().unwrap().as_wire()]
+                .concat()
+        })
         .collect();
     let lines: Vec<_> = data.iter().map(|data| (Answer, "", T::SRV, &data[..])).collect();
     let found = found(&lines).unwrap();
@@ -232,10 +240,10 @@ fn pointers_into_what_is_taken_out_are_written_out() {
     for (owner, record_type, data) in [
         // "good.test", whose end is a pointer to the "test" of the record before.
         (&b"\x04good"[..], 1u16, b"\x05\x06\x07\x08".to_vec()),
-        (b"\x04Mail", 15, [&b"\x00\x01\x02mx"[..], &(0xC000 | at + 4).to_be_bytes()].concat()),
+        (b"\x04Mail", 15, [&b"\x00\x01\x02mx"[..], &(0xC000 | (at + 4)).to_be_bytes()].concat()),
     ] {
         wire.extend_from_slice(owner);
-        wire.extend((0xC000 | at + 4).to_be_bytes());
+        wire.extend((0xC000 | (at + 4)).to_be_bytes());
         wire.extend([record_type.to_be_bytes(), [0, 1], [0, 0], [0, 60]].concat());
         wire.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
         wire.extend(data);
@@ -252,7 +260,9 @@ fn hints_are_taken_out_and_are_not_mandatory_then() {
     let data = |mandatory: &[u8], more: &[u8]| [b"\x00\x01\x03svc\xC0\x12", mandatory, more].concat();
     let hint = b"\x00\x04\x00\x04\xC0\x00\x02\x01";
     let (alpn, ech) = (b"\x00\x01\x00\x03\x02h2", b"\x00\x05\x00\x02ec");
-    let mandatory = |keys: &[u8]| [&[0, 0, 0, keys.len() as u8 * 2][..], &keys.iter().flat_map(|key| [0, *key]).collect::<Vec<_>>()].concat();
+    let mandatory = |keys: &[u8]| {
+        [&[0, 0, 0, keys.len() as u8 * 2][..], &keys.iter().flat_map(|key| [0, *key]).collect::<Vec<_>>()].concat()
+    };
     let signed = signature(T::HTTPS);
     for (before, out, after) in [
         (data(&[], hint), "192.0.2.1", data(&[], &[])),

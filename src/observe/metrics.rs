@@ -276,8 +276,11 @@ impl Metrics {
             ),
             withheld: Counters::register(
                 all,
-                help("withheld", "Answers from which something was withheld by the operator's own choice, without an order"),
-                "what",
+                help(
+                    "withheld",
+                    "Answers from which something was withheld by the operator's own choice, without an order",
+                ),
+                "reason",
                 Withheld::ALL.map(Withheld::as_str),
             ),
             cache: Counters::register(all, help("cache_lookups", "Look-ups in the cache"), "result", ["miss", "hit"]),

@@ -122,7 +122,8 @@ mod tests {
     /// The index finds what going through all networks finds.
     #[test]
     fn every_network_of_an_address_is_found_longest_first() {
-        let texts = ["192.0.0.0/8", "192.0.2.0/24", "192.0.2.0/25", "192.0.2.7", "8.8.8.8", "2001:db8::/32", "2001::/16"];
+        let texts =
+            ["192.0.0.0/8", "192.0.2.0/24", "192.0.2.0/25", "192.0.2.7", "8.8.8.8", "2001:db8::/32", "2001::/16"];
         let networks: Vec<IpNet> = texts.iter().map(|text| parse_network(text).unwrap()).collect();
         let mut index = Networks::default();
         networks.iter().enumerate().for_each(|(entry, network)| index.insert(*network, entry));

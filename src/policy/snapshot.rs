@@ -172,12 +172,7 @@ impl Snapshot {
     }
 
     /// Returns what each order says of `target`, in the order of the configuration; orders that do not match are left out.
-    pub fn matches<'t>(
-        &self,
-        target: impl Into<TargetRef<'t>>,
-        client: &Client,
-        at: impl Into<When>,
-    ) -> Vec<Match> {
+    pub fn matches<'t>(&self, target: impl Into<TargetRef<'t>>, client: &Client, at: impl Into<When>) -> Vec<Match> {
         let (target, at) = (target.into(), at.into());
         (0..self.inputs.orders.len()).filter_map(|order| self.decide_by(order, target, client, at, &mut None)).collect()
     }

@@ -14,6 +14,7 @@ use interdict::answer::{Sink, Style};
 use interdict::cache::Cache;
 use interdict::clock::{Clock, ManualClock};
 use interdict::feed::{self, Selection};
+use interdict::inspect::{Guards, Rebinding};
 use interdict::ledger::{self, Body, Ledger, Record, Recorder};
 use interdict::observe::Metrics;
 use interdict::pipeline::{Pipeline, State, Step};
@@ -69,6 +70,7 @@ struct Scenario {
     name: String,
     selection: Selection,
     operator: Operator,
+    guards: Guards,
     zones: Vec<(String, String)>,
     steps: Vec<StepLine>,
 }
@@ -105,6 +107,7 @@ fn read(name: &str, text: &str) -> Scenario {
         name: name.to_owned(),
         selection: Selection::default(),
         operator: Operator::default(),
+        guards: Guards::default(),
         zones: Vec::new(),
         steps: Vec::new(),
     };
@@ -130,6 +133,11 @@ fn read(name: &str, text: &str) -> Scenario {
             }
             ["removal", "until", instant] => scenario.operator.removal = Removal::Until(instant.parse().expect(&place)),
             ["removal", "finished"] => scenario.operator.removal = Removal::Finished,
+            ["ech", "removed"] => scenario.guards.removes_ech = true,
+            ["rebinding", "protect", ref allow @ ..] => {
+                let allow = allow.iter().map(|zone| zone.parse().expect(&place)).collect();
+                scenario.guards.rebinding = Some(Rebinding { allow });
+            }
             ["zone", apex] => {
                 let zone = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "end");
                 let zone: Vec<_> = zone.map(str::trim_start).collect();
@@ -203,7 +211,14 @@ impl Stage {
         let snapshot = Arc::new(loaded.snapshot);
         ledger.install(&snapshot);
         let recorder = ledger.recorder();
-        let state = State { snapshot, routes: Arc::new(routes), asking, style, probes: Arc::default() };
+        let state = State {
+            snapshot,
+            routes: Arc::new(routes),
+            asking,
+            style,
+            guards: scenario.guards.clone(),
+            probes: Arc::default(),
+        };
         let pipeline = Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { clock, pipeline, metrics, ledger, recorder, runtime, folder, seen: 0 }
