@@ -1,11 +1,9 @@
 //! From an outcome to a response. The only place that chooses response codes, extended errors, TTLs and synthetic records.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use crate::message::{
     Body, Class, EXTENDED_ERROR, HEADER, Name, Owner, RecordType, ResponseCode, Section, Unusable, Writer, flag,
 };
-use crate::policy::Demand;
+use crate::policy::{Demand, Sink};
 use crate::query::{MAX_PAYLOAD, Query};
 
 /// Codes of extended errors (RFC 8914, section 4).
@@ -30,34 +28,20 @@ pub enum InfoCode {
     InvalidData = 24,
 }
 
-/// What a sunk name is answered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Sink {
-    #[default]
-    Nxdomain,
-    Nodata,
-    Refused,
-    /// These addresses; a type without one is answered with NODATA.
-    Address {
-        v4: Option<Ipv4Addr>,
-        v6: Option<Ipv6Addr>,
-    },
-}
-
 /// How the operator wants responses to look.
 #[derive(Debug, Clone)]
 pub struct Style {
+    /// How a sunk name is answered where nothing else is set for the order and the client's group.
     pub sink: Sink,
     /// TTL of what is said of a sunk name, in seconds.
     pub sink_ttl: u32,
     /// What CHAOS `version.bind` is answered with; refused where empty.
     pub version: String,
-    pub demand: Demand,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { sink: Sink::default(), sink_ttl: 60, version: String::new(), demand: Demand::default() }
+        Self { sink: Sink::default(), sink_ttl: 60, version: String::new() }
     }
 }
 
@@ -113,6 +97,9 @@ pub enum Outcome<'a> {
         owner: &'a Name,
         /// Where the act is published.
         citation: &'a str,
+        demand: Demand,
+        /// As [`Style::sink`] where none is set.
+        sink: Option<Sink>,
         /// Whether NXDOMAIN would say too much: of a name below that is not withheld (RFC 8020), or of other types of the
         /// name itself (RFC 2308, section 2.1).
         name_exists: bool,
@@ -187,15 +174,15 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
     writer.question(query.spelling.as_wire(), query.question.record_type, query.question.class);
     let question_end = writer.len();
     let (code, error) = match outcome {
-        Outcome::Sunk { owner, citation, name_exists, left } => {
+        Outcome::Sunk { owner, citation, demand, sink, name_exists, left } => {
             let ttl = cut(style.sink_ttl, *left);
-            let code = sink(&mut writer, query, (owner, ttl, *name_exists), style.sink);
-            let error = ExtendedError { info: info_code(style.demand), text: [blocked_text(style.demand), citation] };
+            let code = write_sunk(&mut writer, query, (owner, ttl, *name_exists), sink.unwrap_or(style.sink));
+            let error = ExtendedError { info: info_code(*demand), text: [blocked_text(*demand), citation] };
             (code, Some(error))
         }
         Outcome::Private { left } => {
             let ttl = cut(style.sink_ttl, *left);
-            let code = sink(&mut writer, query, (&query.question.name, ttl, true), Sink::Nodata);
+            let code = write_sunk(&mut writer, query, (&query.question.name, ttl, true), Sink::Nodata);
             (code, Some(ExtendedError { info: InfoCode::Blocked, text: ["private address", ""] }))
         }
         Outcome::Found { body, age, left } => {
@@ -322,7 +309,12 @@ fn finish(
 }
 
 /// Writes what is said of a sunk name; all record types alike.
-fn sink(writer: &mut Writer<'_>, query: &Query, (owner, ttl, open): (&Name, u32, bool), sink: Sink) -> ResponseCode {
+fn write_sunk(
+    writer: &mut Writer<'_>,
+    query: &Query,
+    (owner, ttl, open): (&Name, u32, bool),
+    sink: Sink,
+) -> ResponseCode {
     let code = sunk_code(sink, open);
     let class = query.question.class;
     match (sink, query.question.record_type) {

@@ -17,7 +17,7 @@ use crate::inspect::{self, Guards};
 use crate::ledger::{Attempt, Recorder};
 use crate::message::{Body, Malformed, Name, QueryView, RecordType, ResponseCode, ResponseView, Unusable, flag};
 use crate::observe::{Dropped, Metrics, Served, Withheld};
-use crate::policy::{Decision, Snapshot, Verdict, When};
+use crate::policy::{Application, Decision, Snapshot, Verdict, When};
 use crate::query::{Edns, Peer, Place, Query, Question, Subject, Subjects, Target, Through, Transport};
 use crate::resolve::{Asking, Failure, Resolved, Resolver, Route, Routes};
 
@@ -197,10 +197,10 @@ impl Pipeline {
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");
+        let client = Client::identify(query.peer.remote);
         // The entry's name owns the SOA only where it lies at or above the question: not behind an alias.
         let (owner, name_exists) = match &judgement.subject {
             None => {
-                let client = Client::identify(query.peer.remote);
                 let open = snapshot.has_open_name_below(name, &client, moment.when());
                 (snapshot.owner(&matched, name), open || answer::exists_by_definition(name))
             }
@@ -208,8 +208,9 @@ impl Pipeline {
             Some(subject) => (name.clone(), !subject.through.is_alias()),
         };
         let citation = &snapshot.order_of(&matched).citation;
+        let Application { demand, sink, phase: _ } = *snapshot.application_of(&matched, client.group());
         let left = seconds_left(&judgement.decision, &moment.now);
-        let outcome = Outcome::Sunk { owner: &owner, citation, name_exists, left };
+        let outcome = Outcome::Sunk { owner: &owner, citation, demand, sink, name_exists, left };
         let code = self.write(query, &outcome, Served::Policy, moment, out);
         self.record(query, judgement, code, moment, recorder);
     }

@@ -23,8 +23,8 @@ const MODULES: &[(&str, May)] = &[
     ("answer", May::Use(&["query", "policy"])),
     ("inspect", May::Use(&["query"])),
     ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
-    // Of `policy`, the words for verdicts only.
-    ("store", May::Use(&["policy", "ledger"])),
+    // Of `policy`, the words for verdicts only; of `client`, the name of the default group.
+    ("store", May::Use(&["client", "policy", "ledger"])),
     ("pipeline", May::UseAllBut(&["feed", "store"])),
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`.
     ("listen", May::Use(&["query", "clock", "observe", "ledger", "pipeline"])),

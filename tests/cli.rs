@@ -169,9 +169,9 @@ fn a_second_daemon_in_the_data_folder_is_told() {
 #[test]
 fn explain_has_exactly_the_keys_that_scripts_rely_on() {
     let place = Place::new();
-    let top = "name type at verdict order prohibition service entry effective verification basis confidence evidence \
-               response ede matches";
-    let each = "order prohibition service entry verdict effective verification basis confidence evidence";
+    let top = "name type group at verdict order prohibition service entry effective verification basis confidence \
+               evidence waiver response ede matches";
+    let each = "order prohibition service entry verdict effective verification basis confidence evidence waiver";
     for name in ["dnl-01.geo.kaspersky.com", "opentip.kaspersky.com", "media.kaspersky.com", "www.example"] {
         let explained = place.json(&["explain", name, "--json"]);
         assert_eq!(keys(&explained), top.split(' ').collect(), "{name}");
@@ -214,15 +214,15 @@ fn explain_lists_what_every_order_says_with_the_deciding_one_on_top() {
     let explained = place.json(&["explain", "opentip.kaspersky.com", "--json", "--at", INSTANTS[1]]);
     let matches = explained["matches"].as_array().unwrap();
     let told: Vec<_> = matches.iter().map(|of| (of["order"].as_str(), of["verdict"].as_str())).collect();
-    let expected = [("us-ndaa-1634", "sunk"), ("us-commerce-2024", "protected"), ("us-bod-17-01", "protected")];
+    let expected = [("us-ndaa-1634", "sunk"), ("us-bod-17-01", "protected"), ("us-commerce-2024", "protected")];
     assert_eq!(told, expected.map(|(order, verdict)| (Some(order), Some(verdict))));
     assert_eq!((&explained["order"], &explained["verdict"]), (&"us-ndaa-1634".into(), &"sunk".into()));
     assert_eq!(explained["effective"], "2018-10-01T04:00:00Z");
-    // Of equal verdicts the one that the configuration names first decides, and is on top.
+    // Of equal verdicts that of the act published first decides, and is on top.
     let explained = place.json(&["explain", "dnl-01.geo.kaspersky.com", "--json", "--at", INSTANTS[1]]);
     let told: Vec<_> = explained["matches"].as_array().unwrap().iter().map(|of| of["order"].as_str()).collect();
-    assert_eq!(told, [Some("us-commerce-2024"), Some("us-ndaa-1634"), Some("us-bod-17-01")]);
-    assert_eq!(explained["order"], "us-commerce-2024");
+    assert_eq!(told, [Some("us-ndaa-1634"), Some("us-commerce-2024"), Some("us-bod-17-01")]);
+    assert_eq!(explained["order"], "us-ndaa-1634");
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use interdict::client::Client;
+use interdict::client::{Client, Group, GroupId};
 use interdict::message::Name;
 use interdict::policy::{
-    Catalogue, Confidence, Entry, Exempt, Exemption, Glob, Inputs, Kept, Matching, Noted, Operator, Order, Pattern,
-    Prohibition, Protected, Removal, Service, Snapshot, Then, Validity, Verdict, Verification, When,
+    Apply, Catalogue, Confidence, Entry, Exempt, Exemption, Glob, Inputs, Kept, Matching, Mode, Noted, Operator, Order,
+    Party, Pattern, Phase, Prohibition, Protected, Removal, Rules, Scope, Service, Snapshot, Term, Then, Validity,
+    Verdict, Verification, Waiver, When,
 };
 use interdict::query::Target;
 use jiff::Timestamp;
@@ -25,10 +26,6 @@ fn lagging(second: i64, lag: i64) -> When {
     When { at: at(second), ends: at(second - lag) }
 }
 
-fn anyone() -> Client {
-    Client::at(IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
-
 /// How one order treats one service, as a test writes it down.
 #[derive(Debug, Clone)]
 enum Treat {
@@ -39,12 +36,27 @@ enum Treat {
     Noted,
 }
 
-/// A catalogue of entries `(text, matching, service)` under orders that treat each of three services.
+/// A catalogue of entries `(text, matching, service)` under orders that treat each of three services, and what the
+/// operator made of them for two groups besides the default one.
 #[derive(Debug, Clone)]
 struct World {
     entries: Vec<(String, Matching, usize)>,
     orders: Vec<[Treat; 3]>,
     removal: Removal,
+    mode: Mode,
+    /// Of an order, for a group or all, with the phase.
+    applies: Vec<(usize, Option<u16>, Phase)>,
+    waivers: Vec<Waived>,
+}
+
+/// A waiver: of an order or all, of a service or all, for a group or all, of these names or all.
+#[derive(Debug, Clone)]
+struct Waived {
+    order: Option<usize>,
+    service: Option<usize>,
+    group: Option<u16>,
+    names: Vec<String>,
+    term: (i64, i64),
 }
 
 fn period() -> impl Strategy<Value = (i64, Option<i64>)> {
@@ -91,6 +103,41 @@ fn entry() -> impl Strategy<Value = (String, Matching, usize)> {
     (text, 0usize..3).prop_map(|((text, matching), service)| (text, matching, service))
 }
 
+/// The groups besides the default one.
+const GROUPS: [&str; 2] = ["g1", "g2"];
+
+fn clients() -> impl Iterator<Item = Client> {
+    (0..=GROUPS.len()).map(|group| Client::member(IpAddr::V4(Ipv4Addr::LOCALHOST), GroupId(group as u16)))
+}
+
+fn group_name(group: u16) -> String {
+    group.checked_sub(1).map_or("default", |place| GROUPS[usize::from(place)]).to_owned()
+}
+
+fn waived() -> impl Strategy<Value = Waived> {
+    let name = (host(), any::<bool>()).prop_map(|(text, below)| if below { format!("*.{text}") } else { text });
+    (
+        prop::option::weighted(0.8, 0usize..3),
+        prop::option::of(0usize..3),
+        prop::option::of(0u16..3),
+        prop::collection::vec(name, 0..3),
+        (0..LAST, 1..LAST),
+    )
+        .prop_map(|(order, service, group, names, (from, length))| {
+            // Without an order and a service it is the emergency, which names nothing.
+            let names = if order.is_none() && service.is_none() { Vec::new() } else { names };
+            Waived { order, service, group, names, term: (from, from + length) }
+        })
+}
+
+fn phase() -> impl Strategy<Value = Phase> {
+    prop_oneof![
+        Just(Phase::Enforce),
+        Just(Phase::Off),
+        prop::option::of(0..LAST).prop_map(|until| Phase::Monitor { until: until.map(at) }),
+    ]
+}
+
 fn world() -> impl Strategy<Value = World> {
     let removal = prop_oneof![
         3 => Just(Removal::Running),
@@ -99,10 +146,76 @@ fn world() -> impl Strategy<Value = World> {
     ];
     let entries = prop::collection::vec(entry(), 1..8);
     let orders = prop::collection::vec([treat(), treat(), treat()], 1..4);
-    (entries, orders, removal).prop_map(|(entries, orders, removal)| World { entries, orders, removal })
+    let mode = prop_oneof![9 => Just(Mode::Enforce), 1 => Just(Mode::Monitor)];
+    let applies = prop::collection::vec((0usize..3, prop::option::of(0u16..3), phase()), 0..3);
+    let waivers = prop::collection::vec(waived(), 0..3);
+    (entries, orders, removal, mode, applies, waivers).prop_map(|(entries, orders, removal, mode, applies, waivers)| {
+        let applies = applies.into_iter().filter(|(order, _, _)| *order < orders.len()).collect();
+        let waivers = waivers.into_iter().filter(|of| of.order.is_none_or(|order| order < orders.len())).collect();
+        World { entries, orders, removal, mode, applies, waivers }
+    })
+}
+
+impl Waived {
+    fn compile(&self, place: usize) -> Waiver {
+        let service = |service: usize| format!("s{service}");
+        let rules = match (self.order, self.service) {
+            (Some(order), of) => {
+                Rules::Order { order: format!("o{order}"), services: of.map(service).into_iter().collect() }
+            }
+            (None, Some(of)) => Rules::Service { catalogue: "c".to_owned(), service: service(of) },
+            (None, None) => Rules::Everything,
+        };
+        let names = self.names.iter().map(|name| name.parse().expect("the strategy makes names"));
+        Waiver {
+            id: format!("W-{place}"),
+            scope: Scope {
+                clients: self.group.map(|group| Party::Group(group_name(group))).into_iter().collect(),
+                rules,
+                names: names.collect(),
+            },
+            term: Term::new(at(self.term.0), at(self.term.1)).expect("terms are at least a second long"),
+            reason: String::new(),
+            approver: String::new(),
+            ticket: None,
+        }
+    }
+
+    /// Whether it lifts a rule on `service` of `order` that matches `name`, for a client of `group`.
+    fn lifts(&self, (order, service): (usize, usize), name: Option<&str>, group: u16, second: i64, lag: i64) -> bool {
+        let fits = |text: &String| match text.strip_prefix("*.") {
+            Some(above) => name.is_some_and(|name| name.ends_with(&format!(".{above}"))),
+            None => name == Some(text),
+        };
+        self.order.is_none_or(|of| of == order)
+            && self.service.is_none_or(|of| of == service)
+            && self.group.is_none_or(|of| of == group)
+            && (self.names.is_empty() || self.names.iter().any(fits))
+            && self.term.0 <= second - lag
+            && second < self.term.1
+    }
 }
 
 impl World {
+    fn operator(&self) -> Operator {
+        let group = |name: &str| Group { name: name.to_owned(), networks: vec![], devices: vec![], names: vec![] };
+        let apply = |(order, of, phase): &(usize, Option<u16>, Phase)| Apply {
+            order: format!("o{order}"),
+            groups: of.map(group_name).into_iter().collect(),
+            phase: *phase,
+            demand: None,
+            sink: None,
+        };
+        Operator {
+            mode: self.mode,
+            removal: self.removal,
+            groups: GROUPS.map(group).into(),
+            applies: self.applies.iter().map(apply).collect(),
+            waivers: self.waivers.iter().enumerate().map(|(place, of)| of.compile(place)).collect(),
+            ..Operator::default()
+        }
+    }
+
     fn compile(&self) -> Snapshot {
         let service = |number: usize| Service { id: format!("s{number}"), title: String::new() };
         let entries = self.entries.iter().map(|(text, matching, service)| Entry {
@@ -123,24 +236,58 @@ impl World {
             entries: entries.collect(),
         };
         let orders = self.orders.iter().enumerate().map(|(number, treats)| order(number, treats)).collect();
-        let operator = Operator { removal: self.removal, ..Operator::default() };
-        let inputs = Inputs { catalogues: vec![catalogue], orders, operator };
+        let inputs = Inputs { catalogues: vec![catalogue], orders, operator: self.operator() };
         Snapshot::compile(1, [0; 32], inputs).expect("every service is treated in one way")
     }
 
     /// The rules, read plainly: across orders the sternest verdict counts.
-    fn verdict(&self, target: &Target, second: i64, lag: i64) -> Verdict {
-        self.orders.iter().map(|treats| self.verdict_of(treats, target, second, lag)).max().unwrap_or(Verdict::Pass)
+    fn verdict(&self, target: &Target, group: u16, second: i64, lag: i64) -> Verdict {
+        let orders = 0..self.orders.len();
+        orders.map(|order| self.verdict_of(order, target, group, second, lag)).max().unwrap_or(Verdict::Pass)
+    }
+
+    /// How an order applies to a group: what was set last counts, and a dry run only monitors.
+    fn phase(&self, order: usize, group: u16) -> Phase {
+        let concerns = |(of, to, _): &&(usize, Option<u16>, Phase)| *of == order && to.is_none_or(|to| to == group);
+        let phase = self.applies.iter().rfind(concerns).map_or(Phase::Enforce, |(_, _, phase)| *phase);
+        match (self.mode, phase) {
+            (_, Phase::Off) => Phase::Off,
+            (Mode::Monitor, Phase::Enforce | Phase::Monitor { .. }) => Phase::Monitor { until: None },
+            (Mode::Enforce, phase) => phase,
+        }
+    }
+
+    /// What becomes of a prohibition in force.
+    fn enforced(&self, rule: (usize, usize), target: &Target, group: u16, second: i64, lag: i64) -> Verdict {
+        match self.phase(rule.0, group) {
+            Phase::Monitor { until } if until.is_none_or(|until| at(second) < until) => Verdict::Monitored,
+            Phase::Enforce | Phase::Monitor { .. } | Phase::Off => {
+                let name = match target {
+                    Target::Name(name) => Some(name.to_string()),
+                    Target::Address(_) => None,
+                };
+                match self.waivers.iter().any(|waiver| waiver.lifts(rule, name.as_deref(), group, second, lag)) {
+                    true => Verdict::Waived,
+                    false => Verdict::Sunk,
+                }
+            }
+        }
     }
 
     /// Inside an order: protected or exempt, before kept, before the prohibition of the most specific entry that a
     /// prohibition not yet over names, before noted. Of equally specific entries the sternest verdict counts. A
     /// prohibition is over `lag` seconds late; everything else is on time.
-    fn verdict_of(&self, treats: &[Treat; 3], target: &Target, second: i64, lag: i64) -> Verdict {
+    fn verdict_of(&self, order: usize, target: &Target, group: u16, second: i64, lag: i64) -> Verdict {
+        if self.phase(order, group) == Phase::Off {
+            return Verdict::Pass;
+        }
+        let treats = &self.orders[order];
         let found: Vec<_> = (self.entries.iter())
-            .filter_map(|(text, matching, service)| Some((specificity(text, *matching, target)?, &treats[*service])))
+            .filter_map(|(text, matching, service)| {
+                Some((specificity(text, *matching, target)?, *service, &treats[*service]))
+            })
             .collect();
-        let untouched = found.iter().filter_map(|(specificity, of)| match of {
+        let untouched = found.iter().filter_map(|(specificity, _, of)| match of {
             Treat::Protected => Some((*specificity, Verdict::Protected)),
             Treat::Exempt => Some((*specificity, Verdict::Exempt)),
             Treat::Kept { .. } | Treat::Prohibited(_) | Treat::Noted => None,
@@ -153,10 +300,10 @@ impl World {
             Removal::Until(instant) => until.unwrap_or(i64::MAX).min(instant.as_second()),
             Removal::Finished => i64::MIN,
         };
-        if found.iter().any(|(_, of)| matches!(of, Treat::Kept { until, .. } if second < end(until))) {
+        if found.iter().any(|(_, _, of)| matches!(of, Treat::Kept { until, .. } if second < end(until))) {
             return Verdict::Kept;
         }
-        let stern = |of: &Treat| -> Option<Verdict> {
+        let stern = |service: usize, of: &Treat| -> Option<Verdict> {
             let periods = match of {
                 Treat::Prohibited(periods) => periods.clone(),
                 Treat::Kept { then: Some(period), .. } => vec![*period],
@@ -164,11 +311,14 @@ impl World {
             };
             let verdicts = periods.iter().filter_map(|(from, until)| match *from <= second {
                 false => Some(Verdict::Monitored),
-                true => until.is_none_or(|until| second - lag < until).then_some(Verdict::Sunk),
+                true => until
+                    .is_none_or(|until| second - lag < until)
+                    .then(|| self.enforced((order, service), target, group, second, lag)),
             });
             verdicts.max()
         };
-        let prohibited = found.iter().filter_map(|(specificity, of)| Some((*specificity, stern(of)?)));
+        let prohibited =
+            found.iter().filter_map(|(specificity, service, of)| Some((*specificity, stern(*service, of)?)));
         match prohibited.max() {
             Some((_, verdict)) => verdict,
             None if found.is_empty() => Verdict::Pass,
@@ -274,14 +424,15 @@ proptest! {
         world in world(), names in prop::collection::vec(host(), 1..8), lag in 0..LAST,
     ) {
         let snapshot = world.compile();
-        for name in &names {
-            let name: Name = name.parse().expect("the strategy makes names");
+        for (name, client) in names.iter().flat_map(|name| clients().map(move |client| (name, client))) {
+            let (name, group): (Name, _) = (name.parse().expect("the strategy makes names"), client.group().0);
             let target = Target::Name(name.clone());
             for second in -1..2 * LAST {
-                let told = snapshot.decide(&name, &anyone(), at(second)).verdict;
-                prop_assert_eq!(told, world.verdict(&target, second, 0), "{} at {}", name, second);
-                let late = snapshot.decide(&name, &anyone(), lagging(second, lag)).verdict;
-                prop_assert_eq!(late, world.verdict(&target, second, lag), "{} at {}, {} late", name, second, lag);
+                let told = snapshot.decide(&name, &client, at(second)).verdict;
+                prop_assert_eq!(told, world.verdict(&target, group, second, 0), "{} at {} for {}", name, second, group);
+                let late = snapshot.decide(&name, &client, lagging(second, lag)).verdict;
+                let expected = world.verdict(&target, group, second, lag);
+                prop_assert_eq!(late, expected, "{} at {}, {} late, for {}", name, second, lag, group);
             }
         }
     }
@@ -291,25 +442,26 @@ proptest! {
         world in world(), addresses in prop::collection::vec(address(), 1..8), lag in 0..LAST,
     ) {
         let snapshot = world.compile();
-        for address in addresses {
-            let target = Target::Address(address.into());
+        for (address, client) in addresses.into_iter().flat_map(|of| clients().map(move |client| (of, client))) {
+            let (target, group) = (Target::Address(address.into()), client.group().0);
             for second in -1..2 * LAST {
-                let at = lagging(second, lag);
-                let told = snapshot.decide_subject(&Name::root(), &target, &anyone(), at).verdict;
-                prop_assert_eq!(told, world.verdict(&target, second, lag), "{} at {}, {} late", address, second, lag);
+                let told = snapshot.decide_subject(&Name::root(), &target, &client, lagging(second, lag)).verdict;
+                let expected = world.verdict(&target, group, second, lag);
+                prop_assert_eq!(told, expected, "{} at {}, {} late, for {}", address, second, lag, group);
             }
         }
     }
 
     /// What caches rely on: `until` cuts TTLs, and an epoch that has not changed means that decisions have not.
     #[test]
-    fn a_decision_holds_until_the_instant_it_names(world in world(), name in host(), lag in 0..LAST) {
+    fn a_decision_holds_until_the_instant_it_names(world in world(), name in host(), lag in 0..LAST, group in 0u16..3) {
         let snapshot = world.compile();
+        let client = Client::member(IpAddr::V4(Ipv4Addr::LOCALHOST), GroupId(group));
         let name: Name = name.parse().expect("the strategy makes names");
         for second in -1..2 * LAST {
-            let decision = snapshot.decide(&name, &anyone(), lagging(second, lag));
+            let decision = snapshot.decide(&name, &client, lagging(second, lag));
             for later in second..2 * LAST {
-                let then = snapshot.decide(&name, &anyone(), lagging(later, lag));
+                let then = snapshot.decide(&name, &client, lagging(later, lag));
                 let holds = decision.until.is_none_or(|until| at(later) < until);
                 prop_assert!(!holds || then.verdict == decision.verdict, "{} from {} to {}", name, second, later);
                 let same = snapshot.epoch(lagging(second, lag)) == snapshot.epoch(lagging(later, lag));
@@ -324,35 +476,91 @@ proptest! {
     /// What the guard of the clock promises: a leap that is not borne out lets through nothing that was withheld, and
     /// two decisions in one epoch agree whatever the lag.
     #[test]
-    fn no_lag_of_the_ends_lets_more_through(world in world(), name in host(), second in -1..2 * LAST, lag in 0..LAST) {
+    fn no_lag_of_the_ends_lets_more_through(
+        world in world(), name in host(), second in -1..2 * LAST, lag in 0..LAST, group in 0u16..3,
+    ) {
         let snapshot = world.compile();
+        let client = Client::member(IpAddr::V4(Ipv4Addr::LOCALHOST), GroupId(group));
         let name: Name = name.parse().expect("the strategy makes names");
-        let decide = |lag| snapshot.decide(&name, &anyone(), lagging(second, lag)).verdict == Verdict::Sunk;
+        let decide = |lag| snapshot.decide(&name, &client, lagging(second, lag)).verdict == Verdict::Sunk;
         prop_assert!(!decide(0) || decide(lag));
         for other in -1..2 * LAST {
             let (one, two) = (lagging(second, lag), lagging(other, 0));
             if snapshot.epoch(one) == snapshot.epoch(two) {
-                let verdicts = [one, two].map(|when| snapshot.decide(&name, &anyone(), when).verdict);
+                let verdicts = [one, two].map(|when| snapshot.decide(&name, &client, when).verdict);
                 prop_assert_eq!(verdicts[0], verdicts[1], "{:?} and {:?}", one, two);
             }
         }
     }
 
-    /// RFC 8020: NXDOMAIN for a name denies all names below it.
+    /// RFC 8020: NXDOMAIN for a name denies all names below it, those that a waiver names too.
     #[test]
-    fn an_open_name_below_is_found_as_a_plain_search_finds_it(world in world(), name in host(), lag in 0..LAST) {
+    fn an_open_name_below_is_found_as_a_plain_search_finds_it(
+        world in world(), name in host(), lag in 0..LAST, group in 0u16..3,
+    ) {
         let snapshot = world.compile();
+        let client = Client::member(IpAddr::V4(Ipv4Addr::LOCALHOST), GroupId(group));
         let name: Name = name.parse().expect("the strategy makes names");
+        let patterns = (0..snapshot.entry_count()).map(|entry| &snapshot.entry(entry).pattern);
+        let listed = patterns.flat_map(|of| of.names().iter().cloned().chain(of.globs().iter().map(Glob::sample)));
+        let waived = world.waivers.iter().flat_map(|waiver| &waiver.names).map(|name| {
+            let sample = name.strip_prefix("*.").map_or(name.clone(), |above| format!("x.{above}"));
+            sample.parse().expect("the strategy makes names")
+        });
+        let named: Vec<Name> = listed.chain(waived.filter(|name| snapshot.is_listed(name))).collect();
         for second in -1..2 * LAST {
-            if snapshot.decide(&name, &anyone(), lagging(second, lag)).verdict != Verdict::Sunk {
+            let sunk = |of: &Name| snapshot.decide(of, &client, lagging(second, lag)).verdict == Verdict::Sunk;
+            if !sunk(&name) {
                 continue;
             }
-            let patterns = (0..snapshot.entry_count()).map(|entry| &snapshot.entry(entry).pattern);
-            let listed = patterns.flat_map(|of| of.names().iter().cloned().chain(of.globs().iter().map(Glob::sample)));
-            let is_open = |below: &Name| snapshot.decide(below, &anyone(), lagging(second, lag)).verdict != Verdict::Sunk;
-            let open = listed.filter(|below| *below != name && below.is_at_or_below(&name)).find(is_open);
-            let told = snapshot.has_open_name_below(&name, &anyone(), lagging(second, lag));
+            let open = named.iter().filter(|below| **below != name && below.is_at_or_below(&name)).find(|of| !sunk(of));
+            let told = snapshot.has_open_name_below(&name, &client, lagging(second, lag));
             prop_assert_eq!(told, open.is_some(), "{} at {}: {:?}", name, second, open);
+        }
+    }
+
+    #[test]
+    fn a_waiver_never_sinks_more_and_an_order_never_less(
+        world in world(), name in host(), lag in 0..LAST, more in waived(), order in [treat(), treat(), treat()],
+    ) {
+        let name: Name = name.parse().expect("the strategy makes names");
+        let before = world.compile();
+        let mut waived = world.clone();
+        waived.waivers.extend(Some(more).filter(|of| of.order.is_none_or(|order| order < world.orders.len())));
+        let mut ordered = world.clone();
+        ordered.orders.push(order);
+        let (waived, ordered) = (waived.compile(), ordered.compile());
+        for (client, second) in clients().flat_map(|client| (-1..2 * LAST).map(move |second| (client, second))) {
+            let sunk = |of: &Snapshot| of.decide(&name, &client, lagging(second, lag)).verdict == Verdict::Sunk;
+            prop_assert!(!sunk(&waived) || sunk(&before), "waived: {} at {} for {:?}", name, second, client);
+            prop_assert!(!sunk(&before) || sunk(&ordered), "ordered: {} at {} for {:?}", name, second, client);
+        }
+    }
+
+    /// Catalogues and orders are loaded in the order of files and settings, which decides nothing.
+    #[test]
+    fn a_decision_does_not_depend_on_the_order_of_files(world in world(), name in host(), turn in 0usize..6) {
+        let name: Name = name.parse().expect("the strategy makes names");
+        let one = world.compile();
+        let mut inputs = one.inputs().clone();
+        let turned = turn % inputs.orders.len();
+        inputs.orders.rotate_left(turned);
+        if turn > 2 {
+            inputs.orders.reverse();
+        }
+        let other = Catalogue { id: "d".to_owned(), entries: Vec::new(), ..inputs.catalogues[0].clone() };
+        inputs.catalogues.insert(turn % 2, other);
+        let two = Snapshot::compile(2, [0; 32], inputs).expect("another order contradicts nothing");
+        for (client, second) in clients().flat_map(|client| (-1..2 * LAST).map(move |second| (client, second))) {
+            let [a, b] = [&one, &two].map(|snapshot| {
+                let decision = snapshot.decide(&name, &client, at(second));
+                let by = decision.deciding.map(|of| {
+                    let waiver = snapshot.waiver_of(&of).map(|of| of.id.clone());
+                    (snapshot.order_of(&of).id.clone(), snapshot.entry(of.entry).text.clone(), of.prohibition, waiver)
+                });
+                (decision.verdict, decision.until, by)
+            });
+            prop_assert_eq!(a, b, "{} at {} for {:?}", name, second, client);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What each outcome looks like on the wire.
 
+use std::net::Ipv4Addr;
+
 use super::*;
 use crate::message::{QueryView, Record, RecordType, ResponseView, u32_at};
 use crate::query::{Edns, Peer, Question, Transport};
 
-const STYLE: Style = Style { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new(), demand: Demand::Own };
+const STYLE: Style = Style { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() };
 
 fn query(record_type: RecordType, edns: Option<Edns>) -> Query {
     let mut wire = Vec::new();
@@ -32,7 +34,7 @@ fn written(query: &Query, outcome: &Outcome<'_>, style: &Style) -> Vec<u8> {
 }
 
 fn sunk(owner: &Name, name_exists: bool, left: Option<u32>) -> Outcome<'_> {
-    Outcome::Sunk { owner, citation: "89 FR 1", name_exists, left }
+    Outcome::Sunk { owner, citation: "89 FR 1", demand: Demand::Own, sink: None, name_exists, left }
 }
 
 /// RFC 8914, sections 4.16 and 4.17.
@@ -43,8 +45,9 @@ fn the_info_code_tells_who_wanted_the_block() {
         (Demand::Own, 15u16, "blocked by this network's policy; ref 89 FR 1"),
         (Demand::External, 16, "blocked by an order that binds this network; ref 89 FR 1"),
     ] {
-        let style = Style { demand, ..STYLE };
-        let out = written(&query(RecordType::A, EDNS), &sunk(&owner, false, None), &style);
+        let citation = "89 FR 1";
+        let outcome = Outcome::Sunk { owner: &owner, citation, demand, sink: None, name_exists: false, left: None };
+        let out = written(&query(RecordType::A, EDNS), &outcome, &STYLE);
         let error = ResponseView::read(&out).unwrap().option(EXTENDED_ERROR).unwrap();
         let text = [&code.to_be_bytes()[..], words.as_bytes()].concat();
         assert_eq!(error, text, "{demand:?}");

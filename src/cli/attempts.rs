@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::output::{self, Table};
 use super::settings::{ConfigArgs, FolderArgs};
-use crate::ledger::{KeyId, KeyRing, Record};
+use crate::ledger::{KeyId, KeyRing, Record, hardware_of};
 use crate::policy::Verdict;
 use crate::store::{ClientFilter, Filter, NameFilter, Row};
 
@@ -37,6 +37,12 @@ pub(super) struct Attempts {
     /// Only look-ups that were decided so.
     #[arg(long, value_parser = verdict())]
     verdict: Option<Verdict>,
+    /// Only look-ups of clients of this group.
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Only look-ups that this waiver let through.
+    #[arg(long, value_name = "ID")]
+    waiver: Option<String>,
     /// How many records are listed at most.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
@@ -63,6 +69,8 @@ pub(super) fn run(of: &Attempts, out: &mut dyn Write) -> anyhow::Result<()> {
         client: client.transpose().context("cannot search for a client")?,
         name: of.name.clone(),
         verdict: of.verdict,
+        group: of.group.clone(),
+        waiver: of.waiver.clone(),
         // One more than is shown, to know whether there are more.
         limit: Some(of.limit.saturating_add(1)),
     };
@@ -95,10 +103,15 @@ struct Line {
     count: u64,
     verdict: String,
     client: Option<String>,
+    group: Option<String>,
+    identified: Option<String>,
+    via: Option<String>,
+    device: Option<String>,
     name: Option<String>,
     r#type: Option<String>,
     order: String,
     prohibition: Option<String>,
+    waiver: Option<String>,
     service: String,
     rule: String,
     confidence: String,
@@ -121,17 +134,22 @@ struct Line {
 }
 
 /// The columns of CSV: the fields of [`Line`].
-const COLUMNS: [&str; 26] = [
+const COLUMNS: [&str; 31] = [
     "seq",
     "at",
     "last",
     "count",
     "verdict",
     "client",
+    "group",
+    "identified",
+    "via",
+    "device",
     "name",
     "type",
     "order",
     "prohibition",
+    "waiver",
     "service",
     "rule",
     "confidence",
@@ -153,6 +171,7 @@ const COLUMNS: [&str; 26] = [
 impl Line {
     fn new(row: Row, keys: &mut KeyRing) -> anyhow::Result<Self> {
         let client = client_of(&row.record, keys)?;
+        let device = device_of(&row.record, keys)?;
         // Taken apart field by field, so that a field added to `Record` has to be dealt with here.
         let Record {
             at,
@@ -165,6 +184,10 @@ impl Line {
             client: _,
             key: _,
             prefix: _,
+            group,
+            identified,
+            via,
+            device: _,
             transport,
             name,
             r#type,
@@ -173,6 +196,7 @@ impl Line {
             verdict,
             order,
             prohibition,
+            waiver,
             rule,
             service,
             confidence,
@@ -191,10 +215,15 @@ impl Line {
             count,
             verdict,
             client,
+            group,
+            identified,
+            via,
+            device,
             name,
             r#type,
             order,
             prohibition,
+            waiver,
             service,
             rule,
             confidence,
@@ -225,6 +254,15 @@ pub(super) fn client_of(record: &Record, keys: &mut KeyRing) -> anyhow::Result<O
         Some(prefix) => format!("{address}/{prefix}"),
         None => address.to_string(),
     }))
+}
+
+/// Returns the hardware address of the record's client; `None` where it has none or its key was destroyed.
+fn device_of(record: &Record, keys: &mut KeyRing) -> anyhow::Result<Option<String>> {
+    let (Some(text), Some(key)) = (&record.device, record.key.as_deref().and_then(KeyId::parse)) else {
+        return Ok(None);
+    };
+    let address = keys.decrypt(text, &key).context("cannot show a device; ask as the daemon's user")?;
+    Ok(address.and_then(hardware_of).map(|device| device.to_string()))
 }
 
 /// Always with six decimals, as the journal writes them, so that text sorts as time does.

@@ -17,6 +17,9 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     for row in rows(settings, "policy", "treatment") {
         check_treatment(row, faults);
     }
+    for row in rows(settings, "policy", "apply") {
+        check_apply(row, faults);
+    }
     check_repeated(settings, ("upstream", "zone"), "name", faults);
     check_repeated(settings, ("zones", "zone"), "origin", faults);
 }
@@ -110,6 +113,16 @@ fn check_treatment(row: &Row, faults: &mut Faults) {
             faults.push(&row.place, text, "write treatment = \"prohibited\", or leave `prohibition` out");
         }
         (true, false) | (false, true) => {}
+    }
+}
+
+fn check_apply(row: &Row, faults: &mut Faults) {
+    if let (Some(Value::Word(phase)), Some(Value::Instant(Some(until)))) =
+        (row.values.get("phase"), row.values.get("monitor_until"))
+        && *phase != "monitor"
+    {
+        let text = format!("this `policy.apply` has the phase \"{phase}\" and monitors until {until}");
+        faults.push(&row.place, text, "write phase = \"monitor\", or leave `monitor_until` out");
     }
 }
 

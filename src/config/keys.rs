@@ -261,6 +261,16 @@ const POLICY: &[Key] = &[
     ),
     key_of_texts("orders", || Selection::default().orders, &["What is prohibited and when: orders, chosen likewise."]),
     key(
+        "mode",
+        Kind::Word(&["enforce", "monitor"]),
+        r#""enforce""#,
+        "",
+        &[
+            "Whether prohibited names are withheld. \"monitor\" is a dry run: what would be withheld is resolved, and",
+            "recorded as monitored.",
+        ],
+    ),
+    key(
         "applies",
         Kind::Word(&["policy", "binding"]),
         r#""policy""#,
@@ -312,6 +322,36 @@ const POLICY: &[Key] = &[
             "The operator's own treatment of a service of an order: \"noted\" (counted only), \"exempt\" (never touched),",
             "\"kept\" (left while removal runs) or \"prohibited\", then with the prohibition of the order that it falls",
             "under. Of two for the same service, the later counts. There is none at first; one looks so:",
+        ],
+    ),
+    key(
+        "apply",
+        Kind::Tables {
+            keys: &[
+                required("order", ID),
+                key("groups", Kind::Texts, "[]", "", &[]),
+                key("phase", Kind::Word(&["enforce", "monitor", "off"]), r#""enforce""#, "", &[]),
+                key("monitor_until", Kind::Instant, r#""""#, "", &[]),
+                key("applies", Kind::Word(&["default", "policy", "binding"]), r#""default""#, "", &[]),
+                key("sink", Kind::Word(&["default", "nxdomain", "nodata", "refused"]), r#""default""#, "", &[]),
+            ],
+            example: &[
+                "[[policy.apply]]",
+                "order = \"some-order\"",
+                "groups = [\"some-group\", \"default\"]",
+                "phase = \"monitor\"",
+                "monitor_until = \"2026-12-31T00:00:00-05:00\"",
+                "applies = \"binding\"",
+                "sink = \"nodata\"",
+            ],
+        },
+        "[]",
+        "",
+        &[
+            "How an order applies to groups of clients (all of them where none is named; \"default\" are those that no other",
+            "group takes): \"enforce\", \"monitor\" (what it prohibits is resolved and recorded, until an instant or for",
+            "good) or \"off\"; whether it binds them, and how a withheld name is answered. Of two for the same order and",
+            "group, the later counts. There is none at first; one looks so:",
         ],
     ),
 ];

@@ -17,11 +17,10 @@ use super::types::{
     RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
-use crate::answer::Sink;
 use crate::feed::Fault;
 use crate::message::Name;
 use crate::observe::Format;
-use crate::policy::{Demand, Operator, OperatorTreatment, Removal, TreatmentChoice};
+use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
 
 const PREFIX: &str = "INTERDICT_";
 const MIB: u64 = 1024 * 1024;
@@ -237,6 +236,7 @@ impl Settings {
         let finished = self.take::<&str>("policy", "removal") == "finished";
         let until: Option<Timestamp> = self.take("policy", "removal_until");
         Operator {
+            mode: if self.take::<&str>("policy", "mode") == "monitor" { Mode::Monitor } else { Mode::Enforce },
             demand: if self.take::<&str>("policy", "applies") == "binding" { Demand::External } else { Demand::Own },
             removal: match until {
                 Some(until) => Removal::Until(until),
@@ -253,6 +253,9 @@ impl Settings {
                     _ => TreatmentChoice::Noted,
                 },
             }),
+            groups: Vec::new(),
+            applies: self.rows("policy", "apply", apply),
+            waivers: Vec::new(),
         }
     }
 
@@ -264,6 +267,30 @@ impl Settings {
             "address" => Sink::Address { v4, v6 },
             _ => Sink::Nxdomain,
         }
+    }
+}
+
+fn apply(row: &mut Row) -> Apply {
+    let until = row.take("monitor_until");
+    Apply {
+        order: row.take("order"),
+        groups: row.take("groups"),
+        phase: match row.take("phase") {
+            "monitor" => Phase::Monitor { until },
+            "off" => Phase::Off,
+            _ => Phase::Enforce,
+        },
+        demand: match row.take("applies") {
+            "policy" => Some(Demand::Own),
+            "binding" => Some(Demand::External),
+            _ => None,
+        },
+        sink: match row.take("sink") {
+            "nxdomain" => Some(Sink::Nxdomain),
+            "nodata" => Some(Sink::Nodata),
+            "refused" => Some(Sink::Refused),
+            _ => None,
+        },
     }
 }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::answer::Sink;
 use crate::feed::Selection;
 use crate::observe::Format;
-use crate::policy::{Demand, Operator, OperatorTreatment, Removal, TreatmentChoice};
+use crate::policy::{Apply, Demand, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
 
 const SHIPPED: &str = include_str!("../../config/interdict.toml");
 
@@ -131,7 +130,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");
@@ -173,6 +172,12 @@ prohibition = "p"
 order = "o"
 service = "t"
 treatment = "exempt"
+[[policy.apply]]
+order = "o"
+groups = ["default"]
+phase = "monitor"
+monitor_until = "2026-12-31T00:00:00-05:00"
+sink = "nodata"
 [answer]
 sink = "address"
 sink_v4 = "192.0.2.1"
@@ -199,6 +204,14 @@ format = "json"
             treatment("s", TreatmentChoice::Prohibited("p".to_owned())),
             treatment("t", TreatmentChoice::Exempt),
         ],
+        applies: vec![Apply {
+            order: "o".to_owned(),
+            groups: vec!["default".to_owned()],
+            phase: Phase::Monitor { until: Some("2026-12-31T05:00:00Z".parse().unwrap()) },
+            demand: None,
+            sink: Some(Sink::Nodata),
+        }],
+        ..Operator::default()
     };
     assert_eq!(config.policy.operator, operator);
     assert_eq!(config.answer.sink, Sink::Address { v4: Some(Ipv4Addr::new(192, 0, 2, 1)), v6: None });

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::answer::Sink;
 use crate::message::Name;
 use crate::observe::Format;
-use crate::policy::Operator;
+use crate::policy::{Operator, Sink};
 
 /// Every setting of the daemon.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,7 @@
 
 use super::types::{Config, WaysRound};
 use crate::feed::Selection;
-use crate::policy::{Operator, OperatorTreatment, TreatmentChoice};
+use crate::policy::{Apply, Demand, Operator, OperatorTreatment, Phase, TreatmentChoice};
 
 /// The order that withholds ways round, and the catalogue that it is about.
 const WAYS_ROUND: &str = "ways-round";
@@ -35,6 +35,18 @@ impl Config {
                 choice: TreatmentChoice::Noted,
             });
             operator.treatments.splice(0..0, off);
+            // It is the operator's own measure whatever else binds the network, and clients are told so.
+            let everyone = Apply {
+                order: WAYS_ROUND.to_owned(),
+                groups: Vec::new(),
+                phase: Phase::Enforce,
+                demand: None,
+                sink: None,
+            };
+            operator.applies.insert(0, everyone);
+            for apply in operator.applies.iter_mut().filter(|apply| apply.order == WAYS_ROUND) {
+                apply.demand = Some(Demand::Own);
+            }
         }
         operator
     }
@@ -123,6 +135,22 @@ mod tests {
                 let verdict = snapshot.decide(&text.parse().unwrap(), &anyone, at).verdict;
                 assert_eq!(verdict, Verdict::Pass, "{text} with {switched}");
             }
+        }
+    }
+
+    /// RFC 8914, sections 4.16 and 4.17.
+    #[test]
+    fn it_is_the_operators_own_choice_even_where_orders_bind() {
+        let mut config = config(|of| of.canary = true);
+        config.policy.operator.demand = Demand::External;
+        let snapshot = feed::load(&config.selection(), config.operator(), 1).unwrap().snapshot;
+        let anyone = Client::at([192, 0, 2, 1].into());
+        let at: jiff::Timestamp = "2026-11-25T00:00:00Z".parse().unwrap();
+        for (name, demand) in [("use-application-dns.net", Demand::Own), ("dnl-01.geo.kaspersky.com", Demand::External)]
+        {
+            let decision = snapshot.decide(&name.parse().unwrap(), &anyone, at);
+            let deciding = decision.deciding.unwrap();
+            assert_eq!(snapshot.application_of(&deciding, anyone.group()).demand, demand, "{name}");
         }
     }
 

@@ -94,12 +94,7 @@ fn guards(config: &Config) -> Guards {
 }
 
 fn style(config: &Config) -> Style {
-    Style {
-        sink: config.answer.sink,
-        sink_ttl: config.answer.sink_ttl,
-        version: config.answer.version.clone(),
-        demand: config.policy.operator.demand,
-    }
+    Style { sink: config.answer.sink, sink_ttl: config.answer.sink_ttl, version: config.answer.version.clone() }
 }
 
 /// The configured servers, or the system's without those that are this daemon itself.

@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::choices::Choices;
 use super::fault::Fault;
 use super::files::{Document, Kind};
-use crate::policy::{Demand, Operator, OperatorTreatment, Removal, Snapshot, TreatmentChoice};
+use crate::policy::{Operator, Snapshot};
 
 /// The version of the archive's own form.
 const VERSION: u32 = 1;
@@ -34,6 +34,8 @@ pub enum ArchiveError {
     Digest { path: PathBuf },
     #[error("this is not a policy archive")]
     Form(#[from] serde_json::Error),
+    #[error("the policy archive holds choices that cannot be: {0}")]
+    Choices(String),
     #[error("the policy archive has version {0}; this program reads version 1")]
     Version(u32),
 }
@@ -77,7 +79,7 @@ impl Archive {
     /// Reads what [`Archive::to_json`] wrote. Faults of its documents call them `archive:1` and so on.
     ///
     /// # Errors
-    /// `Form` or `Version` where it is not an archive that this program reads.
+    /// `Form`, `Choices` or `Version` where it is not an archive that this program reads.
     pub fn from_json(json: &str) -> Result<Self, ArchiveError> {
         let Form { documents, operator, version } = serde_json::from_str(json)?;
         if version != VERSION {
@@ -88,7 +90,13 @@ impl Archive {
             path: format!("archive:{}", at + 1),
             text: of.text,
         });
-        Ok(Self { documents: documents.collect(), operator: operator.into() })
+        let operator = Operator::try_from(operator).map_err(ArchiveError::Choices)?;
+        Ok(Self { documents: documents.collect(), operator })
+    }
+
+    /// Returns the same documents with other choices of the operator.
+    pub fn with_operator(&self, operator: Operator) -> Self {
+        Self { documents: self.documents.clone(), operator }
     }
 
     /// Keeps the archive as `DIGEST.json` in `folder`, which is made where it is absent. An archive that is already
@@ -172,46 +180,6 @@ enum Word {
     Order,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Choices {
-    demand: DemandWord,
-    removal: RemovalWord,
-    treatments: Vec<OwnTreatment>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum DemandWord {
-    Own,
-    External,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum RemovalWord {
-    Running,
-    Until(Timestamp),
-    Finished,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OwnTreatment {
-    choice: ChoiceWord,
-    order: String,
-    service: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ChoiceWord {
-    Noted,
-    Exempt,
-    Kept,
-    Prohibited(String),
-}
-
 impl From<Kind> for Word {
     fn from(kind: Kind) -> Self {
         match kind {
@@ -226,63 +194,6 @@ impl From<Word> for Kind {
         match word {
             Word::Catalogue => Self::Catalogue,
             Word::Order => Self::Order,
-        }
-    }
-}
-
-impl From<&Operator> for Choices {
-    fn from(operator: &Operator) -> Self {
-        // Taken apart field by field, so that a field added to `Operator` has to be dealt with here.
-        let Operator { demand, removal, treatments } = operator;
-        let treatments = treatments.iter().map(|OperatorTreatment { order, service, choice }| OwnTreatment {
-            choice: match choice {
-                TreatmentChoice::Noted => ChoiceWord::Noted,
-                TreatmentChoice::Exempt => ChoiceWord::Exempt,
-                TreatmentChoice::Kept => ChoiceWord::Kept,
-                TreatmentChoice::Prohibited(id) => ChoiceWord::Prohibited(id.clone()),
-            },
-            order: order.clone(),
-            service: service.clone(),
-        });
-        Self {
-            demand: match demand {
-                Demand::Own => DemandWord::Own,
-                Demand::External => DemandWord::External,
-            },
-            removal: match removal {
-                Removal::Running => RemovalWord::Running,
-                Removal::Until(until) => RemovalWord::Until(*until),
-                Removal::Finished => RemovalWord::Finished,
-            },
-            treatments: treatments.collect(),
-        }
-    }
-}
-
-impl From<Choices> for Operator {
-    fn from(choices: Choices) -> Self {
-        let Choices { demand, removal, treatments } = choices;
-        let treatments = treatments.into_iter().map(|OwnTreatment { choice, order, service }| OperatorTreatment {
-            order,
-            service,
-            choice: match choice {
-                ChoiceWord::Noted => TreatmentChoice::Noted,
-                ChoiceWord::Exempt => TreatmentChoice::Exempt,
-                ChoiceWord::Kept => TreatmentChoice::Kept,
-                ChoiceWord::Prohibited(id) => TreatmentChoice::Prohibited(id),
-            },
-        });
-        Self {
-            demand: match demand {
-                DemandWord::Own => Demand::Own,
-                DemandWord::External => Demand::External,
-            },
-            removal: match removal {
-                RemovalWord::Running => Removal::Running,
-                RemovalWord::Until(until) => Removal::Until(until),
-                RemovalWord::Finished => Removal::Finished,
-            },
-            treatments: treatments.collect(),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::fault::{Fault, quote};
 use super::files::{Document, Kind};
 use super::order::{self, ReadOrder};
 use super::sheet::{Keys, Sheet};
+use crate::client::{DEFAULT_GROUP, Group};
 use crate::policy::{CompileError, Inputs, Snapshot};
 
 /// The version of the file formats that this program reads.
@@ -17,7 +18,8 @@ const CONFIGURATION: &str = "configuration";
 
 pub(super) fn compile(archive: &Archive, number: u64) -> Result<Snapshot, Vec<Fault>> {
     let mut faults = Vec::new();
-    let mut files = Files { catalogues: Vec::new(), orders: Vec::new() };
+    let groups = &archive.operator().groups;
+    let mut files = Files { catalogues: Vec::new(), orders: Vec::new(), groups };
     for document in archive.documents() {
         faults.extend(files.read(document));
     }
@@ -40,6 +42,7 @@ pub(super) fn compile(archive: &Archive, number: u64) -> Result<Snapshot, Vec<Fa
 struct Files<'a> {
     catalogues: Vec<(Sheet<'a>, ReadCatalogue)>,
     orders: Vec<(Sheet<'a>, ReadOrder)>,
+    groups: &'a [Group],
 }
 
 impl<'a> Files<'a> {
@@ -122,9 +125,7 @@ impl<'a> Files<'a> {
                 in_order(id, Some(service), "only prohibitions may share a service".into())
             }
             CompileError::TreatmentOfUnknownOrder { .. } => {
-                let ids: Vec<_> = self.orders.iter().filter_map(|(_, read)| read.id.as_ref()).collect();
-                let ids: Vec<_> = ids.iter().map(|id| id.text.as_str()).collect();
-                in_configuration(format!("name one of the orders that are chosen: {}", ids.join(", ")))
+                in_configuration(format!("name one of the orders that are chosen: {}", self.order_ids()))
             }
             CompileError::UnknownProhibition { order: id, .. } => {
                 let prohibitions = order(id)?.1.order.iter().flat_map(|order| &order.prohibitions);
@@ -132,7 +133,27 @@ impl<'a> Files<'a> {
                 in_configuration(format!("name one of its prohibitions: {}", ids.join(", ")))
             }
             CompileError::ProhibitsProtected { .. } => in_configuration("leave this service as it is".into()),
+            CompileError::ApplyOfUnknownOrder { .. } | CompileError::WaiverOfUnknownOrder { .. } => {
+                in_configuration(format!("name one of the orders that are chosen: {}", self.order_ids()))
+            }
+            CompileError::UnknownGroup { .. } => {
+                let names = self.groups.iter().map(|group| group.name.as_str());
+                let names: Vec<_> = std::iter::once(DEFAULT_GROUP).chain(names).collect();
+                in_configuration(format!("name one of the groups: {}", names.join(", ")))
+            }
+            CompileError::DuplicateWaiver(_) => in_configuration("give each its own id".into()),
+            CompileError::WaiverOfUnknownCatalogue { .. } => {
+                in_configuration(format!("name one of the catalogues that are chosen: {}", self.catalogue_ids()))
+            }
+            CompileError::WaiverOfUnknownService { catalogue, .. } => {
+                in_configuration(format!("name a service of that catalogue: {}", self.service_ids(catalogue)))
+            }
         }
+    }
+
+    fn order_ids(&self) -> String {
+        let ids = self.orders.iter().filter_map(|(_, read)| read.id.as_ref());
+        ids.map(|id| id.text.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     fn catalogue_ids(&self) -> String {

@@ -5,6 +5,7 @@
 
 mod archive;
 mod catalogue;
+mod choices;
 mod compile;
 mod fault;
 mod files;
@@ -14,6 +15,7 @@ mod sheet;
 mod shipped;
 
 pub use archive::{Archive, ArchiveError};
+pub use choices::WaiverForm;
 pub use fault::Fault;
 pub use files::{Document, Kind, Selection, gather};
 

@@ -6,8 +6,11 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::client::Client;
-use crate::policy::{Demand, OperatorTreatment, Removal, TreatmentChoice, Verdict};
+use crate::client::{Client, Group};
+use crate::policy::{
+    Apply, Demand, Mode, OperatorTreatment, Party, Phase, Removal, Rules, Scope, Sink, Term, TreatmentChoice, Verdict,
+    Waiver,
+};
 
 const CATALOGUE: &str = r#"
 format = 1
@@ -410,7 +413,102 @@ fn operator() -> Operator {
             treatment("update", TreatmentChoice::Noted),
             treatment("update", TreatmentChoice::Exempt),
         ],
+        ..Operator::default()
     }
+}
+
+/// Everything that an operator can choose.
+fn every_choice() -> Operator {
+    let until = "2027-01-01T00:00:00Z".parse().unwrap();
+    let waiver = |id: &str, clients, rules, ticket: Option<&str>| Waiver {
+        id: id.to_owned(),
+        scope: Scope { clients, rules, names: vec!["a.upd.acme.com".parse().unwrap(), "*.acme.com".parse().unwrap()] },
+        term: Term::new("2026-01-01T00:00:00.5Z".parse().unwrap(), until).unwrap(),
+        reason: "a \"reason\"".to_owned(),
+        approver: "someone".to_owned(),
+        ticket: ticket.map(str::to_owned),
+    };
+    let apply = |phase, demand, sink| Apply {
+        order: "ban".to_owned(),
+        groups: vec!["lab".to_owned(), "default".to_owned()],
+        phase,
+        demand,
+        sink,
+    };
+    let network = |text: &str| Party::Network(text.parse().unwrap());
+    let services = vec!["update".to_owned()];
+    Operator {
+        mode: Mode::Monitor,
+        groups: vec![Group {
+            name: "lab".to_owned(),
+            networks: vec!["10.1.0.0/16".parse().unwrap(), "fd00::/8".parse().unwrap()],
+            devices: vec!["00:00:5e:00:53:01".parse().unwrap()],
+            names: vec!["*.lab.example".parse().unwrap()],
+        }],
+        applies: vec![
+            apply(
+                Phase::Enforce,
+                Some(Demand::External),
+                Some(Sink::Address { v4: Some([192, 0, 2, 1].into()), v6: None }),
+            ),
+            apply(Phase::Off, Some(Demand::Own), Some(Sink::Refused)),
+            apply(Phase::Monitor { until: None }, None, None),
+            apply(Phase::Monitor { until: Some(until) }, None, Some(Sink::Nodata)),
+        ],
+        waivers: vec![
+            waiver(
+                "W-1",
+                vec![Party::Group("lab".to_owned())],
+                Rules::Order { order: "ban".to_owned(), services },
+                None,
+            ),
+            waiver(
+                "W-2",
+                vec![network("10.0.0.7/32"), network("fd00::/8")],
+                Rules::Service { catalogue: "acme".to_owned(), service: "update".to_owned() },
+                Some("T-1"),
+            ),
+            waiver("M-1", Vec::new(), Rules::Everything, None),
+        ],
+        ..operator()
+    }
+}
+
+#[test]
+fn every_choice_is_kept_and_decides_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let loaded = load(&write(folder.path(), CATALOGUE, ORDER), every_choice(), 1).unwrap();
+    let read = Archive::from_json(&loaded.archive.to_json()).unwrap();
+    assert_eq!(*read.operator(), every_choice());
+    let without = loaded.archive.with_operator(operator());
+    assert_ne!(without.digest(), read.digest());
+    assert_eq!(without.compile(2).unwrap().inputs().operator, operator());
+}
+
+#[test]
+fn what_a_choice_names_has_to_be_there() {
+    let choice = every_choice();
+    let of = |operator: Operator| faults(CATALOGUE, ORDER, operator);
+    let mut unknown = choice.clone();
+    unknown.groups.clear();
+    assert!(of(unknown).iter().any(|fault| fault.contains("group `lab`")), "a group");
+    for (rules, words) in [
+        (Rules::Order { order: "other".to_owned(), services: Vec::new() }, "order `other`"),
+        (Rules::Order { order: "ban".to_owned(), services: vec!["none".to_owned()] }, "service `none`"),
+        (Rules::Service { catalogue: "other".to_owned(), service: "update".to_owned() }, "catalogue `other`"),
+        (Rules::Service { catalogue: "acme".to_owned(), service: "none".to_owned() }, "service `none`"),
+    ] {
+        let mut operator = choice.clone();
+        operator.waivers[0].scope.rules = rules;
+        let told = of(operator);
+        assert!(told.len() == 1 && told[0].contains("waiver `W-1`") && told[0].contains(words), "{words}: {told:?}");
+    }
+    let mut twice = choice.clone();
+    twice.waivers[1].id = "W-1".to_owned();
+    assert!(of(twice)[0].contains("two waivers have the id `W-1`"));
+    let mut other = choice;
+    other.applies[0].order = "other".to_owned();
+    assert!(of(other)[0].contains("order `other`"));
 }
 
 #[test]
@@ -456,7 +554,12 @@ fn where_the_files_lie_does_not_change_the_digest() {
 /// RFC 8785, compared with another implementation.
 #[test]
 fn an_archive_is_canonical_json() {
-    for operator in [operator(), Operator::default(), Operator { removal: Removal::Finished, ..Operator::default() }] {
+    for operator in [
+        operator(),
+        every_choice(),
+        Operator::default(),
+        Operator { removal: Removal::Finished, ..Operator::default() },
+    ] {
         let text = "tab \t, quote \", control \u{1}, é, \u{1f600}".to_owned();
         let archive = Archive::new(vec![Document { kind: Kind::Order, path: String::new(), text }], operator);
         let json = archive.to_json();

@@ -63,12 +63,13 @@ pub(super) struct Rule {
     pub(super) entry: usize,
     pub(super) verdict: Verdict,
     pub(super) prohibition: Option<usize>,
+    pub(super) waiver: Option<usize>,
     pub(super) threat: bool,
 }
 
 impl Rule {
     pub(super) const fn new(snapshot: u64, matched: &Match) -> Self {
-        let Match { order, entry, verdict, prohibition, recorded: _, threat } = *matched;
-        Self { snapshot, order, entry, verdict, prohibition, threat }
+        let Match { order, entry, verdict, prohibition, waiver, recorded: _, threat } = *matched;
+        Self { snapshot, order, entry, verdict, prohibition, waiver, threat }
     }
 }

@@ -10,7 +10,7 @@ use super::counts::rule_text;
 use super::estimate::Estimate;
 use super::keys::KeyRing;
 use super::leaf::{Folded, Record, bounded};
-use crate::client::Client;
+use crate::client::{Client, GroupId};
 use crate::clock::Reading;
 use crate::message::{Name, RecordType, ResponseCode};
 use crate::policy::{Epoch, Match, Snapshot, When};
@@ -194,6 +194,9 @@ impl Window {
             let (place, mut of) = draft(rule, run);
             let record = &mut of.record;
             seal(record, client.address(), run.first, keys);
+            record.group = Some(client.group())
+                .filter(|group| *group != GroupId::DEFAULT)
+                .map(|group| of.snapshot.group_name(group).to_owned());
             record.transport = Some(transport.as_str().to_owned());
             record.name = Some(name.to_string());
             record.r#type = Some(record_type.to_string());
@@ -291,6 +294,10 @@ fn record(snapshot: &Snapshot, rule: Rule, run: Run, rehearsal: bool) -> Record 
         client: None,
         key: None,
         prefix: None,
+        group: None,
+        identified: None,
+        via: None,
+        device: None,
         transport: None,
         name: None,
         r#type: None,
@@ -299,6 +306,7 @@ fn record(snapshot: &Snapshot, rule: Rule, run: Run, rehearsal: bool) -> Record 
         verdict: rule.verdict.as_str().to_owned(),
         order: order.id.clone(),
         prohibition: rule.prohibition.map(|prohibition| order.prohibitions[prohibition].id.clone()),
+        waiver: rule.waiver.map(|waiver| snapshot.inputs().operator.waivers[waiver].id.clone()),
         rule: rule_text(snapshot, rule.entry),
         service: snapshot.service_of(rule.entry).id.clone(),
         confidence: snapshot.entry(rule.entry).confidence.as_str().to_owned(),

@@ -67,6 +67,18 @@ pub struct Record {
     /// The length of the prefix in bits, where `client` is a network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<u8>,
+    /// The group of the client, where it is not the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// By what the client was found to belong to its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identified: Option<String>,
+    /// Who told the address of the client, where it was not the client itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+    /// The encrypted hardware address of the client, where it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<String>,
     /// The name that was asked for, in presentation form.
@@ -83,6 +95,9 @@ pub struct Record {
     pub verdict: String,
     pub order: String,
     pub prohibition: Option<String>,
+    /// The waiver that let the look-up through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiver: Option<String>,
     /// The entry of the catalogue: how it matches, a colon, its text.
     pub rule: String,
     pub service: String,
@@ -333,6 +348,10 @@ mod tests {
             client: Some("1dbd:c1b9:fff1:7586:7d0b:67b4:e76e:4777".to_owned()),
             key: Some("2024-09".to_owned()),
             prefix: None,
+            group: None,
+            identified: None,
+            via: None,
+            device: None,
             transport: Some("udp".to_owned()),
             name: Some("a\\000\\\".upd.kaspersky.com".to_owned()),
             r#type: Some("A".to_owned()),
@@ -341,6 +360,7 @@ mod tests {
             verdict: "sunk".to_owned(),
             order: "us-commerce-2024".to_owned(),
             prohibition: None,
+            waiver: None,
             rule: "suffix:upd.kaspersky.com".to_owned(),
             service: "update".to_owned(),
             confidence: "high".to_owned(),

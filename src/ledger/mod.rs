@@ -8,6 +8,7 @@
 mod attempt;
 mod canonical;
 mod counts;
+mod device;
 mod estimate;
 mod fold;
 mod inbox;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use attempt::Attempt;
+pub use device::{address_of, hardware_of};
 pub use fold::{Bounds, network_of};
 pub use keys::{KeyError, KeyId, KeyRing};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};

@@ -197,6 +197,7 @@ impl Tally {
                 entry,
                 verdict: Verdict::ALL[cell / Keeping::ALL.len()],
                 prohibition: None,
+                waiver: None,
                 recorded: keeping == Keeping::Recorded,
                 threat: keeping == Keeping::Threat,
             };

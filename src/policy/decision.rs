@@ -47,7 +47,7 @@ pub enum Verdict {
     Protected,
     /// Left while the products are being removed.
     Kept,
-    /// Prohibited from a later instant on: resolved and recorded.
+    /// Prohibited from a later instant on, or only watched by the operator's choice: resolved and recorded.
     Monitored,
     /// Prohibited, and let through by a waiver.
     Waived,
@@ -102,6 +102,8 @@ pub struct Match {
     pub verdict: Verdict,
     /// Index into the order's prohibitions, where the verdict rests on one.
     pub prohibition: Option<usize>,
+    /// Index into the operator's waivers, where one lifts the prohibition.
+    pub waiver: Option<usize>,
     /// Whether the operator wants the attempt recorded with its client, rather than counted by rule.
     pub recorded: bool,
     /// Whether the look-up is a sign of a threat.

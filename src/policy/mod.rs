@@ -4,9 +4,13 @@
 //! legal act prohibits, protects or leaves, service by service; it knows no name. A *snapshot* is both, compiled.
 //! Nothing here reads a clock, a file or a socket: the same arguments always give the same decision.
 
+mod application;
+mod below;
 mod catalogue;
+mod contradiction;
 mod decision;
 mod index;
+mod lift;
 mod nearest;
 mod networks;
 mod order;
@@ -15,7 +19,9 @@ mod snapshot;
 mod treatment;
 mod waiver;
 
+pub use application::{Application, Apply, Mode, Phase, Sink};
 pub use catalogue::{Catalogue, Confidence, Entry, Service};
+pub use contradiction::CompileError;
 pub use decision::{Decision, Epoch, Match, Nearest, Verdict, When};
 pub use networks::NetworkError;
 pub use order::{
@@ -23,5 +29,5 @@ pub use order::{
     Source, Then, TreatmentChoice, Validity, ValidityError, Verification,
 };
 pub use pattern::{Glob, Matching, Pattern, PatternError, Specificity};
-pub use snapshot::{CompileError, Inputs, Snapshot};
+pub use snapshot::{Inputs, Snapshot};
 pub use waiver::{Party, Rules, Scope, Term, Waiver};

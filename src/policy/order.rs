@@ -4,6 +4,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::application::{Apply, Mode};
+use super::waiver::Waiver;
+use crate::client::Group;
+
 /// A legal act. Knows services, never names.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -201,10 +205,16 @@ pub struct Noted {
 /// What the operator decided about the orders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Operator {
+    pub mode: Mode,
     pub demand: Demand,
     pub removal: Removal,
     /// A later one of the same order and service replaces an earlier one.
     pub treatments: Vec<OperatorTreatment>,
+    /// Groups of clients besides the default one; the place in this list, counted from 1, is the group's number.
+    pub groups: Vec<Group>,
+    /// A later one of the same order and group replaces an earlier one.
+    pub applies: Vec<Apply>,
+    pub waivers: Vec<Waiver>,
 }
 
 /// On whose demand the network blocks (RFC 8914, sections 4.16 and 4.17).

@@ -1,17 +1,22 @@
 //! Catalogues and orders compiled for deciding.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::application::{Application, Applications, Phase, group_name, group_named};
+use super::below::OpenBelow;
 use super::catalogue::{Catalogue, Entry, Service};
+use super::contradiction::CompileError;
 use super::decision::{Decision, Epoch, Match, Nearest, Verdict, When};
 use super::index::Index;
+use super::lift::{Lifted, Lifts};
 use super::nearest::distance;
 use super::order::{Operator, OperatorTreatment, Order, Prohibition, Removal, Then, Verification};
-use super::pattern::{Glob, Pattern, Specificity};
+use super::pattern::{Pattern, Specificity};
 use super::treatment::{Treatment, treat};
-use crate::client::Client;
+use super::waiver::Waiver;
+use crate::client::{Client, GroupId};
 use crate::message::Name;
 use crate::query::TargetRef;
 
@@ -34,33 +39,13 @@ pub struct Snapshot {
     index: Index,
     /// For each order, the treatments of each entry's service, by entry.
     treatments: Vec<Vec<Vec<Treatment>>>,
+    /// Orders in the sequence in which they decide between equal verdicts.
+    sequence: Vec<usize>,
+    applications: Applications,
+    lifts: Lifts,
     /// Every instant at which some decision may change, ascending.
     instants: Vec<Timestamp>,
-    /// Listed names below a listed name that are at some instant not sunk while it is; a sample stands for each glob.
-    open_below: HashMap<Name, Vec<Name>, foldhash::fast::RandomState>,
-}
-
-/// Why inputs do not make a snapshot. Each names the faulty order or catalogue.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CompileError {
-    #[error("two catalogues have the id `{0}`")]
-    DuplicateCatalogue(String),
-    #[error("two orders have the id `{0}`")]
-    DuplicateOrder(String),
-    #[error("order `{order}` is about catalogue `{catalogue}`, which is not loaded")]
-    UnknownCatalogue { order: String, catalogue: String },
-    #[error("order `{order}` names service `{service}`, which catalogue `{catalogue}` does not have")]
-    UnknownService { order: String, service: String, catalogue: String },
-    #[error("order `{order}` says nothing of service `{service}`; protect, exempt, keep, prohibit or note it")]
-    Untreated { order: String, service: String },
-    #[error("order `{order}` treats service `{service}` in two ways that exclude each other")]
-    Contradiction { order: String, service: String },
-    #[error("a treatment names order `{order}`, which is not loaded")]
-    TreatmentOfUnknownOrder { order: String },
-    #[error("a treatment prohibits under `{prohibition}`, which order `{order}` does not have")]
-    UnknownProhibition { order: String, prohibition: String },
-    #[error("order `{order}` protects service `{service}`; to prohibit it, write an order of your own")]
-    ProhibitsProtected { order: String, service: String },
+    open_below: OpenBelow,
 }
 
 impl Snapshot {
@@ -108,13 +93,33 @@ impl Snapshot {
             });
             treatments.push(by_entry.collect());
         }
+        let applications = Applications::compile(&inputs, &mut errors);
+        let lifts = Lifts::compile(&inputs, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
-        let instants = instants(&inputs);
-        let open_below = HashMap::default();
-        let mut snapshot = Self { number, digest, inputs, entries, index, treatments, instants, open_below };
-        snapshot.open_below = snapshot.find_open_below();
+        let sequence = sequence(&inputs.orders);
+        let instants = of_orders(&inputs);
+        let mut snapshot = Self {
+            number,
+            digest,
+            inputs,
+            entries,
+            index,
+            treatments,
+            sequence,
+            applications,
+            // Left out until it is known what stays open without them.
+            lifts: Lifts::none(),
+            instants,
+            open_below: OpenBelow::default(),
+        };
+        snapshot.open_below = OpenBelow::find(&snapshot, &snapshot.instants, &lifts);
+        snapshot.lifts = lifts;
+        let terms = snapshot.inputs.operator.waivers.iter().map(|waiver| waiver.term);
+        snapshot.instants.extend(terms.flat_map(|term| [term.from(), term.until()]));
+        snapshot.instants.sort_unstable();
+        snapshot.instants.dedup();
         Ok(snapshot)
     }
 
@@ -126,9 +131,9 @@ impl Snapshot {
             return Decision::PASS;
         }
         let mut decision = Decision::PASS;
-        for order in 0..self.inputs.orders.len() {
+        for order in self.sequence.iter().copied() {
             let Some(found) = self.decide_by(order, name, client, at, &mut decision.until) else { continue };
-            // The first of two equal verdicts decides, so that the order of the configuration breaks ties.
+            // The first of two equal verdicts decides: that of the act that was published first.
             if found.verdict > decision.verdict {
                 decision.verdict = found.verdict;
                 decision.deciding = Some(found);
@@ -142,8 +147,8 @@ impl Snapshot {
         self.index.matches(target)
     }
 
-    /// Decides on a name or an address found in the answer to `question`. An order that protects, exempts or keeps the question does
-    /// not reach behind it: the carve-outs and the removal tools work wherever they are hosted.
+    /// Decides on a name or an address found in the answer to `question`. An order that protects, exempts or keeps the
+    /// question does not reach behind it: the carve-outs and the removal tools work wherever they are hosted.
     pub fn decide_subject<'t>(
         &self,
         question: &Name,
@@ -156,7 +161,7 @@ impl Snapshot {
             return Decision::PASS;
         }
         let mut decision = Decision::PASS;
-        for order in 0..self.inputs.orders.len() {
+        for order in self.sequence.iter().copied() {
             let shielded =
                 self.decide_by(order, question, client, at, &mut decision.until).is_some_and(|of| of.is_shield());
             let found = match shielded {
@@ -171,10 +176,12 @@ impl Snapshot {
         decision
     }
 
-    /// Returns what each order says of `target`, in the order of the configuration; orders that do not match are left out.
+    /// Returns what each order says of `target`, that of the act published first on top; orders that do not match are left
+    /// out.
     pub fn matches<'t>(&self, target: impl Into<TargetRef<'t>>, client: &Client, at: impl Into<When>) -> Vec<Match> {
         let (target, at) = (target.into(), at.into());
-        (0..self.inputs.orders.len()).filter_map(|order| self.decide_by(order, target, client, at, &mut None)).collect()
+        let orders = self.sequence.iter().copied();
+        orders.filter_map(|order| self.decide_by(order, target, client, at, &mut None)).collect()
     }
 
     /// Inside an order: protected or exempt before kept before the prohibition of the most specific entry before noted.
@@ -182,14 +189,20 @@ impl Snapshot {
         &self,
         order: usize,
         target: impl Into<TargetRef<'t>>,
-        _client: &Client,
+        client: &Client,
         at: When,
         until: &mut Option<Timestamp>,
     ) -> Option<Match> {
+        let application = self.applications.of(order, client.group());
+        if application.phase == Phase::Off {
+            return None;
+        }
+        let target = target.into();
+        let asked = Asked { target, client, application, at };
         let mut best: Option<(Rank, Specificity, Match)> = None;
-        self.index.visit(target.into(), |entry, specificity| {
+        self.index.visit(target, |entry, specificity| {
             for treatment in &self.treatments[order][entry] {
-                let (rank, found) = self.treat(order, entry, *treatment, at, until);
+                let (rank, found) = self.treat(order, entry, *treatment, &asked, until);
                 // Entries may match equally well and an entry may have several prohibitions; then the sternest verdict
                 // decides, so that a prohibition in force outranks one to come wherever it stands in the file.
                 if best.is_none_or(|(top, most, of)| (rank, specificity, found.verdict) > (top, most, of.verdict)) {
@@ -205,11 +218,13 @@ impl Snapshot {
         order: usize,
         entry: usize,
         treatment: Treatment,
-        at: When,
+        asked: &Asked<'_>,
         until: &mut Option<Timestamp>,
     ) -> (Rank, Match) {
         let of = &self.inputs.orders[order];
-        let plain = |verdict| Match { order, entry, verdict, prohibition: None, recorded: false, threat: false };
+        let at = asked.at;
+        let plain =
+            |verdict| Match { order, entry, verdict, prohibition: None, waiver: None, recorded: false, threat: false };
         match treatment {
             Treatment::Protected(_) => (Rank::Untouched, plain(Verdict::Protected)),
             Treatment::Exempt(group) => {
@@ -227,7 +242,7 @@ impl Snapshot {
                 match group.map_or(Then::Noted, |group| of.kept[group].then) {
                     Then::Noted => (Rank::Noted, plain(Verdict::Noted)),
                     Then::Prohibited(prohibition) => {
-                        self.treat(order, entry, Treatment::Prohibited(prohibition), at, until)
+                        self.treat(order, entry, Treatment::Prohibited(prohibition), asked, until)
                     }
                 }
             }
@@ -236,7 +251,7 @@ impl Snapshot {
                 let prohibited = |verdict| Match { prohibition: Some(prohibition), recorded: true, ..plain(verdict) };
                 if at.is_within(validity) {
                     soonest(until, validity.until().map(|end| at.reaches(end)));
-                    (Rank::Prohibited, prohibited(Verdict::Sunk))
+                    (Rank::Prohibited, self.enforce(prohibited(Verdict::Sunk), asked, until))
                 } else if at.at < validity.from() {
                     soonest(until, Some(validity.from()));
                     (Rank::Prohibited, prohibited(Verdict::Monitored))
@@ -248,13 +263,27 @@ impl Snapshot {
         }
     }
 
+    /// Says what becomes of a prohibition in force: the operator may only monitor for this client, or have waived it.
+    fn enforce(&self, sunk: Match, asked: &Asked<'_>, until: &mut Option<Timestamp>) -> Match {
+        if let Some(end) = asked.application.monitors(asked.at) {
+            soonest(until, end);
+            return Match { verdict: Verdict::Monitored, ..sunk };
+        }
+        let service = self.entry(sunk.entry).service;
+        let Lifted { waiver, until: end } = self.lifts.lift(sunk.order, service, asked.target, asked.client, asked.at);
+        soonest(until, end);
+        match waiver {
+            Some(_) => Match { verdict: Verdict::Waived, waiver, ..sunk },
+            None => sunk,
+        }
+    }
+
     /// Returns whether the catalogues list a name below `name` that is not sunk, so that NXDOMAIN would say too much
     /// (RFC 8020).
     pub fn has_open_name_below(&self, name: &Name, client: &Client, at: impl Into<When>) -> bool {
         let at = at.into();
-        self.open_below
-            .get(name)
-            .is_some_and(|below| below.iter().any(|name| self.decide(name, client, at).verdict != Verdict::Sunk))
+        let below = self.open_below.of(name);
+        below.iter().any(|name| self.decide(name, client, at).verdict != Verdict::Sunk)
     }
 
     /// Returns the epoch of decisions taken at `at`.
@@ -315,6 +344,36 @@ impl Snapshot {
         of.prohibition.map(|prohibition| &self.inputs.orders[of.order].prohibitions[prohibition])
     }
 
+    /// Returns the waiver that lifts the prohibition of a match.
+    pub fn waiver_of(&self, of: &Match) -> Option<&Waiver> {
+        of.waiver.map(|waiver| &self.inputs.operator.waivers[waiver])
+    }
+
+    /// Returns how the order of a match applies to a group.
+    pub fn application_of(&self, of: &Match, group: GroupId) -> &Application {
+        self.applications.of(of.order, group)
+    }
+
+    /// Returns a group for each way in which orders apply to groups.
+    pub(super) fn distinct_groups(&self) -> Vec<GroupId> {
+        self.applications.distinct_groups()
+    }
+
+    /// Calls `visitor` with the number of each entry that matches `name`.
+    pub(super) fn entries_of(&self, name: &Name, mut visitor: impl FnMut(usize)) {
+        self.index.visit(name.into(), |entry, _| visitor(entry));
+    }
+
+    /// Returns the name of a group; that of the default one for a group that this policy does not have.
+    pub fn group_name(&self, group: GroupId) -> &str {
+        group_name(&self.inputs.operator, group)
+    }
+
+    /// Returns the group with this name.
+    pub fn group_named(&self, name: &str) -> Option<GroupId> {
+        group_named(&self.inputs.operator, name)
+    }
+
     /// Returns on what a match rests, and how well that is verified.
     pub fn basis_of(&self, of: &Match) -> (&str, Option<Verification>) {
         let order = self.order_of(of);
@@ -366,34 +425,14 @@ impl Snapshot {
         }
         best.map(|(_, nearest)| nearest)
     }
+}
 
-    fn find_open_below(&self) -> HashMap<Name, Vec<Name>, foldhash::fast::RandomState> {
-        // Groups of clients do not change decisions, so that any client stands for all.
-        let anyone = Client::at(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-        let probes = || {
-            // Ends may lag behind: nothing has ended at all, or what ends until an earlier instant.
-            let lags = |at: Timestamp| {
-                let earlier = self.instants.iter().copied().filter(move |ends| *ends < at);
-                [at, Timestamp::MIN].into_iter().chain(earlier).map(move |ends| When { at, ends })
-            };
-            self.instants.iter().copied().flat_map(lags)
-        };
-        let sunk = |name: &Name, at| self.decide(name, &anyone, at).verdict == Verdict::Sunk;
-        let mut open = HashMap::<_, Vec<_>, _>::default();
-        for entry in 0..self.entries.len() {
-            let pattern = &self.entry(entry).pattern;
-            let samples: Vec<_> = pattern.globs().iter().map(Glob::sample).collect();
-            for name in pattern.names().iter().chain(&samples) {
-                let above = std::iter::successors(name.parent(), Name::parent);
-                for above in above.filter(|above| self.index.matches(above)) {
-                    if probes().any(|at| sunk(&above, at) && !sunk(name, at)) {
-                        open.entry(above).or_default().push(name.clone());
-                    }
-                }
-            }
-        }
-        open
-    }
+/// What is asked of one order.
+struct Asked<'a> {
+    target: TargetRef<'a>,
+    client: &'a Client,
+    application: &'a Application,
+    at: When,
 }
 
 /// What outranks what inside an order.
@@ -405,8 +444,15 @@ enum Rank {
     Untouched,
 }
 
-/// Every instant at which a decision may change, ascending.
-fn instants(inputs: &Inputs) -> Vec<Timestamp> {
+/// Orders by the day on which they were published, then by their ids: an order that does not depend on that of files.
+fn sequence(orders: &[Order]) -> Vec<usize> {
+    let mut sequence: Vec<usize> = (0..orders.len()).collect();
+    sequence.sort_by_key(|order| (orders[*order].published, &orders[*order].id));
+    sequence
+}
+
+/// Every instant at which a decision may change but for waivers, ascending.
+fn of_orders(inputs: &Inputs) -> Vec<Timestamp> {
     let mut instants = Vec::new();
     for order in &inputs.orders {
         for prohibition in &order.prohibitions {
@@ -418,6 +464,11 @@ fn instants(inputs: &Inputs) -> Vec<Timestamp> {
         }
     }
     instants.extend(kept_until(None, inputs.operator.removal));
+    for apply in &inputs.operator.applies {
+        if let Phase::Monitor { until } = apply.phase {
+            instants.extend(until);
+        }
+    }
     instants.sort_unstable();
     instants.dedup();
     instants

@@ -1,8 +1,8 @@
 //! How an order and the operator treat each service of a catalogue.
 
 use super::catalogue::Catalogue;
+use super::contradiction::CompileError;
 use super::order::{Operator, Order, TreatmentChoice};
-use super::snapshot::CompileError;
 
 /// How one order treats a service. Indexes into the lists of the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

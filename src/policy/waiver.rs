@@ -62,8 +62,8 @@ pub enum Rules {
 /// [`When::at`]: super::When::at
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Term {
-    from: Timestamp,
-    until: Timestamp,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
 }
 
 impl Term {

@@ -8,6 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row as SqlRow, params_from_iter};
 
 use super::schema::{reversed, signed, unsigned};
+use crate::client::DEFAULT_GROUP;
 use crate::ledger::{Folded, KeyError, KeyRing, Record, network_of};
 use crate::message::{Name, NameError};
 use crate::policy::Verdict;
@@ -22,6 +23,10 @@ pub struct Filter {
     pub client: Option<ClientFilter>,
     pub name: Option<NameFilter>,
     pub verdict: Option<Verdict>,
+    /// The group of the client; the default group is [`DEFAULT_GROUP`].
+    pub group: Option<String>,
+    /// The waiver that let the look-up through.
+    pub waiver: Option<String>,
     pub limit: Option<u64>,
 }
 
@@ -101,7 +106,7 @@ pub enum SumSource {
 }
 
 pub(super) fn attempts(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
-    let Filter { from, to, client, name, verdict, limit } = filter;
+    let Filter { from, to, client, name, verdict, group, waiver, limit } = filter;
     let mut conditions = Vec::new();
     let mut values = Vec::new();
     let mut condition = |text: &str, of: Vec<Value>| {
@@ -134,11 +139,20 @@ pub(super) fn attempts(connection: &Connection, filter: &Filter) -> rusqlite::Re
     if let Some(verdict) = verdict {
         condition("verdict = ?", vec![verdict.as_str().to_owned().into()]);
     }
+    match group.as_deref() {
+        // Where look-ups of many clients were put together, their groups are not told.
+        Some(DEFAULT_GROUP) => condition("group_name IS NULL AND folded IS NULL", Vec::new()),
+        Some(group) => condition("group_name = ?", vec![group.to_owned().into()]),
+        None => {}
+    }
+    if let Some(waiver) = waiver {
+        condition("waiver = ?", vec![waiver.clone().into()]);
+    }
     let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
     values.push(limit.map_or(-1, signed).into());
     let sql = format!(
-        "SELECT seq, at, last, ends, raw, raw_last, count, folded, client, key, prefix, transport, name, type, names, clients, \
-         verdict, order_id, prohibition, rule, service, confidence, threat, subject, through, policy, rcode, rehearsal \
+        "SELECT seq, at, last, ends, raw, raw_last, count, folded, client, key, prefix, group_name, identified, via, device, \
+         transport, name, type, names, clients, verdict, order_id, prohibition, waiver, rule, service, confidence, threat, subject, through, policy, rcode, rehearsal \
          FROM attempts JOIN rules ON rules.id = rule_id {filter} ORDER BY at DESC, seq DESC LIMIT ?"
     );
     let mut statement = connection.prepare(&sql)?;
@@ -170,6 +184,10 @@ fn row(of: &SqlRow<'_>) -> rusqlite::Result<Row> {
         client: of.get("client")?,
         key: of.get("key")?,
         prefix: of.get("prefix")?,
+        group: of.get("group_name")?,
+        identified: of.get("identified")?,
+        via: of.get("via")?,
+        device: of.get("device")?,
         transport: of.get("transport")?,
         name: of.get("name")?,
         r#type: of.get("type")?,
@@ -178,6 +196,7 @@ fn row(of: &SqlRow<'_>) -> rusqlite::Result<Row> {
         verdict: of.get("verdict")?,
         order: of.get("order_id")?,
         prohibition: of.get("prohibition")?,
+        waiver: of.get("waiver")?,
         rule: of.get("rule")?,
         service: of.get("service")?,
         confidence: of.get("confidence")?,

@@ -9,7 +9,7 @@ use crate::ledger::{Body, Folded, Gap, Leaf, Position, Record, RuleCount};
 use crate::message::Name;
 
 /// Raised whenever the tables change; an index of another version is made anew.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE place (
@@ -44,6 +44,10 @@ CREATE TABLE attempts (
     client TEXT,
     key TEXT,
     prefix INTEGER,
+    group_name TEXT,
+    identified TEXT,
+    via TEXT,
+    device TEXT,
     transport TEXT,
     name TEXT,
     -- The labels from right to left, so that all names below one are a range.
@@ -53,6 +57,7 @@ CREATE TABLE attempts (
     clients INTEGER,
     verdict TEXT NOT NULL,
     rule_id INTEGER NOT NULL REFERENCES rules (id),
+    waiver TEXT,
     threat INTEGER NOT NULL,
     subject TEXT,
     through TEXT,
@@ -63,6 +68,8 @@ CREATE INDEX attempts_by_instant ON attempts (at);
 CREATE INDEX attempts_by_client ON attempts (client, at);
 CREATE INDEX attempts_by_name ON attempts (reverse_name, at);
 CREATE INDEX attempts_by_verdict ON attempts (verdict, at);
+CREATE INDEX attempts_by_group ON attempts (group_name, at) WHERE group_name IS NOT NULL;
+CREATE INDEX attempts_by_waiver ON attempts (waiver, at) WHERE waiver IS NOT NULL;
 -- By segment, so that the sums of a segment go with it.
 CREATE TABLE sums (
     segment INTEGER NOT NULL,
@@ -149,7 +156,7 @@ impl Filler {
         let rule = self.rule(connection, record)?;
         let mut insert = connection.prepare_cached(
             "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
-             ?19, ?20, ?21, ?22, ?23, ?24)",
+             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)",
         )?;
         insert.execute(params![
             signed(seq),
@@ -163,6 +170,10 @@ impl Filler {
             record.client,
             record.key,
             record.prefix,
+            record.group,
+            record.identified,
+            record.via,
+            record.device,
             record.transport,
             record.name,
             record.name.as_deref().and_then(|name| name.parse().ok()).map(|name| reversed(&name)),
@@ -171,6 +182,7 @@ impl Filler {
             record.clients.map(signed),
             record.verdict,
             rule,
+            record.waiver,
             record.threat,
             record.subject,
             record.through,

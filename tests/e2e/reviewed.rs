@@ -130,9 +130,10 @@ fn the_daemon_holds_its_lock_on_the_index() {
         locks.lines().any(|line| line.contains(&file) && line.split_whitespace().any(|word| word == pid))
     };
     place::until(place::PATIENCE, "the lock on the index", || is_locked().then_some(()));
-    // Not only while it writes: over more than one of its rounds.
+    // Not only while it writes: over more than one of its rounds. The kernel's list is read in pieces, and skips lines where
+    // others lock files meanwhile.
     let end = std::time::Instant::now() + std::time::Duration::from_millis(1200);
     while std::time::Instant::now() < end {
-        assert!(is_locked(), "the daemon has lost its lock");
+        assert!((0..8).any(|_| is_locked()), "the daemon has lost its lock");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::Message;
-use interdict::answer::{Sink, Style};
+use interdict::answer::Style;
 use interdict::cache::Cache;
 use interdict::clock::{Clock, ManualClock};
 use interdict::feed::{self, Selection};
@@ -18,7 +18,9 @@ use interdict::inspect::{Guards, Rebinding};
 use interdict::ledger::{self, Body, Ledger, Record, Recorder};
 use interdict::observe::Metrics;
 use interdict::pipeline::{Pipeline, State, Step};
-use interdict::policy::{Demand, Operator, OperatorTreatment, Removal, TreatmentChoice};
+use interdict::policy::{
+    Apply, Mode, Operator, OperatorTreatment, Party, Phase, Removal, Rules, Scope, Term, TreatmentChoice, Waiver,
+};
 use interdict::query::{Peer, Transport};
 use interdict::resolve::{Asking, Group, Lifetimes, Routes};
 use interdict::zones::{Zones, ZonesSpec};
@@ -54,6 +56,9 @@ scenarios!(
     a_cached_alias_does_not_survive_the_instant,
     a_lifted_prohibition_lets_through_again,
     a_lookup_is_resolved_before_the_instant_and_sunk_after,
+    a_waiver_lapses_on_a_cached_answer,
+    a_waiver_lifts_one_order_and_no_other,
+    an_installation_can_only_monitor,
     look_alikes_and_search_lists_are_never_matched,
     the_operator_treats_a_service_otherwise,
     ttls_end_at_the_instant,
@@ -118,8 +123,8 @@ fn read(name: &str, text: &str) -> Scenario {
         match words[..] {
             [] => {}
             [first, ..] if first.starts_with('#') => {}
-            ["catalogue", file] => catalogues.push(folder().join(file).display().to_string()),
-            ["order", file] => orders.push(folder().join(file).display().to_string()),
+            ["catalogue", file] => catalogues.push(chosen(file)),
+            ["order", file] => orders.push(chosen(file)),
             ["treat", order, service, choice] => {
                 let choice = match choice.split_once(':') {
                     None if choice == "noted" => TreatmentChoice::Noted,
@@ -137,6 +142,24 @@ fn read(name: &str, text: &str) -> Scenario {
             ["rebinding", "protect", ref allow @ ..] => {
                 let allow = allow.iter().map(|zone| zone.parse().expect(&place)).collect();
                 scenario.guards.rebinding = Some(Rebinding { allow });
+            }
+            ["mode", "monitor"] => scenario.operator.mode = Mode::Monitor,
+            ["apply", order, groups, ref phase @ ..] => {
+                let phase = match phase {
+                    ["enforce"] => Phase::Enforce,
+                    ["off"] => Phase::Off,
+                    ["monitor"] => Phase::Monitor { until: None },
+                    ["monitor", "until", until] => Phase::Monitor { until: Some(until.parse().expect(&place)) },
+                    _ => panic!("{place}: `{phase:?}` is no phase"),
+                };
+                let (order, groups) = (order.to_owned(), listed(groups));
+                scenario.operator.applies.push(Apply { order, groups, phase, demand: None, sink: None });
+            }
+            ["waive", id, rules, clients, names, "from", from, "until", until] => {
+                let scope = scope(&place, rules, clients, names);
+                let term = Term::new(from.parse().expect(&place), until.parse().expect(&place)).expect(&place);
+                let (id, reason, approver) = (id.to_owned(), "a test".to_owned(), "a test".to_owned());
+                scenario.operator.waivers.push(Waiver { id, scope, term, reason, approver, ticket: None });
             }
             ["zone", apex] => {
                 let zone = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "end");
@@ -167,6 +190,40 @@ fn read(name: &str, text: &str) -> Scenario {
         scenario.selection = Selection { catalogues, orders };
     }
     scenario
+}
+
+/// A file of this folder, or `shipped:NAME`.
+fn chosen(file: &str) -> String {
+    file.strip_prefix("shipped:").map_or_else(|| folder().join(file).display().to_string(), str::to_owned)
+}
+
+/// Reads items between commas; a dash stands for none.
+fn listed<T: std::str::FromStr<Err: std::fmt::Debug>>(words: &str) -> Vec<T> {
+    match words {
+        "-" => Vec::new(),
+        words => words.split(',').map(|word| word.parse().unwrap()).collect(),
+    }
+}
+
+/// `ORDER`, `ORDER:SERVICE,…`, `*/CATALOGUE/SERVICE` or `*`; groups and networks; names.
+fn scope(place: &str, rules: &str, clients: &str, names: &str) -> Scope {
+    let rules = match (rules.split_once(':'), rules.strip_prefix("*/").and_then(|rest| rest.split_once('/'))) {
+        (_, Some((catalogue, service))) => {
+            Rules::Service { catalogue: catalogue.to_owned(), service: service.to_owned() }
+        }
+        (Some((order, services)), None) => Rules::Order { order: order.to_owned(), services: listed(services) },
+        (None, None) if rules == "*" => Rules::Everything,
+        (None, None) => Rules::Order { order: rules.to_owned(), services: Vec::new() },
+    };
+    let party = |word: String| match (word.strip_prefix("group="), word.contains(['.', ':'])) {
+        (Some(group), _) => Party::Group(group.to_owned()),
+        (None, true) => {
+            let alone = word.parse::<IpAddr>().map(Into::into);
+            Party::Network(alone.or_else(|_| word.parse()).unwrap_or_else(|error| panic!("{place}: {word}: {error}")))
+        }
+        (None, false) => panic!("{place}: `{word}` is neither a group nor a network"),
+    };
+    Scope { clients: listed::<String>(clients).into_iter().map(party).collect(), rules, names: listed(names) }
 }
 
 fn expectation(place: &str, word: &str) -> (String, &'static str, String) {
@@ -203,8 +260,7 @@ impl Stage {
             Routes { zones, generation: 0, forward: Vec::new(), default: Group::new([upstream], Arc::clone(&shared)) };
         let lifetimes = Lifetimes { most: 604_800, most_negative: 3600, failure: 5 };
         let asking = Asking { timeout: Duration::from_secs(5), tries: 2, lifetimes };
-        let (sink, demand) = (Sink::Nxdomain, Demand::Own);
-        let style = Style { sink, sink_ttl: 60, version: String::new(), demand };
+        let style = Style::default();
         let folder = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new());
         let ledger = Ledger::open(ledger::Settings::new(folder.path()), Arc::clone(&shared)).unwrap();
@@ -313,6 +369,8 @@ fn of_record(key: &str, record: &Record) -> String {
         "order" => record.order.clone(),
         "service" => record.service.clone(),
         "prohibition" => record.prohibition.clone().unwrap_or_else(none),
+        "waiver" => record.waiver.clone().unwrap_or_else(none),
+        "group" => record.group.clone().unwrap_or_else(none),
         "through" => record.through.clone().unwrap_or_else(none),
         "subject" => record.subject.clone().unwrap_or_else(none),
         _ => panic!("nothing is known of `{key}`"),

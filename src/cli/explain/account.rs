@@ -6,9 +6,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Question;
-use crate::answer::{self, InfoCode, Sink};
+use crate::answer::{self, InfoCode};
+use crate::client::GroupId;
 use crate::message::Name;
-use crate::policy::{Entry, Match, Order, Prohibition, Service, Snapshot, Verdict, Verification, When};
+use crate::policy::{
+    Application, Entry, Match, Order, Prohibition, Service, Sink, Snapshot, Verdict, Verification, Waiver, When,
+};
 use crate::query::Target;
 
 /// What is said of a decision. Serialised, its keys are the ones that scripts rely on.
@@ -16,6 +19,8 @@ use crate::query::Target;
 pub(super) struct Account<'a> {
     pub(super) name: String,
     pub(super) r#type: String,
+    /// The group of the client that is decided for.
+    pub(super) group: String,
     pub(super) at: Timestamp,
     /// The instant by which a prohibition has to have ended to be over, where a leap of the clock is not borne out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +65,8 @@ pub(super) struct Finding<'a> {
     pub(super) basis: Option<&'a str>,
     pub(super) confidence: Option<&'static str>,
     pub(super) evidence: Option<&'a [String]>,
+    /// The waiver that lifts the prohibition.
+    pub(super) waiver: Option<&'a str>,
     #[serde(skip)]
     pub(super) rule: Option<Rule<'a>>,
 }
@@ -72,6 +79,8 @@ pub(super) struct Rule<'a> {
     pub(super) entry: &'a Entry,
     pub(super) service: &'a Service,
     pub(super) verification: Option<Verification>,
+    pub(super) waiver: Option<&'a Waiver>,
+    pub(super) application: &'a Application,
 }
 
 /// What a record says, beside what its replay gives.
@@ -82,6 +91,7 @@ pub(super) struct Comparison {
     pub(super) order: String,
     pub(super) prohibition: Option<String>,
     pub(super) rule: String,
+    pub(super) waiver: Option<String>,
     pub(super) client: Option<String>,
     /// Whether the replay gives the same verdict by the same rule.
     pub(super) same: bool,
@@ -97,25 +107,20 @@ impl<'a> Account<'a> {
             (Target::Address(_), _) => snapshot.decide_subject(&Name::root(), asked, client, *when),
         };
         let matched = subject.as_ref().unwrap_or(asked);
-        let finding = |of: &Match| Finding::new(of, snapshot);
+        let finding = |of: &Match| Finding::new(of, snapshot, client.group());
         let deciding = decision.deciding.as_ref().map_or(Finding::NONE, finding);
-        let (response, ede) = match decision.verdict {
-            Verdict::Sunk => {
-                let name_exists = match (asked, subject) {
+        let (response, ede) = match (decision.verdict, decision.deciding) {
+            (Verdict::Sunk, Some(deciding)) => {
+                let application = snapshot.application_of(&deciding, client.group());
+                let is_open = match (asked, subject) {
                     (Target::Name(name), None) => snapshot.has_open_name_below(name, client, *when),
                     (Target::Name(_) | Target::Address(_), _) => !through.is_alias(),
                 };
-                let code = answer::sunk_code(sink, name_exists);
-                let info: InfoCode = answer::info_code(snapshot.inputs().operator.demand);
+                let code = answer::sunk_code(application.sink.unwrap_or(sink), is_open);
+                let info: InfoCode = answer::info_code(application.demand);
                 (code.to_string(), Some(info as u16))
             }
-            Verdict::Pass
-            | Verdict::Noted
-            | Verdict::Exempt
-            | Verdict::Protected
-            | Verdict::Kept
-            | Verdict::Monitored
-            | Verdict::Waived => ("resolved".to_owned(), None),
+            _ => ("resolved".to_owned(), None),
         };
         let mut matches = snapshot.matches(matched, client, *when);
         // A stable sort, so that of equal verdicts the one that decides stays first.
@@ -128,6 +133,7 @@ impl<'a> Account<'a> {
         Self {
             name: asked.to_string(),
             r#type: record_type.clone(),
+            group: snapshot.group_name(client.group()).to_owned(),
             at: when.at,
             ends: (when.ends != when.at).then_some(when.ends),
             deciding,
@@ -157,12 +163,15 @@ impl<'a> Finding<'a> {
         basis: None,
         confidence: None,
         evidence: None,
+        waiver: None,
         rule: None,
     };
 
-    fn new(of: &Match, snapshot: &'a Snapshot) -> Self {
+    fn new(of: &Match, snapshot: &'a Snapshot, group: GroupId) -> Self {
         let (basis, verification) = snapshot.basis_of(of);
         let rule = Rule {
+            waiver: snapshot.waiver_of(of),
+            application: snapshot.application_of(of, group),
             order: snapshot.order_of(of),
             prohibition: snapshot.prohibition_of(of),
             entry: snapshot.entry(of.entry),
@@ -180,6 +189,7 @@ impl<'a> Finding<'a> {
             basis: Some(basis),
             confidence: Some(rule.entry.confidence.as_str()),
             evidence: Some(&rule.entry.evidence),
+            waiver: rule.waiver.map(|of| of.id.as_str()),
             rule: Some(rule),
         }
     }

@@ -12,8 +12,9 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::folder::Folder;
+use super::output::plain;
 use super::settings::{ConfigArgs, Faults, FolderArgs, load_policy, texts};
-use crate::client::Client;
+use crate::client::{Client, DEFAULT_GROUP, GroupId};
 use crate::config::Config;
 use crate::feed::Archive;
 use crate::message::{NameError, RecordType};
@@ -32,11 +33,14 @@ pub(super) struct Explain {
     /// The client that asks; without it, any client.
     #[arg(long, value_name = "IP")]
     client: Option<IpAddr>,
+    /// The group of clients that is decided for; without it, that of the client.
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
     /// Decide at this instant instead of now.
     #[arg(long, value_name = "INSTANT", value_parser = super::instant::parse)]
     at: Option<Timestamp>,
     /// Replay the decision of this record, by the policy that decided it, and say whether it is the same.
-    #[arg(long, value_name = "N", conflicts_with_all = ["record_type", "client", "at", "offline"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["record_type", "client", "group", "at", "offline"])]
     record: Option<u64>,
     /// Decide by the files, even where a daemon runs.
     #[arg(long)]
@@ -93,12 +97,17 @@ pub(super) fn run(of: &Explain, out: &mut dyn Write) -> anyhow::Result<()> {
             let (snapshot, origin) = policy(of.offline, &config, &folder)?;
             // A rehearsal has a time of its own.
             let rehearsed = if of.at.is_none() { folder.rehearsed()? } else { None };
+            let group = match &of.group {
+                None => GroupId::DEFAULT,
+                Some(name) => snapshot.group_named(name).with_context(|| unknown_group(name, &snapshot))?,
+            };
+            let address = of.client.unwrap_or_else(|| anyone().address());
             let question = Question {
                 asked: Target::clone(name),
                 subject: None,
                 through: if matches!(**name, Target::Name(_)) { Through::Question } else { Through::Address },
                 record_type: of.record_type.to_string(),
-                client: of.client.map_or_else(anyone, Client::at),
+                client: Client::member(address, group),
                 when: of.at.or(rehearsed).map_or_else(|| super::clock::now(&folder), When::from),
             };
             write(&Account::new(&question, &snapshot, config.answer.sink), origin, of.json, out)
@@ -132,7 +141,13 @@ fn archived(folder: &Folder, digest: &[u8; 32]) -> anyhow::Result<Snapshot> {
     archive.compile(1).map_err(faults).context("this program does not read the policy that was kept")
 }
 
-/// Decisions do not depend on the client so far, so that any stands for all.
+fn unknown_group(name: &str, snapshot: &Snapshot) -> String {
+    let groups = snapshot.inputs().operator.groups.iter().map(|group| group.name.as_str());
+    let groups: Vec<_> = std::iter::once(DEFAULT_GROUP).chain(groups).collect();
+    format!("there is no group `{}`; the groups are {}", plain(name), groups.join(", "))
+}
+
+/// A client that no group takes and no waiver names.
 fn anyone() -> Client {
     Client::at(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }

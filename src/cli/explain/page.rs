@@ -6,7 +6,8 @@ use super::Origin;
 use super::account::{Account, Comparison, Finding};
 use crate::cli::orders::Phase;
 use crate::cli::output::plain;
-use crate::policy::{Matching, Verdict, Verification};
+use crate::client::DEFAULT_GROUP;
+use crate::policy::{self, Matching, Verdict, Verification, Waiver};
 
 pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}: {}", account.decision, words(account.decision))?;
@@ -14,6 +15,9 @@ pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) 
     row(out, "name", &format!("{} {}", account.name, account.r#type))?;
     if let Some(subject) = &account.subject {
         row(out, "found", &format!("{subject}, in the answer to that name"))?;
+    }
+    if account.group != DEFAULT_GROUP {
+        row(out, "group", &account.group)?;
     }
     write_finding(&account.deciding, account, out)?;
     if let Some((entry, service, reason)) = account.nearest {
@@ -57,6 +61,12 @@ fn write_finding(of: &Finding<'_>, account: &Account<'_>, out: &mut dyn Write) -
         row(out, "effective", &prohibition.validity.from().to_string())?;
         row(out, "phase", &Phase::of(prohibition.validity, account.when).to_string())?;
     }
+    if let Some(words) = applied(rule.application.phase) {
+        row(out, "applied", &words)?;
+    }
+    if let Some(waiver) = rule.waiver {
+        write_waiver(waiver, out)?;
+    }
     row(out, "basis", of.basis.unwrap_or_default())?;
     row(out, "verified", verified(rule.verification))?;
     row(out, "service", &format!("{}: {}", rule.service.id, rule.service.title))?;
@@ -71,12 +81,31 @@ fn write_finding(of: &Finding<'_>, account: &Account<'_>, out: &mut dyn Write) -
     Ok(())
 }
 
+fn write_waiver(of: &Waiver, out: &mut dyn Write) -> io::Result<()> {
+    let Waiver { id, scope, term, reason, approver, ticket } = of;
+    let ticket = ticket.as_ref().map(|ticket| format!(", {ticket}")).unwrap_or_default();
+    row(out, "waiver", &format!("{id} of {}, until {}", scope.rules, term.until()))?;
+    row(out, "", &format!("{reason} (approved by {approver}{ticket})"))
+}
+
+/// Says how the operator applies an order, where it is not simply enforced.
+fn applied(phase: policy::Phase) -> Option<String> {
+    match phase {
+        policy::Phase::Enforce | policy::Phase::Off => None,
+        policy::Phase::Monitor { until: None } => Some("monitored only, by the operator's choice".to_owned()),
+        policy::Phase::Monitor { until: Some(until) } => {
+            Some(format!("monitored only until {until}, by the operator's choice"))
+        }
+    }
+}
+
 fn write_comparison(record: &Comparison, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     row(out, "record", &record.seq.to_string())?;
     row(out, "client", record.client.as_deref().unwrap_or("not known: its key is not there"))?;
     let prohibition = record.prohibition.as_ref().map(|of| format!(", prohibition {of}")).unwrap_or_default();
-    let said = format!("{} by {} of order {}{prohibition}", record.verdict, record.rule, record.order);
+    let waiver = record.waiver.as_ref().map(|of| format!(", waiver {of}")).unwrap_or_default();
+    let said = format!("{} by {} of order {}{prohibition}{waiver}", record.verdict, record.rule, record.order);
     row(out, "it says", &said)?;
     row(out, "replay", if record.same { "the same decision" } else { "ANOTHER DECISION" })
 }
@@ -92,7 +121,7 @@ const fn words(verdict: Verdict) -> &'static str {
         Verdict::Exempt => "the name is resolved; the order does not reach it",
         Verdict::Protected => "the name is resolved; the act itself leaves it lawful",
         Verdict::Kept => "the name is resolved while the products are being removed",
-        Verdict::Monitored => "the name is resolved and recorded; its service becomes prohibited at a later instant",
+        Verdict::Monitored => "the name is resolved and recorded; its service becomes prohibited, or enforced, later",
         Verdict::Waived => {
             "the name is resolved by a waiver; a look-up is an attempted contact with a prohibited service"
         }

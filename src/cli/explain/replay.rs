@@ -7,12 +7,11 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::account::{Account, Comparison};
 use super::{Origin, Question, anyone, archived};
-use crate::answer::Sink;
 use crate::cli::attempts::client_of;
 use crate::cli::folder::{self, Folder};
-use crate::client::Client;
+use crate::client::{Client, GroupId};
 use crate::ledger::{self, Body, Record};
-use crate::policy::When;
+use crate::policy::{Sink, Snapshot, When};
 use crate::query::{Target, Through};
 
 pub(super) fn run(
@@ -25,12 +24,13 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let record = find(seq, folder)?;
     let client = client_of(&record, &mut folder.keys())?;
-    let question = question(&record, client.as_deref()).with_context(|| format!("record {seq} cannot be replayed"))?;
+    let digest = folder::digest(&record.policy).with_context(|| format!("record {seq} names no policy"))?;
+    let snapshot = archived(folder, &digest)?;
+    let question =
+        question(&record, client.as_deref(), &snapshot).with_context(|| format!("record {seq} cannot be replayed"))?;
     if name.is_some_and(|name| *name != question.asked && Some(name) != question.subject.as_ref()) {
         bail!("record {seq} is about {}; leave the name out, or give that one", question.asked);
     }
-    let digest = folder::digest(&record.policy).with_context(|| format!("record {seq} names no policy"))?;
-    let snapshot = archived(folder, &digest)?;
     let mut account = Account::new(&question, &snapshot, sink);
     let comparison = compare(seq, &record, client, &account);
     let same = comparison.same;
@@ -51,9 +51,9 @@ fn find(seq: u64, folder: &Folder) -> anyhow::Result<Box<Record>> {
     }
 }
 
-fn question(record: &Record, client: Option<&str>) -> anyhow::Result<Question> {
+fn question(record: &Record, client: Option<&str>, snapshot: &Snapshot) -> anyhow::Result<Question> {
     let name = |text: &str| text.parse().map(Target::Name).with_context(|| format!("`{text}` is no name"));
-    let address = |text: &str| text.parse().map(Target::Address).with_context(|| format!("`{text}` is no address"));
+    let found = |text: &str| text.parse().map(Target::Address).with_context(|| format!("`{text}` is no address"));
     let through = match record.through.as_deref() {
         None => Through::Question,
         Some(word) => Through::ALL
@@ -62,26 +62,31 @@ fn question(record: &Record, client: Option<&str>) -> anyhow::Result<Question> {
             .with_context(|| format!("a later version of this program found it through `{word}`"))?,
     };
     // A name may look like an address; what it was found through tells them apart.
-    let subject = |text: &str| if through.is_to_address() { address(text) } else { name(text) };
+    let subject = |text: &str| if through.is_to_address() { found(text) } else { name(text) };
     let asked = record.name.as_deref().context("it stands for look-ups of several names that were put together")?;
     // A network stands for clients that are not told apart; without the key there is no client at all.
-    let client = client.and_then(|text| text.parse::<IpAddr>().ok());
+    let address = client.and_then(|text| text.parse::<IpAddr>().ok());
+    let group = match &record.group {
+        None => GroupId::DEFAULT,
+        Some(name) => snapshot.group_named(name).with_context(|| format!("its policy has no group `{name}`"))?,
+    };
     Ok(Question {
         asked: name(asked)?,
         subject: record.subject.as_deref().map(subject).transpose()?,
         through,
         record_type: record.r#type.clone().unwrap_or_default(),
-        client: client.map_or_else(anyone, Client::at),
+        client: Client::member(address.unwrap_or_else(|| anyone().address()), group),
         when: When { at: record.at, ends: record.ends.unwrap_or(record.at) },
     })
 }
 
 fn compare(seq: u64, record: &Record, client: Option<String>, account: &Account<'_>) -> Comparison {
-    let Record { verdict, order, prohibition, rule, .. } = record;
+    let Record { verdict, order, prohibition, rule, waiver, .. } = record;
     let found = &account.deciding;
     let same = found.verdict == verdict
         && found.order == Some(order)
         && found.prohibition == prohibition.as_deref()
+        && found.waiver == waiver.as_deref()
         && found.rule.is_some_and(|of| of.text() == *rule);
     Comparison {
         seq,
@@ -89,6 +94,7 @@ fn compare(seq: u64, record: &Record, client: Option<String>, account: &Account<
         order: order.clone(),
         prohibition: prohibition.clone(),
         rule: rule.clone(),
+        waiver: waiver.clone(),
         client,
         same,
     }

@@ -1,0 +1,95 @@
+//! Which names stay open below names that are sunk, so that an answer denies no more than is prohibited (RFC 8020).
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+
+use jiff::Timestamp;
+
+use super::decision::{Verdict, When};
+use super::lift::Lifts;
+use super::pattern::Glob;
+use super::snapshot::Snapshot;
+use crate::client::Client;
+use crate::message::Name;
+use crate::query::NamePattern;
+
+/// Names below a listed name that may not be sunk while it is, for some client at some instant; a sample stands for each
+/// glob. There may be more than are ever open: whoever asks decides on each.
+#[derive(Debug, Default)]
+pub(super) struct OpenBelow(HashMap<Name, Vec<Name>, foldhash::fast::RandomState>);
+
+impl OpenBelow {
+    /// Returns the names below `name`.
+    pub(super) fn of(&self, name: &Name) -> &[Name] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Looks at every listed name, at each instant at which orders change, for each way in which groups are treated; and
+    /// at all that waivers name, whenever they do.
+    /// `snapshot` has no waivers yet.
+    pub(super) fn find(snapshot: &Snapshot, instants: &[Timestamp], waivers: &Lifts) -> Self {
+        let mut open: HashMap<Name, BTreeSet<Name>, foldhash::fast::RandomState> = HashMap::default();
+        let anyone = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let clients: Vec<_> =
+            snapshot.distinct_groups().into_iter().map(|group| Client::member(anyone, group)).collect();
+        for entry in 0..snapshot.entry_count() {
+            let pattern = &snapshot.entry(entry).pattern;
+            let samples: Vec<_> = pattern.globs().iter().map(Glob::sample).collect();
+            for name in pattern.names().iter().chain(&samples) {
+                let waivable = may_be_waived(snapshot, waivers, name);
+                for above in listed_above(snapshot, name) {
+                    let differs = |client: &Client| {
+                        let sunk = |name: &Name, at| snapshot.decide(name, client, at).verdict == Verdict::Sunk;
+                        probes(instants).any(|at| sunk(&above, at) && !sunk(name, at))
+                    };
+                    if waivable || clients.iter().any(differs) {
+                        open.entry(above).or_default().insert(name.clone());
+                    }
+                }
+            }
+        }
+        for name in snapshot.inputs().operator.waivers.iter().flat_map(|waiver| &waiver.scope.names) {
+            let Some(name) = sample(name).filter(|name| may_be_waived(snapshot, waivers, name)) else { continue };
+            for above in listed_above(snapshot, &name) {
+                open.entry(above).or_default().insert(name.clone());
+            }
+        }
+        Self(open.into_iter().map(|(above, below)| (above, below.into_iter().collect())).collect())
+    }
+}
+
+/// Returns whether some waiver could ever lift a rule that matches `name`.
+fn may_be_waived(snapshot: &Snapshot, waivers: &Lifts, name: &Name) -> bool {
+    let orders = 0..snapshot.inputs().orders.len();
+    let mut found = false;
+    snapshot.entries_of(name, |entry| {
+        let service = snapshot.entry(entry).service;
+        found |= orders.clone().any(|order| waivers.may_lift(order, service, name));
+    });
+    found
+}
+
+/// Returns the names above `name` that any entry matches.
+fn listed_above(snapshot: &Snapshot, name: &Name) -> Vec<Name> {
+    std::iter::successors(name.parent(), Name::parent).filter(|above| snapshot.is_listed(above)).collect()
+}
+
+/// Returns every instant, with what ends lagging behind as far as nothing having ended at all.
+fn probes(instants: &[Timestamp]) -> impl Iterator<Item = When> {
+    let lags = |at: Timestamp| {
+        let earlier = instants.iter().copied().filter(move |ends| *ends < at);
+        [at, Timestamp::MIN].into_iter().chain(earlier).map(move |ends| When { at, ends })
+    };
+    instants.iter().copied().flat_map(lags)
+}
+
+/// Returns a name that a pattern of a waiver stands for; `None` where it would be too long.
+fn sample(pattern: &NamePattern) -> Option<Name> {
+    match pattern {
+        NamePattern::Exact(name) => Some(name.clone()),
+        NamePattern::Below(above) => {
+            let wire = [b"\x01x", above.as_wire()].concat();
+            Name::from_wire(&wire).ok()
+        }
+    }
+}
