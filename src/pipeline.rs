@@ -303,7 +303,7 @@ struct Judgement {
     /// What in the answer decided, where it was not the question.
     subject: Option<Subject>,
     /// The last name of the chain that an order protects, exempts or keeps, or else the question: it stands before what
-    /// the answer leads to.
+    /// hangs on the chain.
     before: Name,
 }
 
@@ -325,7 +325,8 @@ fn judge(query: &Query, own: Decision, subjects: Option<&Subjects>, moment: &Mom
     let snapshot = &moment.state.snapshot;
     let mut judgement = Judgement::of(&query.question.name, own);
     for subject in subjects.into_iter().flatten() {
-        let found = snapshot.decide_subject(&judgement.before, &subject.target, &client, moment.when());
+        let before = before(query, &judgement.before, &subject);
+        let found = snapshot.decide_subject(before, &subject.target, &client, moment.when());
         if let (Place::Chain, Target::Name(name)) = (subject.place, &subject.target)
             && found.deciding.is_some_and(|matched| matched.is_shield())
         {
@@ -341,11 +342,17 @@ fn judge(query: &Query, own: Decision, subjects: Option<&Subjects>, moment: &Mom
     judgement
 }
 
+/// Returns the name that stands before a subject: what does not hang on the chain is not protected by a name of it.
+const fn before<'n>(query: &'n Query, on_chain: &'n Name, subject: &Subject) -> &'n Name {
+    if subject.behind_chain { on_chain } else { &query.question.name }
+}
+
 /// Returns the answer of `entry` without what stands beside it and is sunk behind `before`.
 fn without_sunk(query: &Query, entry: &Entry, before: &Name, moment: &Moment) -> Result<Body, Malformed> {
     let client = Client::identify(query.peer.remote);
     let snapshot = &moment.state.snapshot;
     inspect::without(&entry.body, &query.question, |subject| {
+        let before = self::before(query, before, subject);
         snapshot.decide_subject(before, &subject.target, &client, moment.when()).verdict == Verdict::Sunk
     })
 }

@@ -20,10 +20,11 @@ pub(super) struct Examined<'a> {
 }
 
 /// The names behind a question.
-#[derive(Default)]
 pub(super) struct Chain {
     /// In the order in which a client comes to them.
     pub(super) subjects: Vec<Subject>,
+    /// The last of those names, or the question: the data hang on it.
+    last: Name,
     /// Those names and the question.
     names: HashSet<Name>,
     /// Owners of the DNAME records that were used.
@@ -57,7 +58,8 @@ impl<'a> Examined<'a> {
     pub(super) fn subjects_of(&self, record: &Record, owner: &Name) -> Result<Vec<Subject>, Malformed> {
         let place = if record.section == Section::Answer { Place::Answer } else { Place::Aside };
         let mut subjects = Vec::new();
-        let mut add = |target, through, place| subjects.push(Subject { target, through, place });
+        let behind_chain = *owner == self.chain.last;
+        let mut add = |target, through, place| subjects.push(Subject { target, through, place, behind_chain });
         if self.chain.is_strange(record, owner) {
             add(Target::Name(owner.clone()), Through::Owner, place);
         }
@@ -98,7 +100,8 @@ impl Chain {
                 _ => {}
             }
         }
-        let mut chain = Self { names: HashSet::from([question.clone()]), ..Self::default() };
+        let (names, last) = (HashSet::from([question.clone()]), question.clone());
+        let mut chain = Self { subjects: Vec::new(), last, names, used: HashSet::new() };
         let mut current = question;
         for _ in 0..=MAX_CHAIN {
             let above = subtrees.iter().find(|(owner, _)| current != **owner && current.is_at_or_below(owner));
@@ -109,11 +112,14 @@ impl Chain {
             if let Some(other) = substituted.filter(|other| next.as_ref() != Some(other)) {
                 // A client follows the CNAME record; where the DNAME record leads is looked at as well.
                 let target = Target::Name(other);
-                chain.subjects.push(Subject { target, through: Through::Dname, place: Place::Answer });
+                let (through, place) = (Through::Dname, Place::Answer);
+                chain.subjects.push(Subject { target, through, place, behind_chain: false });
             }
             let Some(next) = next.filter(|next| !chain.names.contains(next)) else { return Ok(chain) };
-            chain.subjects.push(Subject { target: Target::Name(next.clone()), through, place: Place::Chain });
+            let (target, place) = (Target::Name(next.clone()), Place::Chain);
+            chain.subjects.push(Subject { target, through, place, behind_chain: true });
             chain.names.insert(next.clone());
+            chain.last = next.clone();
             current = next;
         }
         Err(Malformed)

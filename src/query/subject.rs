@@ -149,6 +149,9 @@ pub struct Subject {
     pub target: Target,
     pub through: Through,
     pub place: Place,
+    /// Whether it is on the chain or hangs on the last name of it, so that whatever protects a name of the chain stands
+    /// before it.
+    pub behind_chain: bool,
 }
 
 /// Subjects as they are kept: as many octets as their names and addresses have, and two for each.
@@ -164,13 +167,13 @@ impl Subjects {
     /// Keeps `subjects` in their order.
     pub fn new<'a>(subjects: impl IntoIterator<Item = &'a Subject>) -> Self {
         let mut octets = Vec::new();
-        for Subject { target, through, place } in subjects {
+        for Subject { target, through, place, behind_chain } in subjects {
             let place = match place {
                 Place::Chain => 0,
                 Place::Answer => 1,
                 Place::Aside => 2,
             };
-            octets.push(*through as u8 | place << 4);
+            octets.push(*through as u8 | place << 4 | u8::from(*behind_chain) << 6);
             match target {
                 Target::Name(name) => octets.extend_from_slice(name.as_wire()),
                 Target::Address(IpAddr::V4(address)) => {
@@ -218,7 +221,8 @@ impl Iterator for Iter<'_> {
     fn next(&mut self) -> Option<Subject> {
         let (first, rest) = self.rest.split_first()?;
         let through = *Through::ALL.get(usize::from(first & 0x0F))?;
-        let place = match first >> 4 {
+        let behind_chain = first & 0x40 != 0;
+        let place = match first >> 4 & 0x03 {
             0 => Place::Chain,
             1 => Place::Answer,
             _ => Place::Aside,
@@ -239,7 +243,7 @@ impl Iterator for Iter<'_> {
             }
         };
         self.rest = rest.get(length..)?;
-        Some(Subject { target, through, place })
+        Some(Subject { target, through, place, behind_chain })
     }
 }
 
@@ -259,7 +263,9 @@ mod tests {
         let mut subjects = Vec::new();
         for through in Through::ALL {
             for place in [Place::Chain, Place::Answer, Place::Aside] {
-                subjects.extend(targets.iter().map(|target| Subject { target: target.clone(), through, place }));
+                let behind_chain = place == Place::Answer;
+                let of = |target: &Target| Subject { target: target.clone(), through, place, behind_chain };
+                subjects.extend(targets.iter().map(of));
             }
         }
         let kept = Subjects::new(&subjects);
