@@ -59,7 +59,10 @@ scenarios!(
     a_waiver_lapses_on_a_cached_answer,
     a_waiver_lifts_one_order_and_no_other,
     an_installation_can_only_monitor,
+    every_path_of_an_answer_is_decided_on,
+    keys_for_encrypted_client_hello_are_taken_out,
     look_alikes_and_search_lists_are_never_matched,
+    private_addresses_of_others_are_withheld,
     the_operator_treats_a_service_otherwise,
     ttls_end_at_the_instant,
     what_is_kept_for_removal_is_resolved_and_recorded,
@@ -295,7 +298,7 @@ impl Stage {
             let got = match key.as_str() {
                 "verdict" => self.verdict_since(&verdicts),
                 "recorded" => if records.is_empty() { "no" } else { "yes" }.to_owned(),
-                "ede" | "ttl" | "data" | "answers" => of_answer(key, &answer),
+                "ede" | "ttl" | "data" | "answers" | "ech" => of_answer(key, &answer),
                 _ => match &records[..] {
                     [record] => of_record(key, record),
                     _ => panic!("{place}: {key}={value} of {records:#?}"),
@@ -352,6 +355,10 @@ fn of_answer(key: &str, answer: &Message) -> String {
     match key {
         "answers" => answer.answers.len().to_string(),
         "data" => answer.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>().join(","),
+        "ech" => {
+            let shown = answer.answers.iter().any(|record| record.data.to_string().contains("ech="));
+            if shown { "yes" } else { "no" }.to_owned()
+        }
         "ttl" => {
             answer.answers.iter().chain(&answer.authorities).map(|record| record.ttl).max().unwrap_or(0).to_string()
         }
