@@ -32,3 +32,4 @@ mod resolves;
 mod reviewed;
 mod scenario;
 mod streams;
+mod ways_round;
