@@ -290,21 +290,89 @@ fn hints_are_taken_out_and_are_not_mandatory_then() {
     assert_eq!(without_ech(&plain, &question), Ok(None));
 }
 
+/// An answer with something of everything, for the mutations to begin with.
+fn rich() -> Vec<u8> {
+    let target = b"\x03www\x04test\x00";
+    let with = |before: &[u8], after: &[u8]| [before, target, after].concat();
+    let (mx, srv) = (with(&[0, 10], &[]), with(&[0, 1, 0, 2, 1, 187], &[]));
+    let https = with(&[0, 1], b"\x00\x00\x00\x02\x00\x04\x00\x04\x00\x04\xC0\x00\x02\x01\x00\x05\x00\x02ec");
+    let naptr = with(b"\x00\x01\x00\x02\x01S\x00\x00", &[]);
+    let (soa, signed) = (with(target, &[0; 20]), signature(T::A));
+    response(&[
+        (Answer, "", T::CNAME, b"\x01a\xC0\x12"),
+        (Answer, "a.example", T::HTTPS, &https),
+        (Answer, "a.example", T::MX, &mx),
+        (Answer, "example", T::DNAME, target),
+        (Authority, "example", T::SOA, &soa),
+        (Authority, "x.test", T::NS, target),
+        (Additional, "www.test", T::A, b"\x01\x02\x03\x04"),
+        (Additional, "www.test", T::RRSIG, &signed),
+        (Additional, "www.test", T::HTTPS, &https),
+        (Additional, "s.test", T::SRV, &srv),
+        (Additional, "n.test", T::NAPTR, &naptr),
+    ])
+}
+
+fn question() -> Question {
+    Question { name: Name::from_wire(QUESTION).unwrap(), record_type: T::A, class: KEY }
+}
+
+/// Returns the subjects of a body.
+fn subjects_of(body: &Body) -> Subjects {
+    let mut wire = Vec::new();
+    let mut writer = Writer::new(&mut wire, 1, flag::RESPONSE);
+    writer.question(QUESTION, T::A, KEY);
+    writer.octets().extend_from_slice(&body.octets);
+    writer.set_counts(body.counts[0], body.counts[1], body.counts[2]);
+    subjects(&ResponseView::read(&wire).unwrap()).unwrap()
+}
+
+fn assert_is_clean_or_refused(wire: &[u8]) {
+    let Ok(view) = ResponseView::read(wire) else { return };
+    let (Ok(_), Ok(whole)) = (subjects(&view), flatten(wire, LIFETIMES)) else { return };
+    if let Ok(left) = without(&whole, &question(), |_| true) {
+        assert!(subjects_of(&left).iter().all(|subject| subject.place != Place::Aside), "{wire:02x?}");
+    }
+    if let Ok(Some(left)) = without_ech(&whole, &question()) {
+        assert_eq!(without_ech(&left, &question()), Ok(None), "{wire:02x?}");
+    }
+}
+
+#[test]
+fn an_answer_with_everything_beside_it_is_left_bare() {
+    let wire = rich();
+    let whole = flatten(&wire, LIFETIMES).unwrap();
+    let left = without(&whole, &question(), |_| true).unwrap();
+    assert_eq!(left.counts, [4, 1, 0], "{:?}", shown(&left));
+    assert_eq!(left.minimums.len(), 1);
+    assert_is_clean_or_refused(&wire);
+}
+
 proptest::proptest! {
     #[test]
-    fn any_response_is_inspected_or_refused(tail in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), counts in [0u8..4, 0u8..4, 0u8..4]) {
+    fn any_response_is_inspected_or_refused(
+        tail in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        counts in [0u8..4, 0u8..4, 0u8..4],
+    ) {
         let mut wire = response(&[]);
-        wire[7] = counts[0];
-        wire[9] = counts[1];
-        wire[11] = counts[2];
+        for (at, count) in [7, 9, 11].into_iter().zip(counts) {
+            wire[at] = count;
+        }
         wire.extend(tail);
-        if let Ok(view) = ResponseView::read(&wire) {
-            let found = subjects(&view);
-            let question = Question { name: Name::from_wire(QUESTION).unwrap(), record_type: T::A, class: KEY };
-            if let (Ok(_), Ok(whole)) = (found, flatten(&wire, LIFETIMES)) {
-                let _ = without(&whole, &question, |_| true);
-                let _ = without_ech(&whole, &question);
+        assert_is_clean_or_refused(&wire);
+    }
+
+    /// What is taken out is out, whatever an upstream sends, and what is left is a message.
+    #[test]
+    fn a_broken_response_is_made_clean_or_refused(
+        flips in proptest::collection::vec((28usize..560, proptest::prelude::any::<u8>()), 1..12),
+    ) {
+        let mut wire = rich();
+        for (at, octet) in flips {
+            if let Some(place) = wire.get_mut(at) {
+                *place = octet;
             }
         }
+        assert_is_clean_or_refused(&wire);
     }
 }

@@ -79,11 +79,10 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Reads and compiles one order alone. What the operator made of it may be of other orders and is no part of this one.
+/// Reads and compiles one order alone. What the operator sets may be of other orders, and is no part of this one.
 fn load(order: &str, config: &Config) -> anyhow::Result<Snapshot> {
     let selection = Selection { orders: vec![order.to_owned()], ..config.selection() };
-    let (treatments, applies, waivers) = (Vec::new(), Vec::new(), Vec::new());
-    let operator = Operator { treatments, applies, waivers, ..config.policy.operator.clone() };
+    let operator = Operator { removal: config.policy.operator.removal, ..Operator::default() };
     let loaded = feed::load(&selection, operator, 1).map_err(|faults| Faults(texts(&faults)))?;
     let count = loaded.snapshot.inputs().orders.len();
     ensure!(count == 1, "{order} stands for {count} orders; give one of its files");
