@@ -334,7 +334,9 @@ fn judge(query: &Query, own: Decision, subjects: Option<&Subjects>, moment: &Mom
         }
         let until = [judgement.decision.until, found.until].into_iter().flatten().min();
         let (whole, was_whole) = (subject.place != Place::Aside, !judgement.is_aside());
-        if (found.verdict, whole) > (judgement.decision.verdict, was_whole) {
+        // What stands beside an answer, such as the addresses of name servers, is no contact with a service that is left.
+        let counts = whole || found.verdict >= Verdict::Monitored;
+        if counts && (found.verdict, whole) > (judgement.decision.verdict, was_whole) {
             judgement = Judgement { decision: found, subject: Some(subject), ..judgement };
         }
         judgement.decision.until = until;

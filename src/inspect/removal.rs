@@ -42,11 +42,16 @@ pub fn without(body: &Body, question: &Question, is_sunk: impl Fn(&Subject) -> b
 /// # Errors
 /// Those of [`without`].
 pub fn without_ech(body: &Body, question: &Question) -> Result<Option<Body>, Malformed> {
+    let wire = message(body, question);
+    let is_binding = |record: &Record| matches!(record.record_type, RecordType::SVCB | RecordType::HTTPS);
+    if !ResponseView::read(&wire)?.records().filter_map(Result::ok).any(|record| is_binding(&record)) {
+        return Ok(None);
+    }
     let mut found = false;
     let body = rebuilt(body, question, |_, wire, record, _| {
-        let changed = match record.record_type {
-            RecordType::SVCB | RecordType::HTTPS => without_parameters(wire, record, |of, _| of == key::ECH)?,
-            _ => None,
+        let changed = match is_binding(record) {
+            true => without_parameters(wire, record, |of, _| of == key::ECH)?,
+            false => None,
         };
         found |= changed.is_some();
         Ok(changed.map_or(Fate::Kept, Fate::Changed))
