@@ -236,9 +236,13 @@ fn no_evasion_of_the_table_gets_through() {
 #[test]
 fn no_answer_from_before_the_instant_gets_through() {
     needs!("nsd");
-    let upstream = Upstream::with(ZONES);
-    let daemon = setup(&[upstream.address]).at("2024-09-29T03:59:40Z").start();
-    let rows = rows();
+    let (upstream, liar) = (Upstream::with(ZONES), shaping());
+    let mut zone = toml::Table::new();
+    zone.insert("name".to_owned(), "shape".into());
+    zone.insert("servers".to_owned(), vec![liar.address.to_string()].into());
+    let setup = setup(&[upstream.address]).set("upstream.zone", vec![toml::Value::from(zone)]);
+    let daemon = setup.at("2024-09-29T03:59:40Z").start();
+    let rows: Vec<_> = rows().into_iter().chain(shaped_rows()).collect();
     let mut leading = 0;
     for row in &rows {
         let answer = wire::udp(daemon.dns, &query(row, false));
@@ -375,21 +379,29 @@ fn shapes() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-#[test]
-fn no_shape_that_a_server_lies_in_gets_through() {
-    let upstream = Scripted::start(|query| {
+/// A server that answers in these shapes.
+fn shaping() -> Scripted {
+    Scripted::start(|query| {
         let name = wire::question_name(query).to_ascii_lowercase();
         let shapes = shapes();
         let shape = shapes.iter().find(|(text, _)| text.split(' ').next() == Some(&name));
         let mut answer = shape.map_or_else(|| wire::reply(query, wire::NXDOMAIN, &[]), |(_, answer)| answer.clone());
         answer[..2].copy_from_slice(&query[..2]);
         vec![answer]
-    });
+    })
+}
+
+fn shaped_rows() -> Vec<Row> {
+    shapes().iter().enumerate().map(|(at, (text, _))| row(at + 1, text)).collect()
+}
+
+#[test]
+fn no_shape_that_a_server_lies_in_gets_through() {
+    let upstream = shaping();
     let daemon = setup(&[upstream.address]).at("2024-09-29T04:00:01Z").start();
-    let rows: Vec<_> = shapes().iter().enumerate().map(|(at, (text, _))| row(at + 1, text)).collect();
     // Each shape has what must not get through.
     for (text, answer) in shapes() {
         assert!(CANARIES.iter().any(|canary| contains(&answer[28..], &octets(canary))), "{text}");
     }
-    assert_table(&daemon, &rows);
+    assert_table(&daemon, &shaped_rows());
 }

@@ -111,6 +111,13 @@ fn assert_recorded(daemon: &Daemon) {
     }
     let explained = daemon.json(&["explain", "1.1.1.1", "--json"]);
     assert_eq!((&explained[0]["verdict"], &explained[0]["order"]), (&"sunk".into(), &"ways-round".into()));
+    let compared = std::fs::read_to_string("blocklists/orders/ways-round.toml").unwrap();
+    let compared = compared.replace("\"public-resolver\", \"public-resolver-address\"", "\"public-resolver\"");
+    let milder = format!("{compared}\n[[noted]]\nservices = [\"public-resolver-address\"]\nreason = \"Milder.\"\n");
+    std::fs::write(daemon.folder().join("milder.toml"), milder).unwrap();
+    let diff = daemon.command(&["orders", "--diff", "ways-round", "./milder.toml"]);
+    let diff = String::from_utf8(diff.stdout).unwrap();
+    assert!(diff.contains("sunk by A, noted by B") && diff.contains("network  8.8.8.8"), "{diff}");
     let orders = String::from_utf8(daemon.command(&["orders"]).stdout).unwrap();
     assert!(orders.contains("This is no legal act"), "{orders}");
 }
