@@ -35,6 +35,7 @@ hint   HTTPS 1 . alpn=h2 ipv4hint=1.1.1.1
 ech    HTTPS 1 . alpn=h2 ech=AEX+DQBBFQAgACAlRVNEK+9IXu3DsIAXtRdBHuvVMgGsZ9YOMTVvN5FoaQAEAAEAAQASY2xvdWRmbGFyZS1lY2guY29tAAA=
 router A     192.168.1.1
 nas.corp A   10.0.0.9
+pc.lan A     192.168.1.5
 ";
 
 /// Names with the switch that withholds them.
@@ -145,13 +146,22 @@ fn private_addresses_of_others_are_withheld_and_told_in_the_journal() {
     needs!("nsd", "dig");
     let upstream = Upstream::with(ZONES);
     let setup = Setup::forwarding_to(&upstream).set("rebinding.protect", true);
+    let mut zone = toml::Table::new();
+    zone.insert("name".to_owned(), "lan.example".into());
+    zone.insert("servers".to_owned(), vec![upstream.address.to_string()].into());
+    let setup = setup.set("upstream.zone", vec![toml::Value::from(zone)]).set("zones.hosts", vec!["pr.example 10.0.0.3"]);
     let daemon = setup.set("rebinding.allow", vec!["corp.example"]).start();
     for transport in ["+notcp", "+tcp"] {
         let answer = dig(daemon.dns, &["router.example", "A", transport]);
         assert_eq!((answer.status.as_str(), answer.answers().len()), ("NOERROR", 0), "{}", answer.text);
         assert_eq!(answer.ede, Some((15, "private address".to_owned())), "{}", answer.text);
-        let open = dig(daemon.dns, &["nas.corp.example", "A", transport]);
-        assert_eq!((open.data("A"), open.ede_code()), (vec!["10.0.0.9"], None), "{}", open.text);
+        // Zones that are allowed, that have servers of their own, and that are answered here.
+        for (name, data) in
+            [("nas.corp.example", "10.0.0.9"), ("pc.lan.example", "192.168.1.5"), ("pr.example", "10.0.0.3")]
+        {
+            let open = dig(daemon.dns, &[name, "A", transport]);
+            assert_eq!((open.data("A"), open.ede_code()), (vec![data], None), "{}", open.text);
+        }
     }
     assert!((daemon.metric("interdict_withheld_total{reason=\"private_address\"}") - 2.0).abs() < 0.1);
     let setup = daemon.stop();
@@ -166,5 +176,5 @@ fn private_addresses_of_others_are_withheld_and_told_in_the_journal() {
         passed += leaf.queries.get("pass").copied().unwrap_or_default();
         assert!(!leaf.queries.keys().any(|outcome| outcome.starts_with("withheld")), "{leaf:?}");
     }
-    assert_eq!((withheld, passed), (2, 4), "what is withheld is among the answered queries, and told apart");
+    assert_eq!((withheld, passed), (2, 8), "what is withheld is among the answered queries, and told apart");
 }
