@@ -1,6 +1,8 @@
 //! The path of a query, top to bottom. Every transport calls [`Pipeline::begin`] and, where that says so,
 //! [`Pipeline::complete`]; there is no second copy of any rule.
 
+mod judgement;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,23 +10,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 use crate::answer::{self, Outcome, Style, Trouble};
 use crate::cache::{Cache, Entry, Key};
-use crate::client::Client;
+use crate::client::{Clients, Table};
 use crate::clock::{Clock, Reading};
-use crate::inspect::{self, Guards};
+use crate::inspect::Guards;
 use crate::ledger::{Attempt, Recorder};
-use crate::message::{Body, Malformed, Name, QueryView, RecordType, ResponseCode, ResponseView, Unusable, flag};
-use crate::observe::{Dropped, Metrics, Served, Withheld};
+use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, Unusable, flag};
+use crate::observe::{Claimed, Dropped, Metrics, Served, Withheld};
 use crate::policy::{Application, Decision, Snapshot, Verdict, When};
-use crate::query::{Edns, Peer, Place, Query, Question, Subject, Subjects, Target, Through, Transport};
-use crate::resolve::{Asking, Failure, Resolved, Resolver, Route, Routes};
+use crate::query::{Claim, Edns, Peer, Query, Question, Through, Transport};
+use crate::resolve::{Asking, Resolved, Resolver, Route, Routes};
+
+use judgement::{Judgement, decide, inspected, judge, without_sunk};
 
 /// Everything that a reload swaps, whole or not at all.
 #[derive(Debug, Clone)]
 pub struct State {
     pub snapshot: Arc<Snapshot>,
+    /// The groups of the policy, and who belongs to them; the latter is learnt while it runs.
+    pub clients: Arc<Clients>,
     pub routes: Arc<Routes>,
     pub asking: Asking,
     pub style: Style,
@@ -32,10 +39,11 @@ pub struct State {
     pub probes: Arc<[Probe]>,
 }
 
-/// The state and the reading of the clock that one batch of queries is decided by.
+/// The state, the clients and the reading of the clock that one batch of queries is decided by.
 #[derive(Debug, Clone)]
 pub struct Moment {
     pub state: Arc<State>,
+    pub clients: Arc<Table>,
     pub now: Reading,
 }
 
@@ -78,7 +86,8 @@ impl Pipeline {
 
     /// Takes the state and the time for a batch of queries.
     pub fn moment(&self) -> Moment {
-        Moment { state: self.state.load_full(), now: self.clock.read() }
+        let state = self.state.load_full();
+        Moment { clients: state.clients.table(), state, now: self.clock.read() }
     }
 
     /// The first part: decides, and answers from policy or cache. Allocates nothing where `out` has room.
@@ -90,7 +99,7 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) -> Step {
-        let Moment { state, now } = moment;
+        let Moment { state, clients: _, now } = moment;
         self.metrics.count_query(transport.as_str());
 
         // 1. What was asked. What is no query, or asks for what is never served, needs no decision.
@@ -99,6 +108,10 @@ impl Pipeline {
             Err(unusable) => return self.refuse(unusable, out),
         };
         let edns_version = view.opt.map_or(0, |opt| opt.version);
+        let (id, flags) = (view.id, view.flags);
+        let Ok(peer) = self.speaking_for(peer, view.opt.and_then(|opt| opt.subnet)) else {
+            return self.refuse(Unusable::Malformed { id, flags }, out);
+        };
         let query = query_of(view, peer, transport);
         if let Some(outcome) = answer::immediate(&query, edns_version) {
             self.write(&query, &outcome, Served::Policy, moment, out);
@@ -106,10 +119,13 @@ impl Pipeline {
         }
 
         // 2. Who asks, and what policy says of the name; all record types alike.
-        let client = Client::identify(peer.remote);
-        let own = state.snapshot.decide(&query.question.name, &client, moment.when());
-        if own.verdict == Verdict::Sunk {
-            self.sink(&query, Judgement::of(&query.question.name, own), moment, recorder, out);
+        let own = decide(&query, moment);
+        self.metrics.count_identified(own.client.identification().as_str());
+        if let Some(strangers) = state.clients.strangers() {
+            strangers.note(own.client.address());
+        }
+        if own.decision.verdict == Verdict::Sunk {
+            self.sink(&query, own, moment, recorder, out);
             return Step::Answer;
         }
 
@@ -125,14 +141,28 @@ impl Pipeline {
         // 4. What is asked of nobody else: ANY, our own probes, and what no local zone has for a stub that wants no
         //    recursion. Everything else goes on to the second part.
         let outcome = match (query.question.record_type, state.routes.route(&query.question)) {
-            (RecordType::ANY, _) => Outcome::MinimalAny { left: seconds_left(&own, now) },
+            (RecordType::ANY, _) => Outcome::MinimalAny { left: seconds_left(&own.decision, now) },
             (_, Route::Forward(_)) if !query.recursion_desired => Outcome::NotRecursive,
             (_, _) if state.came_back(&query.question.name) => Outcome::Refused,
             (_, Route::Local | Route::Forward(_)) => return Step::Resolve(query),
         };
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
-        self.record(&query, Judgement::of(&query.question.name, own), code, moment, recorder);
+        self.record(&query, own, code, moment, recorder);
         Step::Answer
+    }
+
+    /// Takes over what an EDNS Client Subnet option says of who asks (RFC 7871), from those who are believed. A prefix of
+    /// no bits says nothing.
+    fn speaking_for(&self, peer: Peer, subnet: Option<Result<IpNet, Malformed>>) -> Result<Peer, Malformed> {
+        let (claim, claimed) = match subnet {
+            None => return Ok(peer),
+            Some(_) if !peer.tells_subnets => (Claimed::SubnetIgnored, Ok(peer.claimed)),
+            Some(Err(Malformed)) => (Claimed::SubnetMalformed, Err(Malformed)),
+            Some(Ok(network)) if network.prefix_len() == 0 => (Claimed::SubnetTaken, Ok(peer.claimed)),
+            Some(Ok(network)) => (Claimed::SubnetTaken, Ok(Some(Claim::Subnet(network)))),
+        };
+        self.metrics.count_claim(claim);
+        claimed.map(|claimed| Peer { claimed, ..peer })
     }
 
     /// The second part: finds the true answer, inspects it, and decides again with the state and the time of its
@@ -152,8 +182,7 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) {
-        let client = Client::identify(query.peer.remote);
-        let own = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
+        let own = decide(query, moment);
         let (entry, served) = inspected(query, resolved, moment);
         let entry = Arc::new(entry);
         if served != Served::Local && entry.body.lifetime > 0 {
@@ -167,7 +196,7 @@ impl Pipeline {
     fn deliver(
         &self,
         query: &Query,
-        own: Decision,
+        own: Judgement,
         (entry, age, served): (&Entry, u32, Served),
         moment: &Moment,
         recorder: &Recorder,
@@ -177,7 +206,7 @@ impl Pipeline {
         let judgement = judge(query, own, again.then_some(&entry.subjects), moment);
         // What stands beside the answer is taken out of it, and all of it is withheld where that cannot be done.
         let body = match judgement.decision.verdict == Verdict::Sunk {
-            true if judgement.is_aside() => without_sunk(query, entry, &judgement.before, moment).ok().map(Cow::Owned),
+            true if judgement.is_aside() => without_sunk(query, entry, &judgement, moment).ok().map(Cow::Owned),
             true => None,
             false => Some(Cow::Borrowed(&entry.body)),
         };
@@ -197,7 +226,7 @@ impl Pipeline {
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");
-        let client = Client::identify(query.peer.remote);
+        let client = judgement.client;
         // The entry's name owns the SOA only where it lies at or above the question: not behind an alias.
         let (owner, name_exists) = match &judgement.subject {
             None => {
@@ -218,10 +247,9 @@ impl Pipeline {
     /// Answers that too many queries are under way; recorded like any other.
     pub fn turn_away(&self, query: &Query, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         self.metrics.count_dropped(Dropped::Busy);
-        let client = Client::identify(query.peer.remote);
-        let own = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
+        let own = decide(query, moment);
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
-        self.record(query, Judgement::of(&query.question.name, own), code, moment, recorder);
+        self.record(query, own, code, moment, recorder);
     }
 
     /// Returns whether a query that has to be resolved is answered here, and waits for nobody.
@@ -268,7 +296,7 @@ impl Pipeline {
         }
         recorder.record(Attempt {
             reading: moment.now,
-            client: Client::identify(query.peer.remote),
+            client: judgement.client,
             transport: query.transport,
             name: query.question.name.clone(),
             record_type: query.question.record_type,
@@ -296,105 +324,6 @@ impl Pipeline {
     }
 }
 
-/// What was decided on a question and on what its answer leads to.
-#[derive(Debug, Clone)]
-struct Judgement {
-    decision: Decision,
-    /// What in the answer decided, where it was not the question.
-    subject: Option<Subject>,
-    /// The last name of the chain that an order protects, exempts or keeps, or else the question: it stands before what
-    /// hangs on the chain.
-    before: Name,
-}
-
-impl Judgement {
-    fn of(question: &Name, decision: Decision) -> Self {
-        Self { decision, subject: None, before: question.clone() }
-    }
-
-    /// Returns whether the answer holds without what decided.
-    fn is_aside(&self) -> bool {
-        self.subject.as_ref().is_some_and(|subject| subject.place == Place::Aside)
-    }
-}
-
-/// Decides on what an answer leads to; the severest verdict counts, and among equal ones first the question's, then that on
-/// what the answer does not hold without.
-fn judge(query: &Query, own: Decision, subjects: Option<&Subjects>, moment: &Moment) -> Judgement {
-    let client = Client::identify(query.peer.remote);
-    let snapshot = &moment.state.snapshot;
-    let mut judgement = Judgement::of(&query.question.name, own);
-    for subject in subjects.into_iter().flatten() {
-        let before = before(query, &judgement.before, &subject);
-        let found = snapshot.decide_subject(before, &subject.target, &client, moment.when());
-        if let (Place::Chain, Target::Name(name)) = (subject.place, &subject.target)
-            && found.deciding.is_some_and(|matched| matched.is_shield())
-        {
-            judgement.before = name.clone();
-        }
-        let until = [judgement.decision.until, found.until].into_iter().flatten().min();
-        let (whole, was_whole) = (subject.place != Place::Aside, !judgement.is_aside());
-        // What stands beside an answer, such as the addresses of name servers, is no contact with a service that is left.
-        let counts = whole || found.verdict >= Verdict::Monitored;
-        if counts && (found.verdict, whole) > (judgement.decision.verdict, was_whole) {
-            judgement = Judgement { decision: found, subject: Some(subject), ..judgement };
-        }
-        judgement.decision.until = until;
-    }
-    judgement
-}
-
-/// Returns the name that stands before a subject: what does not hang on the chain is not protected by a name of it.
-const fn before<'n>(query: &'n Query, on_chain: &'n Name, subject: &Subject) -> &'n Name {
-    if subject.behind_chain { on_chain } else { &query.question.name }
-}
-
-/// Returns the answer of `entry` without what stands beside it and is sunk behind `before`.
-fn without_sunk(query: &Query, entry: &Entry, before: &Name, moment: &Moment) -> Result<Body, Malformed> {
-    let client = Client::identify(query.peer.remote);
-    let snapshot = &moment.state.snapshot;
-    inspect::without(&entry.body, &query.question, |subject| {
-        let before = self::before(query, before, subject);
-        snapshot.decide_subject(before, &subject.target, &client, moment.when()).verdict == Verdict::Sunk
-    })
-}
-
-/// Returns what is kept of an answer, or of the failure to get one.
-fn inspected(query: &Query, resolved: &Resolved, moment: &Moment) -> (Entry, Served) {
-    let Moment { state, now } = moment;
-    let failure = state.asking.lifetimes.failure;
-    let found = match resolved {
-        Resolved::Found { message, body, local } => {
-            let without_ech = match state.guards.removes_ech && !local {
-                true => inspect::without_ech(body, &query.question),
-                false => Ok(None),
-            };
-            match (ResponseView::read(message).and_then(|view| inspect::subjects(&view)), without_ech) {
-                (Ok(subjects), Ok(without_ech)) => Ok((body, without_ech, subjects, *local)),
-                // What cannot be inspected must not pass.
-                (Err(Malformed), _) | (_, Err(Malformed)) => Err(Trouble::Suspicious.kept(failure, None)),
-            }
-        }
-        Resolved::Failed(of) => Err(trouble(of.failure).kept(failure, of.extended_error.as_deref())),
-    };
-    let epoch = state.snapshot.epoch(moment.when()).0;
-    let stored = now.boot;
-    match found {
-        Ok((body, without_ech, subjects, local)) => {
-            let matched = subjects.iter().any(|subject| state.snapshot.is_listed(&subject.target));
-            let (private, ech_removed) = (!local && inspect::leads_inside(&subjects), without_ech.is_some());
-            let body = without_ech.unwrap_or_else(|| body.clone());
-            let served = if local { Served::Local } else { Served::Upstream };
-            (Entry { body, subjects, private, ech_removed, matched, epoch, stored }, served)
-        }
-        Err(body) => {
-            let subjects = Subjects::default();
-            let entry = Entry { body, subjects, private: false, ech_removed: false, matched: false, epoch, stored };
-            (entry, Served::Failure)
-        }
-    }
-}
-
 /// Returns the whole seconds until another decision may be due.
 fn seconds_left(decision: &Decision, now: &Reading) -> Option<u32> {
     let left = decision.until?.duration_since(now.at).as_secs();
@@ -414,14 +343,6 @@ fn query_of(view: QueryView, peer: Peer, transport: Transport) -> Query {
         authentic_data: flags & flag::AUTHENTIC_DATA != 0,
         checking_disabled: flags & flag::CHECKING_DISABLED != 0,
         edns: opt.map(|opt| Edns { payload: opt.payload, dnssec_ok: opt.dnssec_ok }),
-    }
-}
-
-const fn trouble(failure: Failure) -> Trouble {
-    match failure {
-        Failure::Unreachable => Trouble::Unreachable,
-        Failure::TimedOut => Trouble::Silent,
-        Failure::Refused => Trouble::Unwilling,
     }
 }
 

@@ -1,7 +1,11 @@
 //! The keys themselves, section by section in the order of the file.
 
+mod client;
+mod guards;
+
 use super::spec::{Key, Kind, Preset, Section};
 use crate::feed::Selection;
+use guards::{REBINDING, WAYS_ROUND};
 
 const MANY: u64 = 1_000_000;
 
@@ -71,6 +75,14 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "cache", doc: &["The cache of answers, in memory only."], keys: CACHE },
     Section { name: "zones", doc: &["Names that are answered here and never asked of an upstream."], keys: ZONES },
     Section {
+        name: "client",
+        doc: &[
+            "Who asks: groups of clients, and what tells devices apart. Hardware addresses and names are told by the client",
+            "itself, which can take those of another: a group that is treated more mildly should be one of networks.",
+        ],
+        keys: client::KEYS,
+    },
+    Section {
         name: "policy",
         doc: &["Which catalogues and orders apply, and what the operator makes of them."],
         keys: POLICY,
@@ -86,25 +98,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section {
         name: "rebinding",
         doc: &["Names of others with addresses of this network, by which a web page reaches what a firewall protects."],
-        keys: &[
-            key(
-                "protect",
-                Kind::Switch,
-                "false",
-                "",
-                &[
-                    "Whether an upstream's answer that tells a private, shared, link-local, loopback or unspecified address is",
-                    "withheld. Zones that are answered here or have servers of their own may have such addresses.",
-                ],
-            ),
-            key(
-                "allow",
-                Kind::Names,
-                "[]",
-                "",
-                &["Further zones whose names may have private addresses, such as \"corp.example\"."],
-            ),
-        ],
+        keys: REBINDING,
     },
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
     Section { name: "ledger", doc: &["How records are kept."], keys: LEDGER },
@@ -134,10 +128,32 @@ const LISTEN: &[Key] = &[
     ),
     key(
         "allow",
-        Kind::Networks,
+        Kind::Networks { least: 1 },
         r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"]"#,
         "",
         &["Networks whose clients are answered. Anyone else gets no answer and is counted."],
+    ),
+    key(
+        "proxy_from",
+        Kind::Networks { least: 0 },
+        "[]",
+        "",
+        &[
+            "Networks of trusted proxies, such as dnsdist or HAProxy. Each of their datagrams and connections has to begin",
+            "with a PROXY header of version 2, which says who the client is; `allow` is held against that client, and",
+            "answers go to the proxy. From anyone else, what begins with such a header is dropped and counted.",
+        ],
+    ),
+    key(
+        "ecs_from",
+        Kind::Networks { least: 0 },
+        "[]",
+        "",
+        &[
+            "Networks of trusted forwarders whose EDNS Client Subnet option (RFC 7871) says who the client is. Let them send",
+            "whole addresses (/32 and /128): a shorter prefix stands for all of its clients. From anyone else the option",
+            "is ignored and counted. It is never passed on to an upstream.",
+        ],
     ),
     number("workers", (0, 256), "0", "threads", &["Threads that take queries over UDP; 0 for one a core."]),
     number(
@@ -353,54 +369,6 @@ const POLICY: &[Key] = &[
             "good) or \"off\"; whether it binds them, and how a withheld name is answered. Of two for the same order and",
             "group, the later counts. There is none at first; one looks so:",
         ],
-    ),
-];
-
-const WAYS_ROUND: &[Key] = &[
-    key(
-        "canary",
-        Kind::Switch,
-        "false",
-        "",
-        &["Whether browsers are told, by use-application-dns.net, not to ask resolvers of their own choice."],
-    ),
-    key(
-        "relay",
-        Kind::Switch,
-        "false",
-        "",
-        &["Whether names of relays are withheld that carry look-ups past this resolver (iCloud Private Relay)."],
-    ),
-    key(
-        "discovery",
-        Kind::Switch,
-        "false",
-        "",
-        &["Whether the discovery of encrypted resolvers by _dns.resolver.arpa is withheld and recorded (RFC 9462)."],
-    ),
-    key(
-        "public_resolvers",
-        Kind::Switch,
-        "false",
-        "",
-        &["Whether names of public resolvers are withheld, and answers that tell their addresses."],
-    ),
-    key(
-        "ech",
-        Kind::Switch,
-        "false",
-        "",
-        &[
-            "Whether keys for Encrypted ClientHello, which hide from a firewall which name a connection is for, are taken",
-            "out of answers. Sets of records that had some lose their signatures.",
-        ],
-    ),
-    key(
-        "catalogue",
-        Kind::Text { least: 1, most: 4096 },
-        r#""ways-round""#,
-        "",
-        &["The catalogue of these names: the shipped one, or a file of your own with the same id and services."],
     ),
 ];
 

@@ -195,13 +195,22 @@ impl Kind {
             Self::Switch => matches!(raw, Raw::Switch(_)),
             Self::Number { .. } => matches!(raw, Raw::Integer(_)),
             Self::Instant => matches!(raw, Raw::Text(_) | Raw::Datetime(_)),
-            Self::Word(_) | Self::Text { .. } | Self::Lines | Self::Listener | Self::V4 | Self::V6 | Self::Name => {
-                matches!(raw, Raw::Text(_))
-            }
+            Self::Word(_)
+            | Self::Text { .. }
+            | Self::Lines
+            | Self::Listener
+            | Self::V4
+            | Self::V6
+            | Self::Hardware
+            | Self::Name
+            | Self::Id => matches!(raw, Raw::Text(_)),
             Self::Listeners
             | Self::Servers { .. }
-            | Self::Networks
+            | Self::Networks { .. }
             | Self::Names
+            | Self::Ips
+            | Self::Hardwares
+            | Self::Patterns
             | Self::HostNames
             | Self::Hosts
             | Self::Texts
@@ -215,8 +224,11 @@ impl Kind {
             self,
             Self::Listeners
                 | Self::Servers { .. }
-                | Self::Networks
+                | Self::Networks { .. }
                 | Self::Names
+                | Self::Ips
+                | Self::Hardwares
+                | Self::Patterns
                 | Self::HostNames
                 | Self::Hosts
                 | Self::Texts

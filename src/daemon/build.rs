@@ -6,9 +6,11 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::answer::Style;
+use crate::client::{self, Clients};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::feed::{self, Archive};
+use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
 use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
@@ -48,8 +50,12 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
     let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
     let guards = guards(config);
     let probes = super::loops::probes(&routes).into();
+    // The groups by whose ids policy decides are those that clients are put into.
+    let groups = loaded.snapshot.inputs().operator.groups.clone();
+    notes.extend(groups_without_source(&groups, &config.client.sources));
     let state = State {
         snapshot: Arc::new(loaded.snapshot),
+        clients: Arc::new(Clients::new(groups, config.client.sources.ptr)),
         routes,
         asking: asking(config),
         style: style(config),
@@ -57,6 +63,21 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
         probes,
     };
     Ok(Built { state, archive: loaded.archive, notes })
+}
+
+/// Tells of groups whose members nothing would tell apart from others.
+fn groups_without_source(groups: &[client::Group], sources: &Sources) -> impl Iterator<Item = String> {
+    let Sources { devices, leases, neighbours, ptr } = sources;
+    let (has_leases, located) = (!leases.is_empty(), devices.iter().any(|device| !device.addresses.is_empty()));
+    let hardware = groups.iter().any(|group| !group.devices.is_empty());
+    let names = groups.iter().any(|group| !group.names.is_empty());
+    let hardware = hardware && !(has_leases || *neighbours || located);
+    let names = names && !(has_leases || *neighbours && !devices.is_empty() || *ptr || located);
+    let note = |is_so: bool, what: &str, remedy: &str| {
+        is_so.then(|| format!("groups have {what}, and nothing tells them: set [client] {remedy}"))
+    };
+    let hardware = note(hardware, "hardware addresses", "leases, neighbours or device");
+    hardware.into_iter().chain(note(names, "names", "leases, ptr or device"))
 }
 
 /// Tells apart who answers for what, and what is kept of it: the same settings have the same number.

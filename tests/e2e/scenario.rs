@@ -12,6 +12,7 @@ use std::time::Duration;
 use hickory_proto::op::Message;
 use interdict::answer::Style;
 use interdict::cache::Cache;
+use interdict::client::{self, Clients, Device, Known, Source};
 use interdict::clock::{Clock, ManualClock};
 use interdict::feed::{self, Selection};
 use interdict::inspect::{Guards, Rebinding};
@@ -60,6 +61,7 @@ scenarios!(
     a_waiver_lifts_one_order_and_no_other,
     an_installation_can_only_monitor,
     every_path_of_an_answer_is_decided_on,
+    groups_are_told_apart_on_one_kept_answer,
     keys_for_encrypted_client_hello_are_taken_out,
     look_alikes_and_search_lists_are_never_matched,
     private_addresses_of_others_are_withheld,
@@ -79,6 +81,7 @@ struct Scenario {
     selection: Selection,
     operator: Operator,
     guards: Guards,
+    devices: Vec<Device>,
     zones: Vec<(String, String)>,
     steps: Vec<StepLine>,
 }
@@ -116,6 +119,7 @@ fn read(name: &str, text: &str) -> Scenario {
         selection: Selection::default(),
         operator: Operator::default(),
         guards: Guards::default(),
+        devices: Vec::new(),
         zones: Vec::new(),
         steps: Vec::new(),
     };
@@ -164,6 +168,13 @@ fn read(name: &str, text: &str) -> Scenario {
                 let (id, reason, approver) = (id.to_owned(), "a test".to_owned(), "a test".to_owned());
                 scenario.operator.waivers.push(Waiver { id, scope, term, reason, approver, ticket: None });
             }
+            ["group", name, members] => scenario.operator.groups.push(group(&place, name, members)),
+            ["device", address, hardware, name] => scenario.devices.push(Device {
+                address: address.parse().expect(&place),
+                hardware: listed(hardware).pop(),
+                name: listed(name).pop(),
+                source: Source::Lease,
+            }),
             ["zone", apex] => {
                 let zone = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "end");
                 let zone: Vec<_> = zone.map(str::trim_start).collect();
@@ -206,6 +217,20 @@ fn listed<T: std::str::FromStr<Err: std::fmt::Debug>>(words: &str) -> Vec<T> {
         "-" => Vec::new(),
         words => words.split(',').map(|word| word.parse().unwrap()).collect(),
     }
+}
+
+/// Networks, hardware addresses and `name=PATTERN`.
+fn group(place: &str, name: &str, members: &str) -> client::Group {
+    let (mut networks, mut devices, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for member in members.split(',') {
+        match (member.strip_prefix("name="), member.parse(), member.parse()) {
+            (Some(pattern), _, _) => names.push(pattern.parse().expect(place)),
+            (None, Ok(hardware), _) => devices.push(hardware),
+            (None, Err(_), Ok(network)) => networks.push(network),
+            (None, Err(_), Err(error)) => panic!("{place}: {member}: {error}"),
+        }
+    }
+    client::Group { name: name.to_owned(), networks, devices, names }
 }
 
 /// `ORDER`, `ORDER:SERVICE,…`, `*/CATALOGUE/SERVICE` or `*`; groups and networks; names.
@@ -270,8 +295,11 @@ impl Stage {
         let snapshot = Arc::new(loaded.snapshot);
         ledger.install(&snapshot);
         let recorder = ledger.recorder();
+        let clients = Arc::new(Clients::new(scenario.operator.groups.clone(), false));
+        clients.learn(&Known { devices: scenario.devices.clone(), ..Known::default() });
         let state = State {
             snapshot,
+            clients,
             routes: Arc::new(routes),
             asking,
             style,
@@ -318,7 +346,7 @@ impl Stage {
     }
 
     fn ask(&self, step: &StepLine, packet: &[u8]) -> Vec<u8> {
-        let peer = Peer { remote: SocketAddr::new(step.client, 40_000), local: None };
+        let peer = Peer::direct(SocketAddr::new(step.client, 40_000), None);
         let mut out = Vec::new();
         let moment = self.pipeline.moment();
         match self.pipeline.begin(packet, (peer, step.transport), &moment, &self.recorder, &mut out) {

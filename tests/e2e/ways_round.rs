@@ -149,7 +149,8 @@ fn private_addresses_of_others_are_withheld_and_told_in_the_journal() {
     let mut zone = toml::Table::new();
     zone.insert("name".to_owned(), "lan.example".into());
     zone.insert("servers".to_owned(), vec![upstream.address.to_string()].into());
-    let setup = setup.set("upstream.zone", vec![toml::Value::from(zone)]).set("zones.hosts", vec!["pr.example 10.0.0.3"]);
+    let setup =
+        setup.set("upstream.zone", vec![toml::Value::from(zone)]).set("zones.hosts", vec!["pr.example 10.0.0.3"]);
     let daemon = setup.set("rebinding.allow", vec!["corp.example"]).start();
     for transport in ["+notcp", "+tcp"] {
         let answer = dig(daemon.dns, &["router.example", "A", transport]);
