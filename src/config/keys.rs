@@ -71,6 +71,14 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
         ],
     },
+    Section {
+        name: "control",
+        doc: &[
+            "Commands that change what the daemon does: `interdict waiver`, `monitor-only`, `clock accept`. They come over a",
+            "Unix socket that is open to the user and the group of the daemon; who commands is what the system says.",
+        ],
+        keys: CONTROL,
+    },
     Section { name: "upstream", doc: &["Who answers what is not known here."], keys: UPSTREAM },
     Section { name: "cache", doc: &["The cache of answers, in memory only."], keys: CACHE },
     Section { name: "zones", doc: &["Names that are answered here and never asked of an upstream."], keys: ZONES },
@@ -87,19 +95,8 @@ pub(super) const SECTIONS: &[Section] = &[
         doc: &["Which catalogues and orders apply, and what the operator makes of them."],
         keys: POLICY,
     },
-    Section {
-        name: "ways_round",
-        doc: &[
-            "Ways round this resolver that the network withholds by its own choice; no law asks for it. The names are in the",
-            "shipped catalogue `ways-round`, look-ups of them are recorded under the shipped order of that name.",
-        ],
-        keys: WAYS_ROUND,
-    },
-    Section {
-        name: "rebinding",
-        doc: &["Names of others with addresses of this network, by which a web page reaches what a firewall protects."],
-        keys: REBINDING,
-    },
+    WAYS_ROUND,
+    REBINDING,
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
     Section { name: "ledger", doc: &["How records are kept."], keys: LEDGER },
     Section {
@@ -183,6 +180,40 @@ const LISTEN: &[Key] = &[
         "10000",
         "milliseconds",
         &["How long a connection may be silent before it is closed (RFC 7766, section 6.2.3)."],
+    ),
+];
+
+const CONTROL: &[Key] = &[
+    key(
+        "listen",
+        Kind::SwitchOrPath,
+        "true",
+        "",
+        &["true for `control.sock` in the data folder, false for no such socket, or the path of another one."],
+    ),
+    key(
+        "four_eyes",
+        Kind::Switch,
+        "false",
+        "",
+        &[
+            "Whether a waiver that is added lifts nothing before another user confirms it. Users are told apart by their",
+            "uid: whoever commands through `sudo` is root, so let people use the group of the daemon.",
+        ],
+    ),
+    number(
+        "monitor_only_max_minutes",
+        (0, 10_080),
+        "60",
+        "minutes",
+        &["How long `interdict monitor-only` may lift every prohibition in an emergency; 0 to forbid it."],
+    ),
+    number(
+        "waiver_max_days",
+        (0, 36_500),
+        "366",
+        "days",
+        &["How long a waiver may last, by command or in a file; 0 for any time."],
     ),
 ];
 
@@ -276,6 +307,17 @@ const POLICY: &[Key] = &[
         ],
     ),
     key_of_texts("orders", || Selection::default().orders, &["What is prohibited and when: orders, chosen likewise."]),
+    key(
+        "waivers",
+        Kind::Texts,
+        "[]",
+        "",
+        &[
+            "Files of waivers, which several resolvers may share, such as \"/etc/interdict/waivers.toml\"; each has tables",
+            "`[[waiver]]` with id, order and services (or service = \"CATALOGUE/SERVICE\"), names, clients, reason, approver,",
+            "ticket, from and until. `interdict waiver add` adds others by command.",
+        ],
+    ),
     key(
         "mode",
         Kind::Word(&["enforce", "monitor"]),

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
 use crate::client::{self, Clients};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::feed::{self, Archive};
+use crate::control::Kept;
+use crate::feed::{self, Archive, FileWaiver, Loaded};
 use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
+use crate::policy::{Operator, Waiver};
 use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
 use crate::zones::{Zones, ZonesSpec};
 
@@ -26,14 +29,21 @@ pub(super) struct Built {
     pub(super) archive: Archive,
     /// What the operator should know of, though it is no fault.
     pub(super) notes: Vec<String>,
+    /// The waivers of files, which the policy holds.
+    pub(super) files: Vec<FileWaiver>,
+    /// Waivers of the register that the policy does not hold.
+    pub(super) left_out: Vec<LeftOut>,
 }
 
-/// Builds the state with the snapshot number `number`.
-pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Result<Built, Vec<String>> {
+/// Builds the state with the snapshot number `number`, and the waivers that `kept` grants.
+pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: &Kept) -> Result<Built, Vec<String>> {
     let mut faults = Vec::new();
     let mut notes = Vec::new();
-    let loaded = feed::load(&config.selection(), config.operator(), number)
-        .map_err(|of| faults.extend(of.iter().map(ToString::to_string)));
+    let mut tell = |of: Vec<feed::Fault>| faults.extend(of.iter().map(ToString::to_string));
+    let files = feed::read_waivers(&config.policy.waivers, limits(&config.control).longest_waiver).map_err(&mut tell);
+    let waivers = files.iter().flatten().map(|file| file.waiver.clone()).collect();
+    let operator = Operator { waivers, ..config.operator() };
+    let loaded = feed::load(&config.selection(), operator, number).map_err(&mut tell);
     let zones = zones(config).map_err(|of| faults.extend(of));
     let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
     for forward in &config.upstream.zones {
@@ -41,9 +51,12 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
             faults.push(own_address(*server, &format!("the upstream of zone {}", forward.zone)));
         }
     }
-    let (Ok(loaded), Ok(zones), Ok(default), true) = (loaded, zones, default, faults.is_empty()) else {
+    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), true) = (files, loaded, zones, default, faults.is_empty())
+    else {
         return Err(faults);
     };
+    let (loaded, left_out) = with_register(loaded, kept, number);
+    notes.extend(left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault)));
     let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
     let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
     let generation = generation(&default, config);
@@ -62,7 +75,36 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
         guards,
         probes,
     };
-    Ok(Built { state, archive: loaded.archive, notes })
+    Ok(Built { state, archive: loaded.archive, notes, files, left_out })
+}
+
+/// Adds the waivers that were granted by command. One that names what is no longer there lifts nothing, and neither keeps
+/// the daemon from starting nor another waiver from counting.
+fn with_register(loaded: Loaded, kept: &Kept, number: u64) -> (Loaded, Vec<LeftOut>) {
+    let granted: Vec<&Waiver> = kept.granted().collect();
+    let with = |loaded: &Loaded, waivers: &[&Waiver]| -> Result<Loaded, Vec<feed::Fault>> {
+        let mut operator = loaded.archive.operator().clone();
+        operator.waivers.extend(waivers.iter().copied().cloned());
+        let archive = loaded.archive.with_operator(operator);
+        Ok(Loaded { snapshot: archive.compile(number)?, archive })
+    };
+    if granted.is_empty() {
+        return (loaded, Vec::new());
+    }
+    if let Ok(all) = with(&loaded, &granted) {
+        return (all, Vec::new());
+    }
+    let (mut loaded, mut left_out) = (loaded, Vec::new());
+    for waiver in granted {
+        match with(&loaded, &[waiver]) {
+            Ok(one_more) => loaded = one_more,
+            Err(faults) => {
+                let fault = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                left_out.push(LeftOut { id: waiver.id.clone(), fault });
+            }
+        }
+    }
+    (loaded, left_out)
 }
 
 /// Tells of groups whose members nothing would tell apart from others.

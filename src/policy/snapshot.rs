@@ -120,7 +120,11 @@ impl Snapshot {
         snapshot.instants.extend(terms.flat_map(|term| [term.from(), term.until()]));
         snapshot.instants.sort_unstable();
         snapshot.instants.dedup();
-        Ok(snapshot)
+        match snapshot.instants.len() {
+            // What the number of an epoch has room for.
+            0..=0xFFFF => Ok(snapshot),
+            many => Err(vec![CompileError::TooManyInstants(many)]),
+        }
     }
 
     /// Decides, for one name and one client at one instant, what the rules require.

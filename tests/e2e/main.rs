@@ -18,6 +18,7 @@ mod wire;
 
 mod ban;
 mod clock;
+mod clock_acts;
 mod crash;
 mod disk;
 mod evasions;
@@ -34,4 +35,5 @@ mod resolves;
 mod reviewed;
 mod scenario;
 mod streams;
+mod waivers;
 mod ways_round;

@@ -1,9 +1,24 @@
-//! The keys of what a network withholds by its own choice.
+//! The sections of what a network withholds by its own choice.
 
 use super::key;
-use crate::config::spec::{Key, Kind};
+use crate::config::spec::{Key, Kind, Section};
 
-pub(super) const WAYS_ROUND: &[Key] = &[
+pub(super) const WAYS_ROUND: Section = Section {
+    name: "ways_round",
+    doc: &[
+        "Ways round this resolver that the network withholds by its own choice; no law asks for it. The names are in the",
+        "shipped catalogue `ways-round`, look-ups of them are recorded under the shipped order of that name.",
+    ],
+    keys: WAYS_ROUND_KEYS,
+};
+
+pub(super) const REBINDING: Section = Section {
+    name: "rebinding",
+    doc: &["Names of others with addresses of this network, by which a web page reaches what a firewall protects."],
+    keys: REBINDING_KEYS,
+};
+
+const WAYS_ROUND_KEYS: &[Key] = &[
     key(
         "canary",
         Kind::Switch,
@@ -51,7 +66,7 @@ pub(super) const WAYS_ROUND: &[Key] = &[
     ),
 ];
 
-pub(super) const REBINDING: &[Key] = &[
+const REBINDING_KEYS: &[Key] = &[
     key(
         "protect",
         Kind::Switch,
