@@ -1,9 +1,12 @@
 //! What was asked, by which peer, over what. Holds values only; it neither parses nor answers.
 
+mod subject;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
+pub use subject::{Place, Subject, Subjects, Target, TargetRef, Through};
 
 use crate::message::{Class, Name, NameError, RecordType, Spelling};
 
@@ -38,44 +41,6 @@ impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Where in an exchange a name stood that was decided on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Through {
-    /// It was asked for.
-    Question,
-    /// It is the target of a CNAME record in the answer.
-    Cname,
-    /// It is the target of a DNAME record in the answer (RFC 6672).
-    Dname,
-    /// It is the target of an SVCB or HTTPS record in the answer (RFC 9460).
-    Svcb,
-}
-
-impl Through {
-    /// Returns the word that records and scenario files use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Question => "question",
-            Self::Cname => "cname",
-            Self::Dname => "dname",
-            Self::Svcb => "svcb",
-        }
-    }
-}
-
-impl fmt::Display for Through {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A name in an answer that a rule could match.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    pub name: Name,
-    pub through: Through,
 }
 
 /// Names that belong together: one, or all below one.

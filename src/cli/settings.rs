@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use super::folder::Folder;
 use crate::config::{self, Config};
-use crate::feed::{self, Loaded, Selection};
+use crate::feed::{self, Loaded};
 use crate::policy::Operator;
 
 /// Which configuration a command works with.
@@ -55,15 +55,13 @@ impl FolderArgs {
 
 /// Reads and compiles what the configuration chooses; waivers that were added by command are the daemon's alone.
 pub(super) fn load_policy(config: &Config) -> Result<Loaded, Faults> {
-    let policy = &config.policy;
-    let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
     let days = config.control.waiver_max_days;
     let longest = (days > 0).then(|| SignedDuration::from_hours(i64::from(days) * 24));
     let faults = |faults: Vec<feed::Fault>| Faults(texts(&faults));
-    let files = feed::read_waivers(&policy.waivers, longest).map_err(faults)?;
+    let files = feed::read_waivers(&config.policy.waivers, longest).map_err(faults)?;
     let waivers = files.into_iter().map(|file| file.waiver).collect();
-    let operator = Operator { waivers, ..policy.operator.clone() };
-    feed::load(&selection, operator, 1).map_err(faults)
+    let operator = Operator { waivers, ..config.operator() };
+    feed::load(&config.selection(), operator, 1).map_err(faults)
 }
 
 pub(super) fn texts(faults: &[impl ToString]) -> Vec<String> {

@@ -1,9 +1,11 @@
 //! The keys themselves, section by section in the order of the file.
 
 mod client;
+mod guards;
 
 use super::spec::{Key, Kind, Preset, Section};
 use crate::feed::Selection;
+use guards::{REBINDING, WAYS_ROUND};
 
 const MANY: u64 = 1_000_000;
 
@@ -93,6 +95,8 @@ pub(super) const SECTIONS: &[Section] = &[
         doc: &["Which catalogues and orders apply, and what the operator makes of them."],
         keys: POLICY,
     },
+    WAYS_ROUND,
+    REBINDING,
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
     Section { name: "ledger", doc: &["How records are kept."], keys: LEDGER },
     Section {

@@ -16,7 +16,7 @@ use super::node::{Faults, Node, Place, Raw, Word, quote, read_default, read_file
 use super::spec::{Key, Section, Spec};
 use super::types::{
     Admin, AnswerConfig, CacheConfig, Config, ControlConfig, ControlSocket, ForwardZone, HostRecord, LedgerConfig,
-    Listen, LogConfig, PolicyConfig, UpstreamConfig, ZoneText, ZonesConfig,
+    Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
 use crate::client::{Group, Hardware};
@@ -212,6 +212,18 @@ impl Settings {
                 waivers: take.take("policy", "waivers"),
                 operator: take.operator(&client.groups),
             },
+            ways_round: WaysRound {
+                canary: take.take("ways_round", "canary"),
+                relay: take.take("ways_round", "relay"),
+                discovery: take.take("ways_round", "discovery"),
+                public_resolvers: take.take("ways_round", "public_resolvers"),
+                ech: take.take("ways_round", "ech"),
+                catalogue: take.take("ways_round", "catalogue"),
+            },
+            rebinding: RebindingConfig {
+                protect: take.take("rebinding", "protect"),
+                allow: take.take("rebinding", "allow"),
+            },
             answer: AnswerConfig {
                 sink: take.sink(),
                 sink_ttl: take.take("answer", "sink_ttl"),
@@ -343,6 +355,7 @@ settings! {
     Patterns => Vec<NamePattern>,
     Instant => Option<Timestamp>,
     Name => Box<Name>,
+    Names => Vec<Name>,
     Texts => Vec<String>,
     Hosts => Vec<HostRecord>,
     Rows => Vec<Row>,

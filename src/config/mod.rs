@@ -10,6 +10,7 @@ mod parse;
 mod spec;
 mod types;
 mod value;
+mod ways_round;
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ mod tests;
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
     Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, ForwardZone, HostRecord,
-    LedgerConfig, Listen, LogConfig, PolicyConfig, UpstreamConfig, ZoneText, ZonesConfig,
+    LedgerConfig, Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

@@ -208,6 +208,7 @@ impl Kind {
             Self::Listeners
             | Self::Servers { .. }
             | Self::Networks { .. }
+            | Self::Names
             | Self::Ips
             | Self::Hardwares
             | Self::Patterns
@@ -225,6 +226,7 @@ impl Kind {
             Self::Listeners
                 | Self::Servers { .. }
                 | Self::Networks { .. }
+                | Self::Names
                 | Self::Ips
                 | Self::Hardwares
                 | Self::Patterns

@@ -83,6 +83,7 @@ pub enum Kind {
     /// An instant with its offset from UTC, or nothing.
     Instant,
     Name,
+    Names,
     /// Names, each for itself or, as `*.NAME`, for all below it.
     Patterns,
     /// Lower-case letters, digits and hyphens, up to 64.
@@ -202,6 +203,7 @@ impl Kind {
             | Self::Hardwares
             | Self::Instant
             | Self::Name
+            | Self::Names
             | Self::Patterns
             | Self::Id
             | Self::HostNames

@@ -82,6 +82,15 @@ fn defaults() -> Config {
         zones: ZonesConfig { hosts: Vec::new(), zone: Vec::new(), special_use: true },
         client: ClientConfig { groups: Vec::new(), sources: Sources::default() },
         policy: PolicyConfig { catalogues, orders, waivers: Vec::new(), operator: Operator::default() },
+        ways_round: WaysRound {
+            canary: false,
+            relay: false,
+            discovery: false,
+            public_resolvers: false,
+            ech: false,
+            catalogue: "ways-round".to_owned(),
+        },
+        rebinding: RebindingConfig { protect: false, allow: Vec::new() },
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
         ledger: LedgerConfig {
             commit: Duration::from_millis(200),
@@ -336,6 +345,11 @@ servers = ["10.0.0.2"]
         ("INTERDICT_ADMIN__LISTEN: `admin.listen` is 127.0.0.1:5380", "another port"),
     ];
     assert_faults(text, &[("INTERDICT_ADMIN__LISTEN", "127.0.0.1:5380")], &expected);
+    assert_faults(
+        "[rebinding]\nallow = [\"corp.example\"]\n",
+        &[],
+        &[("file:2: `rebinding.allow` names zones although `rebinding.protect` is false", "protect = true")],
+    );
     assert_faults("[answer]\nsink = \"address\"\n", &[], &[("file:2: `answer.sink` is \"address\"", "set sink_v4")]);
     assert_faults("[answer]\nversion = 2026-01-01\n", &[], &[("file:2: `answer.version`", "not a text")]);
     assert_faults("[listen]\nallow = []\n", &[], &[("file:2: `listen.allow` is `[]`", "at least 1")]);

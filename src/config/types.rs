@@ -24,6 +24,8 @@ pub struct Config {
     pub zones: ZonesConfig,
     pub client: ClientConfig,
     pub policy: PolicyConfig,
+    pub ways_round: WaysRound,
+    pub rebinding: RebindingConfig,
     pub answer: AnswerConfig,
     pub ledger: LedgerConfig,
     pub log: LogConfig,
@@ -148,6 +150,31 @@ pub struct PolicyConfig {
     /// Files of waivers.
     pub waivers: Vec<String>,
     pub operator: Operator,
+}
+
+/// Which ways round this resolver are withheld.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaysRound {
+    /// The name by which browsers ask whether the network wants them to use its resolver.
+    pub canary: bool,
+    /// Names of relays that carry look-ups past the network's resolver.
+    pub relay: bool,
+    /// The discovery of encrypted resolvers (RFC 9462).
+    pub discovery: bool,
+    /// Names and addresses of public resolvers.
+    pub public_resolvers: bool,
+    /// Whether keys for Encrypted ClientHello are taken out of answers.
+    pub ech: bool,
+    /// The catalogue of those names: a shipped one, or a file.
+    pub catalogue: String,
+}
+
+/// Protection from public names with private addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RebindingConfig {
+    pub protect: bool,
+    /// Zones whose names may have private addresses.
+    pub allow: Vec<Name>,
 }
 
 /// How responses look.

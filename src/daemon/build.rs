@@ -11,8 +11,9 @@ use crate::client::{self, Clients};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::Kept;
-use crate::feed::{self, Archive, FileWaiver, Loaded, Selection};
+use crate::feed::{self, Archive, FileWaiver, Loaded};
 use crate::identify::Sources;
+use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
 use crate::policy::{Operator, Waiver};
 use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
@@ -38,13 +39,11 @@ pub(super) struct Built {
 pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: &Kept) -> Result<Built, Vec<String>> {
     let mut faults = Vec::new();
     let mut notes = Vec::new();
-    let policy = &config.policy;
-    let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
     let mut tell = |of: Vec<feed::Fault>| faults.extend(of.iter().map(ToString::to_string));
-    let files = feed::read_waivers(&policy.waivers, limits(&config.control).longest_waiver).map_err(&mut tell);
+    let files = feed::read_waivers(&config.policy.waivers, limits(&config.control).longest_waiver).map_err(&mut tell);
     let waivers = files.iter().flatten().map(|file| file.waiver.clone()).collect();
-    let operator = Operator { waivers, ..policy.operator.clone() };
-    let loaded = feed::load(&selection, operator, number).map_err(&mut tell);
+    let operator = Operator { waivers, ..config.operator() };
+    let loaded = feed::load(&config.selection(), operator, number).map_err(&mut tell);
     let zones = zones(config).map_err(|of| faults.extend(of));
     let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
     for forward in &config.upstream.zones {
@@ -62,6 +61,7 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
     let generation = generation(&default, config);
     let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
+    let guards = guards(config);
     let probes = super::loops::probes(&routes).into();
     // The groups by whose ids policy decides are those that clients are put into.
     let groups = loaded.snapshot.inputs().operator.groups.clone();
@@ -72,6 +72,7 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
         routes,
         asking: asking(config),
         style: style(config),
+        guards,
         probes,
     };
     Ok(Built { state, archive: loaded.archive, notes, files, left_out })
@@ -121,9 +122,10 @@ fn groups_without_source(groups: &[client::Group], sources: &Sources) -> impl It
     hardware.into_iter().chain(note(names, "names", "leases, ptr or device"))
 }
 
-/// Tells apart who answers for what: the same settings have the same number.
+/// Tells apart who answers for what, and what is kept of it: the same settings have the same number.
 fn generation(default: &[SocketAddr], config: &Config) -> u32 {
-    let described = format!("{default:?} {:?} {:?}", config.upstream.zones, config.zones);
+    let Config { upstream, zones, ways_round, .. } = config;
+    let described = format!("{default:?} {:?} {zones:?} {}", upstream.zones, ways_round.ech);
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(described));
     u32::from_be_bytes([a, b, c, d])
 }
@@ -147,6 +149,11 @@ fn asking(config: &Config) -> Asking {
             failure: config.cache.failure_ttl,
         },
     }
+}
+
+fn guards(config: &Config) -> Guards {
+    let rebinding = config.rebinding.protect.then(|| Rebinding { allow: config.rebinding.allow.clone() });
+    Guards { rebinding, removes_ech: config.ways_round.ech }
 }
 
 fn style(config: &Config) -> Style {

@@ -15,7 +15,7 @@ use crate::client::{Client, GroupId, Identification};
 use crate::clock::Reading;
 use crate::message::{Name, RecordType, ResponseCode};
 use crate::policy::{Epoch, Match, Snapshot, When};
-use crate::query::{Through, Transport, Via};
+use crate::query::{Target, Through, Transport, Via};
 
 /// How much of a minute's look-ups is told apart. Beyond it they are put together, first by network, then by rule; sums
 /// by rule and verdict stay exact. A leaf takes about 600 octets, so that these bound what a flood can write.
@@ -67,7 +67,7 @@ struct Single {
     transport: Transport,
     name: Name,
     record_type: RecordType,
-    subject: Option<Name>,
+    subject: Option<Target>,
     through: Through,
     rcode: u16,
     rule: Rule,

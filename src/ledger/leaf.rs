@@ -105,7 +105,7 @@ pub struct Record {
     /// Whether the look-up is a sign of a threat.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub threat: bool,
-    /// The name that the rule matched, where it is not the one that was asked for.
+    /// The name or address that the rule matched, where it is not the name that was asked for.
     pub subject: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<String>,
@@ -155,6 +155,10 @@ pub struct Coverage {
     pub from: Timestamp,
     /// All queries by outcome, whether a rule matched or not.
     pub queries: BTreeMap<String, u64>,
+    /// Answers from which something was withheld by the operator's own choice and without an order, by what it was. They
+    /// are in `queries` too, by what policy said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub withheld: BTreeMap<String, u64>,
     /// Look-ups that became records, by verdict: those in attempt leaves, and in gaps where the disk refused them.
     pub recorded: BTreeMap<String, u64>,
     /// Look-ups that are only counted.

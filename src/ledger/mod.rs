@@ -70,7 +70,8 @@ pub struct Settings {
     pub store_noted: bool,
     /// Whether policy time is rehearsed; leaves say so.
     pub rehearsal: bool,
-    /// Returns all queries since the program started, by outcome; coverage leaves hold the differences.
+    /// Returns all queries since the program started, by outcome; coverage leaves hold the differences. What begins with
+    /// `withheld_` is told apart.
     pub totals: Option<Totals>,
 }
 

@@ -89,6 +89,9 @@ struct Failing {
     reminder: Duration,
 }
 
+/// What the names of totals begin with that are no outcomes of queries.
+const WITHHELD: &str = "withheld_";
+
 impl Writer {
     pub(super) fn open(
         settings: Settings,
@@ -299,13 +302,17 @@ impl Writer {
             let since = count.saturating_sub(before.get(&outcome).copied().unwrap_or_default());
             (outcome, bounded(since))
         };
+        let (withheld, queries): (BTreeMap<_, _>, _) =
+            totals.into_iter().map(since).partition(|(outcome, _)| outcome.starts_with(WITHHELD));
+        let withheld = withheld.into_iter().filter(|(_, count)| *count > 0);
         let leaves = self.journal.durable() + self.journal.pending_leaves();
         let coverage = Coverage {
             at: reading.at,
             raw: reading.raw,
             event,
             from: self.covered.from.at,
-            queries: totals.into_iter().map(since).collect(),
+            queries,
+            withheld: withheld.map(|(what, count)| (what[WITHHELD.len()..].to_owned(), count)).collect(),
             recorded: std::mem::take(&mut self.covered.recorded),
             counted: self.covered.counted.take(),
             threats: self.covered.threats.take(),

@@ -102,6 +102,26 @@ impl Dropped {
     }
 }
 
+/// What is withheld by the operator's own choice, without any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withheld {
+    /// An answer with a private address for a name that must have none.
+    PrivateAddress,
+    /// The keys for Encrypted ClientHello in an answer.
+    Ech,
+}
+
+impl Withheld {
+    const ALL: [Self; 2] = [Self::PrivateAddress, Self::Ech];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::PrivateAddress => "private_address",
+            Self::Ech => "ech",
+        }
+    }
+}
+
 /// What happened with an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamEvent {
@@ -228,6 +248,7 @@ pub struct Metrics {
     served: Counters,
     codes: Counters,
     dropped: Counters,
+    withheld: Counters,
     cache: Counters,
     upstream: Counters,
     reloads: Counters,
@@ -276,6 +297,15 @@ impl Metrics {
                 help("dropped", "Packets and connections that were not answered as queries are"),
                 "reason",
                 dropped,
+            ),
+            withheld: Counters::register(
+                all,
+                help(
+                    "withheld",
+                    "Answers from which something was withheld by the operator's own choice, without an order",
+                ),
+                "reason",
+                Withheld::ALL.map(Withheld::as_str),
             ),
             cache: Counters::register(all, help("cache_lookups", "Look-ups in the cache"), "result", ["miss", "hit"]),
             upstream: Counters::register(all, help("upstream_events", "What happened with upstreams"), "event", events),
@@ -353,6 +383,11 @@ impl Metrics {
         self.upstream_latency.observe(latency.as_secs_f64());
     }
 
+    /// Counts an answer from which something was withheld without an order.
+    pub fn count_withheld(&self, what: Withheld) {
+        self.withheld.add(what as usize);
+    }
+
     /// Counts a look-up of a name that is a sign of a threat: a sinkhole, or a look-alike.
     pub fn count_threat(&self) {
         self.threats.inc();
@@ -368,13 +403,15 @@ impl Metrics {
         self.reloads.add(usize::from(!accepted));
     }
 
-    /// Returns how many queries were answered by each verdict, and how many packets were dropped for each reason.
+    /// Returns how many queries were answered by each verdict, how many packets were dropped for each reason
+    /// (`dropped_…`), and from how many answers something was withheld without an order (`withheld_…`).
     pub fn totals(&self) -> BTreeMap<String, u64> {
         let of = |counters: &Counters, title: &str| {
             let named = |(value, counter): &(&str, Counter)| (format!("{title}{value}"), counter.get());
             counters.by_value.iter().map(named).collect::<Vec<_>>()
         };
-        of(&self.verdicts, "").into_iter().chain(of(&self.dropped, "dropped_")).collect()
+        let parts = [of(&self.verdicts, ""), of(&self.dropped, "dropped_"), of(&self.withheld, "withheld_")];
+        parts.into_iter().flatten().collect()
     }
 
     /// Returns every metric in the OpenMetrics text format, which Prometheus reads.

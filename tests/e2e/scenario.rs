@@ -15,6 +15,7 @@ use interdict::cache::Cache;
 use interdict::client::{self, Clients, Device, Known, Source};
 use interdict::clock::{Clock, ManualClock};
 use interdict::feed::{self, Selection};
+use interdict::inspect::{Guards, Rebinding};
 use interdict::ledger::{self, Body, Ledger, Record, Recorder};
 use interdict::observe::Metrics;
 use interdict::pipeline::{Pipeline, State, Step};
@@ -59,8 +60,11 @@ scenarios!(
     a_waiver_lapses_on_a_cached_answer,
     a_waiver_lifts_one_order_and_no_other,
     an_installation_can_only_monitor,
+    every_path_of_an_answer_is_decided_on,
     groups_are_told_apart_on_one_kept_answer,
+    keys_for_encrypted_client_hello_are_taken_out,
     look_alikes_and_search_lists_are_never_matched,
+    private_addresses_of_others_are_withheld,
     the_operator_treats_a_service_otherwise,
     ttls_end_at_the_instant,
     what_is_kept_for_removal_is_resolved_and_recorded,
@@ -76,6 +80,7 @@ struct Scenario {
     name: String,
     selection: Selection,
     operator: Operator,
+    guards: Guards,
     devices: Vec<Device>,
     zones: Vec<(String, String)>,
     steps: Vec<StepLine>,
@@ -113,6 +118,7 @@ fn read(name: &str, text: &str) -> Scenario {
         name: name.to_owned(),
         selection: Selection::default(),
         operator: Operator::default(),
+        guards: Guards::default(),
         devices: Vec::new(),
         zones: Vec::new(),
         steps: Vec::new(),
@@ -139,6 +145,11 @@ fn read(name: &str, text: &str) -> Scenario {
             }
             ["removal", "until", instant] => scenario.operator.removal = Removal::Until(instant.parse().expect(&place)),
             ["removal", "finished"] => scenario.operator.removal = Removal::Finished,
+            ["ech", "removed"] => scenario.guards.removes_ech = true,
+            ["rebinding", "protect", ref allow @ ..] => {
+                let allow = allow.iter().map(|zone| zone.parse().expect(&place)).collect();
+                scenario.guards.rebinding = Some(Rebinding { allow });
+            }
             ["mode", "monitor"] => scenario.operator.mode = Mode::Monitor,
             ["apply", order, groups, ref phase @ ..] => {
                 let phase = match phase {
@@ -286,7 +297,15 @@ impl Stage {
         let recorder = ledger.recorder();
         let clients = Arc::new(Clients::new(scenario.operator.groups.clone(), false));
         clients.learn(&Known { devices: scenario.devices.clone(), ..Known::default() });
-        let state = State { snapshot, clients, routes: Arc::new(routes), asking, style, probes: Arc::default() };
+        let state = State {
+            snapshot,
+            clients,
+            routes: Arc::new(routes),
+            asking,
+            style,
+            guards: scenario.guards.clone(),
+            probes: Arc::default(),
+        };
         let pipeline = Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { clock, pipeline, metrics, ledger, recorder, runtime, folder, seen: 0 }
@@ -307,7 +326,7 @@ impl Stage {
             let got = match key.as_str() {
                 "verdict" => self.verdict_since(&verdicts),
                 "recorded" => if records.is_empty() { "no" } else { "yes" }.to_owned(),
-                "ede" | "ttl" | "data" | "answers" => of_answer(key, &answer),
+                "ede" | "ttl" | "data" | "answers" | "ech" => of_answer(key, &answer),
                 _ => match &records[..] {
                     [record] => of_record(key, record),
                     _ => panic!("{place}: {key}={value} of {records:#?}"),
@@ -364,6 +383,10 @@ fn of_answer(key: &str, answer: &Message) -> String {
     match key {
         "answers" => answer.answers.len().to_string(),
         "data" => answer.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>().join(","),
+        "ech" => {
+            let shown = answer.answers.iter().any(|record| record.data.to_string().contains("ech="));
+            if shown { "yes" } else { "no" }.to_owned()
+        }
         "ttl" => {
             answer.answers.iter().chain(&answer.authorities).map(|record| record.ttl).max().unwrap_or(0).to_string()
         }
