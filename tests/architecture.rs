@@ -23,7 +23,7 @@ const MODULES: &[(&str, May)] = &[
     // Of `policy`, the two instants of a decision; of `zones`, the reading of records, which policy zones are made of.
     ("lists", May::Use(&["query", "client", "policy", "zones"])),
     ("resolve", May::Use(&["query", "client", "clock", "observe", "cache", "zones"])),
-    ("answer", May::Use(&["query", "policy"])),
+    ("answer", May::Use(&["query", "policy", "lists"])),
     ("inspect", May::Use(&["query"])),
     ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
     // Of `policy`, the words for verdicts only; of `client`, the name of the default group.

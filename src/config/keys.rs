@@ -2,6 +2,7 @@
 
 mod client;
 mod guards;
+mod lists;
 
 use super::spec::{Key, Kind, Preset, Section};
 use crate::feed::Selection;
@@ -97,6 +98,7 @@ pub(super) const SECTIONS: &[Section] = &[
     },
     WAYS_ROUND,
     REBINDING,
+    lists::SECTION,
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
     Section { name: "ledger", doc: &["How records are kept."], keys: LEDGER },
     Section {

@@ -91,6 +91,7 @@ fn defaults() -> Config {
             catalogue: "ways-round".to_owned(),
         },
         rebinding: RebindingConfig { protect: false, allow: Vec::new() },
+        lists: ListsConfig { bounds: crate::lists::Bounds::default(), lists: Vec::new() },
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
         ledger: LedgerConfig {
             commit: Duration::from_millis(200),

@@ -73,6 +73,8 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
         asking: asking(config),
         style: style(config),
         guards,
+        // Loaded aside, since that may take its time.
+        lists: Arc::default(),
         probes,
     };
     Ok(Built { state, archive: loaded.archive, notes, files, left_out })

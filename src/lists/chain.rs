@@ -160,11 +160,11 @@ impl Chain {
         self.links.is_empty()
     }
 
-    /// Returns what no other chain has, nor this one before or after an instant at which a list begins or ends.
-    pub fn epoch(&self, at: impl Into<When>) -> (u64, usize, usize) {
+    /// Returns what no other chain of fewer than 2^16 instants has, nor this one before or after an instant at which a list begins or ends.
+    pub fn epoch(&self, at: impl Into<When>) -> u64 {
         let When { at, ends } = at.into();
-        let passed = |at| self.instants.partition_point(|instant| *instant <= at);
-        (self.number, passed(at), passed(ends))
+        let passed = |at| self.instants.partition_point(|instant| *instant <= at) as u64;
+        self.number << 32 | passed(at) << 16 | passed(ends)
     }
 
     /// Returns the first instant after `at` at which a list begins or ends.

@@ -4,6 +4,7 @@
 mod clients;
 #[cfg(test)]
 mod tests;
+mod withheld;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -20,6 +21,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use clients::Claimed;
 use clients::ClientMetrics;
+use withheld::ListMetrics;
+pub use withheld::{ListCounters, ListMatch, Withheld};
 
 /// Where an answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,26 +101,6 @@ impl Dropped {
             Self::ProxyIgnored => "proxy_ignored",
             Self::ProxyMalformed => "proxy_malformed",
             Self::Fault => "fault",
-        }
-    }
-}
-
-/// What is withheld by the operator's own choice, without any order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Withheld {
-    /// An answer with a private address for a name that must have none.
-    PrivateAddress,
-    /// The keys for Encrypted ClientHello in an answer.
-    Ech,
-}
-
-impl Withheld {
-    const ALL: [Self; 2] = [Self::PrivateAddress, Self::Ech];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::PrivateAddress => "private_address",
-            Self::Ech => "ech",
         }
     }
 }
@@ -249,6 +232,7 @@ pub struct Metrics {
     codes: Counters,
     dropped: Counters,
     withheld: Counters,
+    lists: ListMetrics,
     cache: Counters,
     upstream: Counters,
     reloads: Counters,
@@ -298,6 +282,7 @@ impl Metrics {
                 "reason",
                 dropped,
             ),
+            lists: ListMetrics::register(all),
             withheld: Counters::register(
                 all,
                 help(
@@ -381,11 +366,6 @@ impl Metrics {
     /// Counts the time that an upstream took to answer.
     pub fn observe_upstream_latency(&self, latency: Duration) {
         self.upstream_latency.observe(latency.as_secs_f64());
-    }
-
-    /// Counts an answer from which something was withheld without an order.
-    pub fn count_withheld(&self, what: Withheld) {
-        self.withheld.add(what as usize);
     }
 
     /// Counts a look-up of a name that is a sign of a threat: a sinkhole, or a look-alike.

@@ -1,0 +1,89 @@
+//! What is counted of what is withheld without an order: by the operator's own choice, and by lists.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::Metrics;
+
+/// What is withheld by the operator's own choice, without any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withheld {
+    /// An answer with a private address for a name that must have none.
+    PrivateAddress,
+    /// The keys for Encrypted ClientHello in an answer.
+    Ech,
+}
+
+impl Withheld {
+    pub(super) const ALL: [Self; 2] = [Self::PrivateAddress, Self::Ech];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::PrivateAddress => "private_address",
+            Self::Ech => "ech",
+        }
+    }
+}
+
+/// What became of a look-up that a list matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListMatch {
+    /// The list answered in place of the true answer, or nobody did.
+    Withheld,
+    /// The list let it pass.
+    Passed,
+    /// The list is only watched.
+    Monitored,
+}
+
+impl ListMatch {
+    const ALL: [Self; 3] = [Self::Withheld, Self::Passed, Self::Monitored];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Withheld => "withheld",
+            Self::Passed => "passed",
+            Self::Monitored => "monitored",
+        }
+    }
+}
+
+/// The counters of one list. They go on where a reload leaves the list in the chain.
+#[derive(Debug, Clone)]
+pub struct ListCounters([Counter; 3]);
+
+impl ListCounters {
+    /// Counts a look-up that the list matched.
+    pub fn count(&self, of: ListMatch) {
+        self.0[of as usize].inc();
+    }
+}
+
+/// The counters of all lists, by name and result.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ListMetrics(Family<[(&'static str, String); 2], Counter>);
+
+impl ListMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let help = "Look-ups that a list of the operator matched, by list and by what became of them";
+        registry.register("list_matches", help, metrics.0.clone());
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Counts an answer from which something was withheld without an order.
+    pub fn count_withheld(&self, what: Withheld) {
+        self.withheld.add(what as usize);
+    }
+
+    /// Returns the counters of the list of this name.
+    pub fn list(&self, name: &str) -> ListCounters {
+        ListCounters(ListMatch::ALL.map(|of| {
+            let labels = [("list", name.to_owned()), ("result", of.as_str().to_owned())];
+            self.lists.0.get_or_create(&labels).clone()
+        }))
+    }
+}
