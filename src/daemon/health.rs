@@ -76,6 +76,15 @@ pub(super) fn readiness(
             (None, Mode::Enforce) => "prohibitions are enforced".to_owned(),
         },
     };
+    let count = state.lists.chain.links().len();
+    let lists = Check {
+        name: "lists",
+        ok: standing.lists.is_empty(),
+        detail: match standing.lists.as_slice() {
+            [] => format!("{count} lists as their files are now"),
+            faults => faults.join("; "),
+        },
+    };
     let reload = Check {
         name: "reload",
         ok: standing.refused.is_none(),
@@ -91,7 +100,7 @@ pub(super) fn readiness(
     let clock = Check { name: "clock", ok, detail };
     Readiness {
         ready: policy.ok && upstream.ok,
-        checks: vec![policy, upstream, ledger, clock, archive, reload, waivers, monitor_only],
+        checks: vec![policy, upstream, ledger, clock, archive, reload, waivers, monitor_only, lists],
     }
 }
 

@@ -4,6 +4,7 @@ mod build;
 mod command;
 pub mod folder;
 mod health;
+mod lists;
 mod loops;
 mod waivers;
 mod watch;
@@ -34,6 +35,7 @@ use crate::pipeline::Pipeline;
 use crate::policy::Snapshot;
 use crate::store;
 use folder::Folder;
+pub use lists::{CheckedList, told};
 use waivers::{Tally, Waivers};
 use welcome::announcement;
 
@@ -105,6 +107,7 @@ impl std::fmt::Debug for Invocation<'_> {
 #[derive(Debug)]
 pub struct Checked {
     pub snapshot: Arc<Snapshot>,
+    pub lists: Vec<CheckedList>,
     /// What the operator should know of, though it is no fault.
     pub notes: Vec<String>,
 }
@@ -115,8 +118,10 @@ pub struct Checked {
 /// Every fault of catalogues, orders, local zones and upstreams.
 pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    build::build(config, 1, &clock, &Kept::default())
-        .map(|built| Checked { snapshot: built.state.snapshot, notes: built.notes })
+    let built = build::build(config, 1, &clock, &Kept::default())?;
+    let snapshot = built.state.snapshot;
+    let lists = lists::check(config, &snapshot, clock.read().at)?;
+    Ok(Checked { snapshot, lists, notes: built.notes })
 }
 
 /// Runs until SIGTERM or SIGINT; reloads at SIGHUP.
@@ -153,8 +158,9 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
 
     let last = folder.last_policy();
-    let standing = Standing::new(&folder, &built.archive)?;
+    let mut standing = Standing::new(&folder, &built.archive)?;
     let metrics = Arc::new(Metrics::new());
+    (built.state.lists, standing.lists) = lists::load(&config, folder.root(), 1, &metrics);
     metrics.started(clock.read().raw.as_duration().as_secs_f64());
     let mut settings = folder.ledger_settings(&config.ledger, clock.is_rehearsal());
     let totals = Arc::clone(&metrics);
@@ -258,6 +264,8 @@ struct Standing {
     /// The policy in use, where the disk had no room for its archive.
     unarchived: Option<Archive>,
     waivers: Tally,
+    /// Lists that are not as they should be now.
+    lists: Vec<String>,
 }
 
 impl Standing {
@@ -384,6 +392,8 @@ impl Daemon {
         for note in built.notes.iter().chain(&restart_needed(&self.config, &config)) {
             tracing::warn!("{note}");
         }
+        let lists;
+        (built.state.lists, lists) = lists::load(&config, self.folder.root(), work.number, &self.metrics);
         let digest = *built.state.snapshot.digest();
         self.ledger.install(&built.state.snapshot);
         work.waivers.take(&mut built);
@@ -391,7 +401,7 @@ impl Daemon {
         self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
         self.metrics.count_reload(true);
-        *self.standing() = Standing::default();
+        *self.standing() = Standing { lists, ..Standing::default() };
         self.ledger.change(Change::reloaded(&digest));
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
