@@ -116,6 +116,8 @@ pub enum Outcome<'a> {
     Listed {
         list: &'a str,
         action: &'a lists::Action,
+        /// The names that aliases lead to from the question, the last of which is meant; none for the question itself.
+        behind: &'a [Name],
         /// Seconds until another decision may be due.
         left: Option<u32>,
     },
@@ -215,8 +217,8 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             let fits = with_error(if left_out { 0 } else { body.octets.len() });
             return finish(writer, query, code, body.flags, Passed(error.filter(|_| fits)));
         }
-        Outcome::Listed { list, action, left } => {
-            let (code, withheld) = write_listed(&mut writer, query, (action, *left), style);
+        Outcome::Listed { list, action, behind, left } => {
+            let (code, withheld) = write_listed(&mut writer, query, (action, behind, *left), style);
             let (info, text) = listed::INFO;
             (code, withheld.then_some(ExtendedError { info, text: [text, list] }))
         }

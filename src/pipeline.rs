@@ -138,7 +138,9 @@ impl Pipeline {
         if let Some(listed) = listed(&query, &own, moment) {
             match result_of(&listed, transport) {
                 ListMatch::Withheld if alias(&query, &own, moment).is_some() => return Step::Resolve(query),
-                ListMatch::Withheld => return self.answer_as_listed(&query, own, &listed, moment, recorder, out),
+                ListMatch::Withheld => {
+                    return self.answer_as_listed(&query, own, (&listed, &[]), moment, recorder, out);
+                }
                 passed @ (ListMatch::Passed | ListMatch::Monitored) => state.lists.count(&listed, passed),
             }
         }
@@ -214,7 +216,9 @@ impl Pipeline {
             let withheld =
                 listed(query, &own, moment).filter(|of| result_of(of, query.transport) == ListMatch::Withheld);
             match (withheld, led) {
-                (Some(listed), None) => return self.answer_as_listed(query, own, &listed, moment, recorder, out),
+                (Some(listed), None) => {
+                    return self.answer_as_listed(query, own, (&listed, &[]), moment, recorder, out);
+                }
                 (Some(listed), Some(_)) => moment.state.lists.count(&listed, ListMatch::Withheld),
                 (None, _) => {}
             }
@@ -251,8 +255,8 @@ impl Pipeline {
             return Step::Answer;
         };
         let behind = again.then(|| listed_behind(query, &judgement, &entry.subjects, moment)).flatten();
-        if let Some(listed) = behind.filter(|of| result_of(of, query.transport) == ListMatch::Withheld) {
-            return self.answer_as_listed(query, judgement, &listed, moment, recorder, out);
+        if let Some((listed, way)) = behind.filter(|(of, _)| result_of(of, query.transport) == ListMatch::Withheld) {
+            return self.answer_as_listed(query, judgement, (&listed, &way), moment, recorder, out);
         }
         let left = seconds_left(&judgement.decision, &moment.now);
         let outcome = match entry.private && moment.state.withholds_private(&query.question) {
@@ -270,7 +274,7 @@ impl Pipeline {
         &self,
         query: &Query,
         own: Judgement,
-        listed: &Listed<'_>,
+        (listed, behind): (&Listed<'_>, &[Name]),
         moment: &Moment,
         recorder: &Recorder,
         out: &mut Vec<u8>,
@@ -284,7 +288,10 @@ impl Pipeline {
                 return Step::Ignore;
             }
             Action::TcpOnly => Outcome::Truncated,
-            action => Outcome::Listed { list: listed.list, action, left: seconds_left(&own.decision, &moment.now) },
+            action => {
+                let left = seconds_left(&own.decision, &moment.now);
+                Outcome::Listed { list: listed.list, action, behind, left }
+            }
         };
         let code = self.write(query, &outcome, Served::Policy, moment, out);
         self.record(query, own, code, moment, recorder);

@@ -14,17 +14,29 @@ pub(super) const INFO: (InfoCode, &str) = (InfoCode::Blocked, "blocked by this n
 pub(super) fn write_listed(
     writer: &mut Writer<'_>,
     query: &Query,
-    (action, left): (&Action, Option<u32>),
+    (action, behind, left): (&Action, &[Name], Option<u32>),
     style: &Style,
 ) -> (ResponseCode, bool) {
     let ttl = cut(style.sink_ttl, left);
-    let sunk = |writer: &mut Writer<'_>, sink| write_sunk(writer, query, (&query.question.name, ttl, false), sink);
+    // What is withheld whole is said of the question; what has a meaning of its own, of the name that is meant, behind the
+    // aliases that lead there.
+    let own = behind.last().filter(|_| matches!(action, Action::Nxdomain | Action::Nodata | Action::Local(_)));
+    let name = own.unwrap_or(&query.question.name);
+    if own.is_some() {
+        let mut owner = Owner::QUESTION;
+        for target in behind {
+            let kind = (RecordType::CNAME, query.question.class);
+            writer.record(Section::Answer, owner, kind, ttl, &[target.as_wire()]);
+            owner = Owner::Name(target);
+        }
+    }
+    let sunk = |writer: &mut Writer<'_>, sink| write_sunk(writer, query, (name, ttl, false), sink);
     match action {
         Action::Block => (sunk(writer, style.sink), true),
         Action::Nxdomain => (sunk(writer, Sink::Nxdomain), true),
         Action::Nodata => (sunk(writer, Sink::Nodata), true),
         Action::Refused => (ResponseCode::REFUSED, true),
-        Action::Local(local) => match write_local(writer, query, local, left) {
+        Action::Local(local) => match write_local(writer, query, (local, own), left) {
             true => (ResponseCode::NO_ERROR, false),
             false => (sunk(writer, Sink::Nodata), true),
         },
@@ -34,12 +46,19 @@ pub(super) fn write_listed(
 }
 
 /// Writes the records of the type that was asked for; tells whether there were any.
-fn write_local(writer: &mut Writer<'_>, query: &Query, local: &Local, left: Option<u32>) -> bool {
+fn write_local(
+    writer: &mut Writer<'_>,
+    query: &Query,
+    (local, name): (&Local, Option<&Name>),
+    left: Option<u32>,
+) -> bool {
     let class = query.question.class;
+    let owner = name.map_or(Owner::QUESTION, Owner::Name);
+    let name = name.unwrap_or(&query.question.name);
     if let Some(alias) = &local.alias {
-        let Some(target) = alias.target_for(&query.question.name) else { return false };
+        let Some(target) = alias.target_for(name) else { return false };
         let kind = (RecordType::CNAME, class);
-        writer.record(Section::Answer, Owner::QUESTION, kind, cut(alias.ttl, left), &[target.as_wire()]);
+        writer.record(Section::Answer, owner, kind, cut(alias.ttl, left), &[target.as_wire()]);
         return true;
     }
     let asked = query.question.record_type;
@@ -47,7 +66,7 @@ fn write_local(writer: &mut Writer<'_>, query: &Query, local: &Local, left: Opti
     let mut written = false;
     for record in records.filter(|record| asked == RecordType::ANY || record.record_type == asked.0) {
         let kind = (RecordType(record.record_type), class);
-        writer.record(Section::Answer, Owner::QUESTION, kind, cut(record.ttl, left), &[&record.data]);
+        writer.record(Section::Answer, owner, kind, cut(record.ttl, left), &[&record.data]);
         written = true;
     }
     written
@@ -59,6 +78,6 @@ pub fn alias_of(query: &Query, local: &Local) -> Option<(Vec<u8>, Name)> {
     let mut message = Vec::new();
     let mut writer = Writer::new(&mut message, 0, crate::message::flag::RESPONSE);
     writer.question(query.question.name.as_wire(), query.question.record_type, query.question.class);
-    write_local(&mut writer, query, local, None);
+    write_local(&mut writer, query, (local, None), None);
     Some((message, target))
 }

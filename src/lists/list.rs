@@ -63,7 +63,7 @@ impl Rule {
                 let own = name.suffixes().nth(*labels_before).and_then(|wire| Name::from_wire(wire).ok());
                 let own = own.unwrap_or_else(Name::root);
                 match scope {
-                    Scope::Exact => own.to_string(),
+                    Scope::Exact | Scope::Node => own.to_string(),
                     Scope::Below => format!("*.{own}"),
                     Scope::Both => format!("{own} and *.{own}"),
                 }

@@ -74,26 +74,39 @@ pub(super) fn alias(query: &Query, own: &Judgement, moment: &Moment) -> Option<(
     }
 }
 
-/// Returns what the lists say of the names and addresses that an answer leads to: that of the first list in the chain. A
-/// list that let the question pass ends the chain for its answer too.
+/// Returns what the lists say of the names and addresses that an answer leads to: that of the first list in the chain; with
+/// the names of the aliases on the way to what is meant. A list that let the question pass ends the chain for its answer
+/// too.
 pub(super) fn listed_behind<'m>(
     query: &Query,
     own: &Judgement,
     subjects: &Subjects,
     moment: &'m Moment,
-) -> Option<Listed<'m>> {
+) -> Option<(Listed<'m>, Vec<Name>)> {
     let chain = &moment.state.lists.chain;
     if chain.is_empty() {
         return None;
     }
     let end = listed(query, own, moment).filter(|listed| !listed.monitored).map(|listed| listed.place);
-    let found = subjects.into_iter().filter_map(|subject| match (&subject.target, subject.through, subject.place) {
-        (Target::Name(name), _, Place::Chain) => {
-            chain.decide(name, query.question.record_type, &own.client, moment.when())
+    let mut way = Vec::new();
+    let mut best: Option<(Listed<'m>, usize)> = None;
+    for subject in subjects {
+        let found = match (subject.target, subject.through, subject.place) {
+            (Target::Name(name), _, Place::Chain) => {
+                let found = chain.decide(&name, query.question.record_type, &own.client, moment.when());
+                way.push(name);
+                found
+            }
+            (Target::Address(address), Through::Address, Place::Answer) => chain.decide_address(address, moment.when()),
+            (Target::Name(_) | Target::Address(_), _, Place::Chain | Place::Answer | Place::Aside) => None,
+        };
+        let deciding = found.filter(|listed| !listed.monitored && end.is_none_or(|end| listed.place < end));
+        if let Some(listed) = deciding.filter(|listed| best.is_none_or(|(best, _)| listed.place < best.place)) {
+            best = Some((listed, way.len()));
         }
-        (Target::Address(address), Through::Address, Place::Answer) => chain.decide_address(*address, moment.when()),
-        (Target::Name(_) | Target::Address(_), _, Place::Chain | Place::Answer | Place::Aside) => None,
-    });
-    let deciding = found.filter(|listed| !listed.monitored && end.is_none_or(|end| listed.place < end));
-    deciding.min_by_key(|listed| listed.place)
+    }
+    best.map(|(listed, length)| {
+        way.truncate(length);
+        (listed, way)
+    })
 }

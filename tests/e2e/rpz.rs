@@ -1,7 +1,7 @@
 //! The same policy zones in BIND, Unbound and Interdict answer alike.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -52,7 +52,9 @@ fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) 
 }
 
 fn bind(folder: &Path, upstream: SocketAddr) -> (Peer, SocketAddr) {
-    let address = place::socket();
+    // BIND listens on addresses that interfaces have, which the others of 127.0.0.0/8 are not.
+    let here = Ipv4Addr::LOCALHOST.into();
+    let address = SocketAddr::new(here, place::port_on(here));
     let own = folder.display();
     let policies: String = ZONES.iter().map(|(name, _)| format!("zone \"{name}.rpz\"; ")).collect();
     let zones: String = ZONES
@@ -108,7 +110,7 @@ fn upstream() -> Scripted {
         let data = match u16::from(question.query_type()) {
             wire::A => {
                 let last = if owner.to_ascii().starts_with("number") { 200 } else { 1 };
-                RData::A(std::net::Ipv4Addr::new(192, 0, 2, last).into())
+                RData::A(Ipv4Addr::new(192, 0, 2, last).into())
             }
             wire::AAAA => RData::AAAA("2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().into()),
             _ => RData::TXT(hickory_proto::rr::rdata::TXT::new(vec!["true".to_owned()])),

@@ -2,7 +2,7 @@
 
 use super::hash::{Chain, Key};
 use super::layout::{self, ARENA_START, BUCKET, HEADER, Layout, MAX_PROBE, SLOTS, word_at};
-use super::{MAX_PAYLOAD, RULE_HEAD, Scope, bucket_of, filter_at, filter_mask, rule_at, tag_of};
+use super::{MAX_PAYLOAD, RULE_HEAD, SCOPE_BITS, Scope, bucket_of, filter_at, filter_mask, rule_at, tag_of};
 use crate::message::Name;
 
 /// Bits of the filter for each rule.
@@ -45,10 +45,10 @@ impl Builder {
     /// # Panics
     /// Where the payload is above [`MAX_PAYLOAD`]: it is a number of the caller's own making.
     pub fn add(&mut self, name: &Name, scope: Scope, payload: u32) {
-        assert!(payload <= MAX_PAYLOAD, "a payload has thirty bits");
+        assert!(payload <= MAX_PAYLOAD, "a payload has 29 bits");
         let wire = name.as_wire();
         self.arena.push((wire.len() - 1) as u8);
-        self.arena.extend_from_slice(&(payload << 2 | scope.bits()).to_le_bytes());
+        self.arena.extend_from_slice(&(payload << SCOPE_BITS | scope.bits()).to_le_bytes());
         self.arena.extend_from_slice(&wire[..wire.len() - 1]);
         self.rules += 1;
     }
@@ -101,7 +101,7 @@ impl Builder {
                     let set = word_at(filter, word)? | filter_mask(hash);
                     filter[word..word + 8].copy_from_slice(&set.to_le_bytes());
                     layout.exact_labels |= u128::from(meta & 1) << labels;
-                    layout.below_labels |= u128::from(meta >> 1 & 1) << labels;
+                    layout.below_labels |= u128::from(Scope::of(meta) != Scope::Exact) << labels;
                     layout.rules += 1;
                 }
                 Place::Covered => {}
@@ -128,7 +128,9 @@ enum Place {
 impl Place {
     fn find(buckets: &[u8], count: u64, arena: &[u8], (hash, meta, name): (u64, u32, &[u8])) -> Option<Self> {
         let mut bucket = bucket_of(hash, count);
-        let covers = |(of, other): (u32, &[u8])| of >> 2 == meta >> 2 && of & meta & 3 == meta & 3 && other == name;
+        let covers = |(of, other): (u32, &[u8])| {
+            of >> SCOPE_BITS == meta >> SCOPE_BITS && Scope::of(of).covers(Scope::of(meta)) && other == name
+        };
         for _ in 0..MAX_PROBE.min(count) {
             let slots: &[u8; BUCKET] = buckets.get(bucket as usize * BUCKET..)?.first_chunk()?;
             for slot in 0..SLOTS {

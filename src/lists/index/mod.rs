@@ -28,7 +28,11 @@ const FEW_SUFFIXES: usize = 8;
 /// Octets of a rule in the arena before its name: the length, and what is said of it.
 const RULE_HEAD: usize = 5;
 /// The largest payload.
-pub const MAX_PAYLOAD: u32 = (1 << 30) - 1;
+pub const MAX_PAYLOAD: u32 = (1 << (32 - SCOPE_BITS)) - 1;
+/// Bits of what is said that tell the scope.
+const SCOPE_BITS: u32 = 3;
+/// The bit of those that ends the search above a name.
+const ENDS: u32 = 4;
 
 /// Which names a rule for a name is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +43,8 @@ pub enum Scope {
     Below,
     /// The name itself and every name below it.
     Both,
+    /// The name itself; and for names below it, no rule for a name above it holds (RFC 4592, section 3.3.1).
+    Node,
 }
 
 impl Scope {
@@ -47,14 +53,16 @@ impl Scope {
             Self::Exact => 1,
             Self::Below => 2,
             Self::Both => 3,
+            Self::Node => 5,
         }
     }
 
     /// Reads the bits; none, which no builder writes, are taken for both.
     const fn of(meta: u32) -> Self {
-        match meta & 3 {
+        match meta & 7 {
             1 => Self::Exact,
             2 => Self::Below,
+            5 => Self::Node,
             _ => Self::Both,
         }
     }
@@ -182,24 +190,23 @@ impl Index {
             candidates &= candidates - 1;
             let name = wire.get(usize::from(starts[index])..usize::from(starts[last]))?;
             let scope = if index == 0 { Scope::Exact } else { Scope::Below };
-            let found = self.look_up(octets, hashes[index], (name, scope), |meta| {
-                accept(Hit { payload: meta >> 2, labels_before: index, scope: Scope::of(meta) })
+            let mut ended = false;
+            let found = self.look_up(octets, hashes[index], name, |meta| {
+                ended |= index > 0 && meta & ENDS != 0;
+                if meta & scope.bits() == 0 {
+                    return None;
+                }
+                accept(Hit { payload: meta >> SCOPE_BITS, labels_before: index, scope: Scope::of(meta) })
             });
-            if found.is_some() {
+            if found.is_some() || ended {
                 return found;
             }
         }
         None
     }
 
-    /// Goes through the rules for exactly this name, without its root label, whose scope has a part of `scope`.
-    fn look_up<T>(
-        &self,
-        octets: &[u8],
-        hash: u64,
-        (name, scope): (&[u8], Scope),
-        mut accept: impl FnMut(u32) -> Option<T>,
-    ) -> Option<T> {
+    /// Goes through the rules for exactly this name, without its root label.
+    fn look_up<T>(&self, octets: &[u8], hash: u64, name: &[u8], mut accept: impl FnMut(u32) -> Option<T>) -> Option<T> {
         let buckets = octets.get(self.layout.buckets_at()..self.layout.arena_at())?;
         let arena = octets.get(self.layout.arena_at()..self.layout.table_at())?;
         let tag = tag_of(hash);
@@ -212,10 +219,9 @@ impl Index {
                 let slot = matching.trailing_zeros() as usize;
                 matching &= matching - 1;
                 let Some(meta) = said_of(arena, layout::offset(slots, slot), name) else { continue };
-                if meta & scope.bits() != 0
-                    && let Some(found) = accept(meta)
-                {
-                    return Some(found);
+                let found = accept(meta);
+                if found.is_some() {
+                    return found;
                 }
             }
             if layout::tag(slots, SLOTS - 1) == 0 {
@@ -235,7 +241,7 @@ impl Index {
             let (meta, name) = rule_at(arena, at)?;
             at += RULE_HEAD + name.len();
             let wire = [name, &[0]].concat();
-            Some(Name::from_wire(&wire).ok().map(|name| (name, Scope::of(meta), meta >> 2)))
+            Some(Name::from_wire(&wire).ok().map(|name| (name, Scope::of(meta), meta >> SCOPE_BITS)))
         })
         .flatten()
     }

@@ -30,6 +30,9 @@ fn scan(rules: &[(Name, Scope, u32)], name: &Name) -> Vec<u32> {
                 matches.push(*payload);
             }
         }
+        if place > 0 && rules.iter().any(|(of, own, _)| of.as_wire() == suffix && *own == Scope::Node) {
+            break;
+        }
     }
     matches
 }
@@ -65,7 +68,7 @@ fn any_name() -> impl Strategy<Value = Name> {
 }
 
 fn any_scope() -> impl Strategy<Value = Scope> {
-    prop_oneof![Just(Scope::Exact), Just(Scope::Below), Just(Scope::Both)]
+    prop_oneof![Just(Scope::Exact), Just(Scope::Below), Just(Scope::Both), Just(Scope::Node)]
 }
 
 proptest! {

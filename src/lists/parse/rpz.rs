@@ -113,7 +113,8 @@ fn trigger_of(owner: &Name, apex: &Name) -> Result<Trigger, String> {
         Some(_) => {
             let (scope, labels) = match labels.split_first() {
                 Some((&b"*", rest)) => (Scope::Below, rest),
-                _ => (Scope::Exact, &labels[..]),
+                // As in any zone, a name that exists is not below a wildcard above it, nor is what is below it.
+                _ => (Scope::Node, &labels[..]),
             };
             Ok(Trigger::Name(Box::new(name_of(labels)?), scope))
         }
@@ -137,7 +138,7 @@ fn action_of(alias: &Alias, trigger: &Trigger) -> Result<Option<Action>, String>
         return Ok(Some(if alias.prepend { Action::Nodata } else { Action::Nxdomain }));
     }
     // The first way to let a name pass, from before there was a word for it.
-    if let Trigger::Name(name, Scope::Exact) = trigger
+    if let Trigger::Name(name, Scope::Node) = trigger
         && !alias.prepend
         && **name == *target
     {
