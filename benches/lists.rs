@@ -5,9 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a program for developers")]
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use interdict::lists::index::{Builder, Index, Key, Scope};
+use interdict::lists::index::{Index, Key};
+use interdict::lists::{self, Format};
 use interdict::message::Name;
 use nix::time::{ClockId, clock_gettime};
 use rand::rngs::SmallRng;
@@ -48,24 +49,20 @@ fn run(number: usize) {
         })
         .collect();
 
-    let start = Instant::now();
-    let mut builder = Builder::new();
-    for (index, wire) in listed.iter().enumerate() {
-        builder.add(&Name::from_wire(wire).unwrap(), Scope::Both, index as u32 & 7);
-    }
-    let octets = builder.finish(|| Key(rand::random()), b"").unwrap();
-    let built = start.elapsed();
+    let text: String = listed.iter().map(|wire| format!("{}\n", Name::from_wire(wire).unwrap())).collect();
+    let mut octets = Vec::new();
+    let built = time(|| {
+        let mut gathered = lists::parse(Format::Suffixes, &text);
+        octets = lists::compile(&mut gathered, ([0; 32], Format::Suffixes), || Key(rand::random())).unwrap();
+    });
+    drop(text);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("index");
     std::fs::write(&path, &octets).unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
     drop(octets);
     let opened = (0..ROUNDS).map(|_| time(|| drop(Index::map(&std::fs::File::open(&path).unwrap()).unwrap()))).min();
-    let index = if std::env::var("OWNED").is_ok() {
-        Index::from_octets(std::fs::read(&path).unwrap()).unwrap()
-    } else {
-        Index::map(&std::fs::File::open(&path).unwrap()).unwrap()
-    };
+    let index = Index::map(&std::fs::File::open(&path).unwrap()).unwrap();
     let ask = |name: &Name| index.find(name, |hit| Some(hit.payload)).is_some();
     row(
         "index",
@@ -73,12 +70,11 @@ fn run(number: usize) {
         measure(&misses, ask, false),
         index.octets().len() as f64 / index.len() as f64,
     );
-    println!("  built in {:.2} s, mapped and verified in {:.1} ms", built.as_secs_f64(), millis(opened.unwrap()));
+    println!("  from text in {:.2} s, mapped and verified in {:.1} ms", built.as_secs_f64(), millis(opened.unwrap()));
     drop(index);
 
-    let start = Instant::now();
-    let map: Map = listed.iter().zip(0..).map(|(wire, index)| (wire.clone(), index & 7)).collect();
-    let built = start.elapsed();
+    let mut map = Map::default();
+    let built = time(|| map.extend(listed.iter().zip(0..).map(|(wire, index)| (wire.clone(), index & 7))));
     let ask = |name: &Name| name.suffixes().any(|wire| map.contains_key(wire));
     // A slot and its tag, and what the allocator takes for a name.
     let heap: usize = listed.iter().map(|wire| (wire.len() + 8).next_multiple_of(16).max(32)).sum();
@@ -86,22 +82,26 @@ fn run(number: usize) {
     row("hashbrown", measure(&hits, ask, true), measure(&misses, ask, false), octets);
     println!("  built in {:.2} s", built.as_secs_f64());
     drop(map);
-    if std::env::var("OWNED").is_err() {
-        transducer(&listed, &hits, &misses);
-    }
+    transducer(&listed, &hits, &misses);
 }
 
 fn transducer(listed: &[Box<[u8]>], hits: &[Name], misses: &[Name]) {
-    let start = Instant::now();
-    let mut keys: Vec<Vec<u8>> = listed.iter().map(|wire| reversed(wire)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let mut builder = fst::MapBuilder::memory();
-    for (index, key) in keys.iter().enumerate() {
-        builder.insert(key, index as u64 & 7).unwrap();
-    }
-    let map = builder.into_map();
-    let built = start.elapsed();
+    let mut octets = Vec::new();
+    let built = time(|| {
+        let mut keys: Vec<Vec<u8>> = listed.iter().map(|wire| reversed(wire)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        octets = keys
+            .iter()
+            .zip(0..)
+            .fold(fst::MapBuilder::memory(), |mut builder, (key, index)| {
+                builder.insert(key, index & 7).unwrap();
+                builder
+            })
+            .into_inner()
+            .unwrap();
+    });
+    let map = fst::Map::new(octets).unwrap();
     let ask = |name: &Name| walk(map.as_fst(), &reversed(name.as_wire()));
     let octets = map.as_fst().as_bytes().len() as f64 / map.len() as f64;
     row("fst", measure(hits, ask, true), measure(misses, ask, false), octets);

@@ -117,27 +117,45 @@ impl Chain {
         self.first(at.into(), |list| list.decide_address(address))
     }
 
+    /// Returns what each list says that counts at `at`, in their order; `ask` asks one.
+    pub fn matches<'a>(
+        &'a self,
+        at: impl Into<When>,
+        ask: impl Fn(&'a List) -> Option<(&'a Action, Rule)>,
+    ) -> Vec<Listed<'a>> {
+        let at = at.into();
+        let places = 0..self.links.len();
+        places.filter_map(|place| self.ask(place, at, &ask)).collect()
+    }
+
     fn first<'a>(&'a self, at: When, ask: impl Fn(&'a List) -> Option<(&'a Action, Rule)>) -> Option<Listed<'a>> {
         let mut monitored = None;
-        for (place, link) in self.links.iter().enumerate() {
-            let phase = link.dates.phase(at);
-            if phase == Phase::Off || phase == Phase::Monitored && monitored.is_some() {
-                continue;
+        for place in 0..self.links.len() {
+            match self.ask(place, at, &ask) {
+                Some(listed) if !listed.monitored => return Some(listed),
+                Some(listed) => monitored = monitored.or(Some(listed)),
+                None => {}
             }
-            let Some((action, rule)) = ask(&link.list) else { continue };
-            let action = match &link.action {
-                Some(instead) if *action != Action::Pass => instead,
-                Some(_) | None => action,
-            };
-            let Link { name, record, .. } = link;
-            let listed =
-                Listed { place, list: name, action, rule, monitored: phase == Phase::Monitored, record: *record };
-            if !listed.monitored {
-                return Some(listed);
-            }
-            monitored = Some(listed);
         }
         monitored
+    }
+
+    /// Asks the list at a place, if it counts.
+    fn ask<'a>(
+        &'a self,
+        place: usize,
+        at: When,
+        ask: impl Fn(&'a List) -> Option<(&'a Action, Rule)>,
+    ) -> Option<Listed<'a>> {
+        let link = self.links.get(place)?;
+        let phase = link.dates.phase(at);
+        if phase == Phase::Off {
+            return None;
+        }
+        let (action, rule) = ask(&link.list)?;
+        let action = link.action.as_ref().filter(|_| *action != Action::Pass).unwrap_or(action);
+        let Link { name, record, .. } = link;
+        Some(Listed { place, list: name, action, rule, monitored: phase == Phase::Monitored, record: *record })
     }
 
     /// Returns whether a rule of any list matches `name`, whatever its conditions and dates.

@@ -93,6 +93,11 @@ pub fn load(source: &Source, folder: &Path, keys: impl FnMut() -> Key) -> Loaded
     }
 }
 
+/// Returns a list as it was last good, where its compiled form is kept in `folder`.
+pub fn kept(source: &Source, folder: &Path) -> Option<List> {
+    open(&folder.join(format!("{}.index", source.name))).ok()
+}
+
 /// Reads and judges a list, and keeps nothing.
 ///
 /// # Errors

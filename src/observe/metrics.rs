@@ -384,13 +384,19 @@ impl Metrics {
     }
 
     /// Returns how many queries were answered by each verdict, how many packets were dropped for each reason
-    /// (`dropped_…`), and from how many answers something was withheld without an order (`withheld_…`).
+    /// (`dropped_…`), from how many answers something was withheld without an order (`withheld_…`), and how many
+    /// look-ups each list matched (`list_…`).
     pub fn totals(&self) -> BTreeMap<String, u64> {
         let of = |counters: &Counters, title: &str| {
             let named = |(value, counter): &(&str, Counter)| (format!("{title}{value}"), counter.get());
             counters.by_value.iter().map(named).collect::<Vec<_>>()
         };
-        let parts = [of(&self.verdicts, ""), of(&self.dropped, "dropped_"), of(&self.withheld, "withheld_")];
+        let parts = [
+            of(&self.verdicts, ""),
+            of(&self.dropped, "dropped_"),
+            of(&self.withheld, "withheld_"),
+            self.lists.totals(),
+        ];
         parts.into_iter().flatten().collect()
     }
 

@@ -96,6 +96,15 @@ fn no_list_lifts_an_order() {
     assert_eq!(code(&daemon, BANNED), wire::NXDOMAIN);
     assert_eq!(code(&daemon, "www.ads.example"), wire::NXDOMAIN);
     assert_eq!(upstream.asked(BANNED), 0);
+    let explained = |name: &str| String::from_utf8(daemon.command(&["explain", name]).stdout).unwrap();
+    let told = explained(BANNED);
+    assert!(
+        told.starts_with("sunk") && told.contains("allow: pass by the rule") && told.contains("decides nothing"),
+        "{told}"
+    );
+    let told = explained("www.ads.example");
+    assert!(told.contains("allow: block by the rule ads.example and *.ads.example; decides"), "{told}");
+    assert!(told.contains("extended error 15 (Blocked)"), "{told}");
 }
 
 #[test]

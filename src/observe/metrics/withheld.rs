@@ -1,5 +1,8 @@
 //! What is counted of what is withheld without an order: by the operator's own choice, and by lists.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
@@ -62,14 +65,28 @@ impl ListCounters {
 
 /// The counters of all lists, by name and result.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ListMetrics(Family<[(&'static str, String); 2], Counter>);
+pub(super) struct ListMetrics {
+    family: Family<[(&'static str, String); 2], Counter>,
+    /// The counters of every list that was ever loaded.
+    known: Arc<Mutex<BTreeMap<String, ListCounters>>>,
+}
 
 impl ListMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let help = "Look-ups that a list of the operator matched, by list and by what became of them";
-        registry.register("list_matches", help, metrics.0.clone());
+        registry.register("list_matches", help, metrics.family.clone());
         metrics
+    }
+
+    /// Returns how many look-ups each list matched, by what became of them.
+    pub(super) fn totals(&self) -> Vec<(String, u64)> {
+        let known = self.known.lock().expect("no holder of this lock panics");
+        let of = |(name, ListCounters(counters)): (&String, &ListCounters)| {
+            let named = ListMatch::ALL.iter().zip(counters);
+            named.map(|(of, counter)| (format!("list_{name}_{}", of.as_str()), counter.get())).collect::<Vec<_>>()
+        };
+        known.iter().flat_map(of).collect()
     }
 }
 
@@ -81,9 +98,11 @@ impl Metrics {
 
     /// Returns the counters of the list of this name.
     pub fn list(&self, name: &str) -> ListCounters {
-        ListCounters(ListMatch::ALL.map(|of| {
+        let counters = ListCounters(ListMatch::ALL.map(|of| {
             let labels = [("list", name.to_owned()), ("result", of.as_str().to_owned())];
-            self.lists.0.get_or_create(&labels).clone()
-        }))
+            self.lists.family.get_or_create(&labels).clone()
+        }));
+        let mut known = self.lists.known.lock().expect("no holder of this lock panics");
+        known.entry(name.to_owned()).or_insert(counters).clone()
     }
 }
