@@ -27,6 +27,8 @@ const MAX_SUFFIXES: usize = 128;
 const FEW_SUFFIXES: usize = 8;
 /// Octets of a rule in the arena before its name: the length, and what is said of it.
 const RULE_HEAD: usize = 5;
+/// Buckets that are fetched ahead, at most: 16 MiB of them.
+const PREFETCHED: u64 = (16 << 20) / BUCKET as u64;
 /// The largest payload.
 pub const MAX_PAYLOAD: u32 = (1 << (32 - SCOPE_BITS)) - 1;
 /// Bits of what is said that tell the scope.
@@ -179,8 +181,11 @@ impl Index {
             }
             let hash = chain.hash();
             hashes[index] = hash;
-            // For a listed name, this takes as long as the filter does; for others, nobody waits for it.
-            prefetch(octets, self.layout.buckets_at() + bucket_of(hash, self.layout.buckets) as usize * BUCKET);
+            // For a listed name, this takes as long as the filter does; for others, nobody waits for it. Beyond the caches it
+            // would cost the many names that are not listed more than it saves the few that are.
+            if self.layout.buckets <= PREFETCHED {
+                prefetch(octets, self.layout.buckets_at() + bucket_of(hash, self.layout.buckets) as usize * BUCKET);
+            }
             let word = layout::word_at(filter, filter_at(hash, self.layout.words))?;
             let mask = filter_mask(hash);
             candidates |= u128::from(word & mask == mask) << index;
@@ -290,7 +295,7 @@ fn said_of(arena: &[u8], at: usize, name: &[u8]) -> Option<u32> {
 
 /// Returns where in the filter the word of a hash stands.
 fn filter_at(hash: u64, words: u64) -> usize {
-    ((u128::from(hash.rotate_left(17)) * u128::from(words)) >> 64) as usize * 8
+    ((u128::from(hash) * u128::from(words)) >> 64) as usize * 8
 }
 
 /// Returns the bits of its word that a listed name has set.
