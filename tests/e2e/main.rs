@@ -31,6 +31,7 @@ mod namespace;
 mod proxies;
 mod readme;
 mod reload;
+mod replays;
 mod resolves;
 mod reviewed;
 mod scenario;
