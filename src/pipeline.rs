@@ -222,7 +222,7 @@ impl Pipeline {
     }
 
     /// Withholds the answer.
-    fn sink(&self, query: &Query, judgement: Judgement, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
+    fn sink(&self, query: &Query, mut judgement: Judgement, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");
@@ -230,8 +230,10 @@ impl Pipeline {
         // The entry's name owns the SOA only where it lies at or above the question: not behind an alias.
         let (owner, name_exists) = match &judgement.subject {
             None => {
-                let open = snapshot.has_open_name_below(name, &client, moment.when());
-                (snapshot.owner(&matched, name), open || answer::exists_by_definition(name))
+                let below = snapshot.below(name, &client, moment.when());
+                // What opens below must not stay denied by an answer about this name.
+                judgement.decision.until = [judgement.decision.until, below.until].into_iter().flatten().min();
+                (snapshot.owner(&matched, name), below.is_open || answer::exists_by_definition(name))
             }
             // What is no alias is prohibited for one type of the name; the others are not denied with it.
             Some(subject) => (name.clone(), !subject.through.is_alias()),

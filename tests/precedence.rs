@@ -514,8 +514,13 @@ proptest! {
                 continue;
             }
             let open = named.iter().filter(|below| **below != name && below.is_at_or_below(&name)).find(|of| !sunk(of));
-            let told = snapshot.has_open_name_below(&name, &client, lagging(second, lag));
-            prop_assert_eq!(told, open.is_some(), "{} at {}: {:?}", name, second, open);
+            let told = snapshot.below(&name, &client, lagging(second, lag));
+            prop_assert_eq!(told.is_open, open.is_some(), "{} at {}: {:?}", name, second, open);
+            for later in second..2 * LAST {
+                let then = snapshot.below(&name, &client, lagging(later, lag));
+                let holds = told.until.is_none_or(|until| at(later) < until);
+                prop_assert!(!holds || then.is_open == told.is_open, "{} from {} to {}", name, second, later);
+            }
         }
     }
 

@@ -18,6 +18,29 @@ use crate::query::NamePattern;
 #[derive(Debug, Default)]
 pub(super) struct OpenBelow(HashMap<Name, Vec<Name>, foldhash::fast::RandomState>);
 
+/// What the catalogues list below a name, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Below {
+    /// Whether a name is not sunk, so that NXDOMAIN for the name above would say too much (RFC 8020).
+    pub is_open: bool,
+    /// The first instant at which that may change, if any is set.
+    pub until: Option<Timestamp>,
+}
+
+impl Snapshot {
+    /// Says whether a listed name below `name` is open to a client.
+    pub fn below(&self, name: &Name, client: &Client, at: impl Into<When>) -> Below {
+        let at = at.into();
+        let mut found = Below { is_open: false, until: None };
+        for name in self.open_below.of(name) {
+            let decision = self.decide(name, client, at);
+            found.is_open |= decision.verdict != Verdict::Sunk;
+            found.until = [found.until, decision.until].into_iter().flatten().min();
+        }
+        found
+    }
+}
+
 impl OpenBelow {
     /// Returns the names below `name`.
     pub(super) fn of(&self, name: &Name) -> &[Name] {

@@ -20,6 +20,7 @@ mod treatment;
 mod waiver;
 
 pub use application::{Application, Apply, Mode, Phase, Sink};
+pub use below::Below;
 pub use catalogue::{Catalogue, Confidence, Entry, Service};
 pub use contradiction::CompileError;
 pub use decision::{Decision, Epoch, Match, Nearest, Verdict, When};

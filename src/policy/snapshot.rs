@@ -45,7 +45,7 @@ pub struct Snapshot {
     lifts: Lifts,
     /// Every instant at which some decision may change, ascending.
     instants: Vec<Timestamp>,
-    open_below: OpenBelow,
+    pub(super) open_below: OpenBelow,
 }
 
 impl Snapshot {
@@ -280,14 +280,6 @@ impl Snapshot {
             Some(_) => Match { verdict: Verdict::Waived, waiver, ..sunk },
             None => sunk,
         }
-    }
-
-    /// Returns whether the catalogues list a name below `name` that is not sunk, so that NXDOMAIN would say too much
-    /// (RFC 8020).
-    pub fn has_open_name_below(&self, name: &Name, client: &Client, at: impl Into<When>) -> bool {
-        let at = at.into();
-        let below = self.open_below.of(name);
-        below.iter().any(|name| self.decide(name, client, at).verdict != Verdict::Sunk)
     }
 
     /// Returns the epoch of decisions taken at `at`.

@@ -113,7 +113,7 @@ impl<'a> Account<'a> {
             (Verdict::Sunk, Some(deciding)) => {
                 let application = snapshot.application_of(&deciding, client.group());
                 let is_open = match (asked, subject) {
-                    (Target::Name(name), None) => snapshot.has_open_name_below(name, client, *when),
+                    (Target::Name(name), None) => snapshot.below(name, client, *when).is_open,
                     (Target::Name(_) | Target::Address(_), _) => !through.is_alias(),
                 };
                 let code = answer::sunk_code(application.sink.unwrap_or(sink), is_open);
