@@ -11,6 +11,7 @@ mod instant;
 mod man;
 mod orders;
 mod output;
+mod policy;
 mod run;
 mod settings;
 
@@ -64,6 +65,8 @@ enum Command {
     Attempts(Box<attempts::Attempts>),
     /// List the orders with their prohibitions, phases and instants.
     Orders(orders::Orders),
+    /// Tell what another policy would do.
+    Policy(Box<policy::Policy>),
     /// Check everything that the daemon would load.
     Check(check::Check),
     /// Tell how far the system clock is trusted.
@@ -110,6 +113,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Explain(of) => explain::run(&of, &mut out),
         Command::Attempts(of) => attempts::run(&of, &mut out),
         Command::Orders(of) => orders::run(&of, &mut out),
+        Command::Policy(of) => policy::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
         Command::Clock(of) => clock::run(&of, &mut out),
         Command::Index(of) => index::run(&of, &mut out),
@@ -163,7 +167,7 @@ mod tests {
         let mut script = Vec::new();
         clap_complete::generate(clap_complete::Shell::Bash, &mut definition(), "interdict", &mut script);
         let script = String::from_utf8(script).unwrap();
-        for command in ["run", "explain", "attempts", "orders", "check", "clock show", "index rebuild"] {
+        for command in ["run", "explain", "attempts", "orders", "policy diff", "check", "clock show", "index rebuild"] {
             assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");
             let word = format!("\"interdict__subcmd__{}\"", command.replace(' ', "__subcmd__"));
             assert!(script.contains(&word), "{word}\n{script}");

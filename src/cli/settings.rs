@@ -58,7 +58,8 @@ pub(super) fn texts(faults: &[impl ToString]) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
 }
 
-fn load_config(path: Option<&Path>) -> Result<Config, Vec<config::Fault>> {
+/// Loads a configuration as `run` does: the file under what the environment says.
+pub(super) fn load_config(path: Option<&Path>) -> Result<Config, Vec<config::Fault>> {
     // A variable that is no text cannot be one of ours, whose names are ASCII; a value that is none is a fault of its own.
     let environment = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.to_string_lossy().into_owned())));

@@ -11,7 +11,7 @@ use super::snapshot::Inputs;
 use crate::client::{DEFAULT_GROUP, GroupId};
 
 /// What a sunk name is answered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Sink {
     #[default]
     Nxdomain,

@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::feed::{self, Selection};
 use crate::message::Name;
-use crate::policy::{Glob, Operator, Snapshot, Verdict};
+use crate::policy::{Operator, Snapshot, Verdict};
 
 /// Verdicts by the first order and by the second.
 type Pair = [Verdict; 2];
@@ -163,12 +163,8 @@ fn differences(snapshots: [&Snapshot; 2], entry: usize, at: Timestamp) -> Vec<(O
     // Decisions do not depend on the client so far, so that any stands for all.
     let anyone = Client::at(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let pattern = &snapshots[0].entry(entry).pattern;
-    let samples = pattern.globs().iter().map(Glob::sample);
     let decided: Vec<(Name, Pair)> = pattern
-        .names()
-        .iter()
-        .cloned()
-        .chain(samples)
+        .samples()
         .map(|name| {
             let verdicts = snapshots.map(|snapshot| snapshot.decide(&name, &anyone, at).verdict);
             (name, verdicts)

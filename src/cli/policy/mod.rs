@@ -1,0 +1,29 @@
+//! `interdict policy`: what another policy would do.
+
+mod audience;
+mod diff;
+mod names;
+mod page;
+mod side;
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+pub(super) struct Policy {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compare two policies name by name: what changes, for whom and from when on.
+    Diff(diff::Diff),
+}
+
+pub(super) fn run(of: &Policy, out: &mut dyn Write) -> anyhow::Result<()> {
+    match &of.command {
+        Command::Diff(of) => diff::run(of, out),
+    }
+}
