@@ -1,12 +1,16 @@
 //! The path of a query, top to bottom. Every transport calls [`Pipeline::begin`] and, where that says so,
 //! [`Pipeline::complete`]; there is no second copy of any rule.
 
+mod shadow;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+
+pub use shadow::{OrderDifference, RuleDifference, Shadow, ShadowReport};
 
 use crate::answer::{self, Outcome, Style, Trouble};
 use crate::cache::{Cache, Entry, Key};
@@ -24,6 +28,8 @@ use crate::resolve::{Asking, Failure, Resolved, Resolver, Route, Routes};
 #[derive(Debug, Clone)]
 pub struct State {
     pub snapshot: Arc<Snapshot>,
+    /// The candidate that decides beside it, where there is one.
+    pub shadow: Option<Arc<Shadow>>,
     pub routes: Arc<Routes>,
     pub asking: Asking,
     pub style: Style,
@@ -107,6 +113,7 @@ impl Pipeline {
         let client = Client::identify(peer.remote);
         let own = state.snapshot.decide(&query.question.name, &client, moment.when());
         if own.verdict == Verdict::Sunk {
+            moment.compare(&query, &own, &[]);
             self.sink(&query, Judgement::of(own), moment, recorder, out);
             return Step::Answer;
         }
@@ -128,6 +135,7 @@ impl Pipeline {
             (_, _) if state.came_back(&query.question.name) => Outcome::Refused,
             (_, Route::Local | Route::Forward(_)) => return Step::Resolve(query),
         };
+        moment.compare(&query, &own, &[]);
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
         self.record(&query, Judgement::of(own), code, moment, recorder);
         Step::Answer
@@ -188,7 +196,10 @@ impl Pipeline {
         out: &mut Vec<u8>,
     ) {
         let again = entry.matched || entry.epoch != moment.state.snapshot.epoch(moment.when()).0;
-        let judgement = judge(query, own, if again { &entry.subjects } else { &[] }, moment);
+        let client = Client::identify(query.peer.remote);
+        let by = (moment.state.snapshot.as_ref(), &client, moment.when());
+        let judgement = judge(query, own, if again { &entry.subjects } else { &[] }, by);
+        moment.compare(query, &judgement.decision, &entry.subjects);
         if judgement.decision.verdict == Verdict::Sunk {
             return self.sink(query, judgement, moment, recorder, out);
         }
@@ -222,6 +233,7 @@ impl Pipeline {
         self.metrics.count_dropped(Dropped::Busy);
         let client = Client::identify(query.peer.remote);
         let own = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
+        moment.compare(query, &own, &[]);
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
         self.record(query, Judgement::of(own), code, moment, recorder);
     }
@@ -311,15 +323,19 @@ impl Judgement<'_> {
     }
 }
 
-/// Decides on the names in an answer; the severest verdict counts, and among equal ones the question's.
-fn judge<'a>(query: &Query, own: Decision, subjects: &'a [Subject], moment: &Moment) -> Judgement<'a> {
-    let client = Client::identify(query.peer.remote);
+/// Decides on the names in an answer, by a policy for a client; the severest verdict counts, and among equal ones the
+/// question's.
+fn judge<'a>(
+    query: &Query,
+    own: Decision,
+    subjects: &'a [Subject],
+    (snapshot, client, when): (&Snapshot, &Client, When),
+) -> Judgement<'a> {
     let mut judgement = Judgement::of(own);
     // The last name of the chain that an order protects, exempts or keeps stands before what it leads to.
     let mut before = &query.question.name;
     for subject in subjects {
-        let snapshot = &moment.state.snapshot;
-        let found = snapshot.decide_subject(before, &subject.name, &client, moment.when());
+        let found = snapshot.decide_subject(before, &subject.name, client, when);
         if found.deciding.is_some_and(|matched| matched.is_shield()) {
             before = &subject.name;
         }
@@ -366,6 +382,13 @@ impl Moment {
     /// Returns the time that policy decides by.
     const fn when(&self) -> When {
         When { at: self.now.at, ends: self.now.ends }
+    }
+
+    /// Lets the candidate decide what was decided as `live`, with the names in the answer where they are known.
+    fn compare(&self, query: &Query, live: &Decision, subjects: &[Subject]) {
+        if let Some(shadow) = &self.state.shadow {
+            shadow.compare(query, &Client::identify(query.peer.remote), live, subjects, self.when());
+        }
     }
 }
 

@@ -167,7 +167,17 @@ mod tests {
         let mut script = Vec::new();
         clap_complete::generate(clap_complete::Shell::Bash, &mut definition(), "interdict", &mut script);
         let script = String::from_utf8(script).unwrap();
-        for command in ["run", "explain", "attempts", "orders", "policy diff", "check", "clock show", "index rebuild"] {
+        for command in [
+            "run",
+            "explain",
+            "attempts",
+            "orders",
+            "policy diff",
+            "policy shadow",
+            "check",
+            "clock show",
+            "index rebuild",
+        ] {
             assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");
             let word = format!("\"interdict__subcmd__{}\"", command.replace(' ', "__subcmd__"));
             assert!(script.contains(&word), "{word}\n{script}");

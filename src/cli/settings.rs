@@ -1,6 +1,6 @@
 //! The configuration as commands need it: which file, which environment, which faults.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -37,7 +37,7 @@ impl ConfigArgs {
 
     /// Loads the configuration as the daemon does, at its start and at each reload.
     pub(super) fn load_config(&self) -> Result<Config, Vec<config::Fault>> {
-        load_config(self.config.as_deref())
+        Config::load_here(self.config.as_deref())
     }
 }
 
@@ -56,12 +56,4 @@ pub(super) fn load_policy(config: &Config) -> Result<Loaded, Faults> {
 
 pub(super) fn texts(faults: &[impl ToString]) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
-}
-
-/// Loads a configuration as `run` does: the file under what the environment says.
-pub(super) fn load_config(path: Option<&Path>) -> Result<Config, Vec<config::Fault>> {
-    // A variable that is no text cannot be one of ours, whose names are ASCII; a value that is none is a fault of its own.
-    let environment = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.to_string_lossy().into_owned())));
-    Config::load(path, environment)
 }

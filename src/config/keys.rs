@@ -269,6 +269,17 @@ const POLICY: &[Key] = &[
         ],
     ),
     key(
+        "shadow",
+        Kind::Text { least: 0, most: 4096 },
+        r#""""#,
+        "",
+        &[
+            "A candidate: a configuration file of which the policy and the groups of clients count; \"\" for none. It decides",
+            "each query too, and where it differs is counted (`interdict policy shadow`). It changes no answer and no record,",
+            "and its faults refuse nothing of this file.",
+        ],
+    ),
+    key(
         "treatment",
         Kind::Tables {
             keys: &[

@@ -196,6 +196,9 @@ impl Settings {
                 catalogues: take.take("policy", "catalogues"),
                 orders: take.take("policy", "orders"),
                 operator: take.operator(),
+                shadow: Some(take.take::<String>("policy", "shadow"))
+                    .filter(|path| !path.is_empty())
+                    .map(PathBuf::from),
             },
             answer: AnswerConfig {
                 sink: take.sink(),

@@ -69,7 +69,7 @@ fn defaults() -> Config {
         },
         cache: CacheConfig { size: 64 << 20, max_ttl: 86_400, negative_max_ttl: 3600, failure_ttl: 5 },
         zones: ZonesConfig { hosts: Vec::new(), zone: Vec::new(), special_use: true },
-        policy: PolicyConfig { catalogues, orders, operator: Operator::default() },
+        policy: PolicyConfig { catalogues, orders, operator: Operator::default(), shadow: None },
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
         ledger: LedgerConfig {
             commit: Duration::from_millis(200),
@@ -154,6 +154,7 @@ text = """
 orders = ["./orders/"]
 applies = "binding"
 removal_until = 2026-12-31T00:00:00-05:00
+shadow = "candidate.toml"
 [[policy.treatment]]
 order = "o"
 service = "s"
@@ -205,6 +206,7 @@ format = "json"
         ..Operator::default()
     };
     assert_eq!(config.policy.operator, operator);
+    assert_eq!(config.policy.shadow.as_deref(), Some(Path::new("candidate.toml")));
     assert_eq!(config.answer.sink, Sink::Address { v4: Some(Ipv4Addr::new(192, 0, 2, 1)), v6: None });
     assert_eq!(config.log.format, Format::Json);
 }

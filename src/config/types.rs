@@ -109,6 +109,8 @@ pub struct PolicyConfig {
     pub catalogues: Vec<String>,
     pub orders: Vec<String>,
     pub operator: Operator,
+    /// The configuration file whose policy decides beside this one, to be compared.
+    pub shadow: Option<PathBuf>,
 }
 
 /// How responses look.

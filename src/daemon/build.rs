@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::candidate::{self, Candidate};
 use crate::answer::Style;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::feed::{self, Archive, Selection};
+use crate::feed::{self, Archive, Fault, Loaded, Selection};
 use crate::pipeline::State;
 use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
 use crate::zones::{Zones, ZonesSpec};
@@ -21,6 +22,8 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 pub(super) struct Built {
     pub(super) state: State,
     pub(super) archive: Archive,
+    /// The candidate that decides beside the policy, where one is named.
+    pub(super) candidate: Option<Candidate>,
     /// What the operator should know of, though it is no fault.
     pub(super) notes: Vec<String>,
 }
@@ -29,10 +32,7 @@ pub(super) struct Built {
 pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Result<Built, Vec<String>> {
     let mut faults = Vec::new();
     let mut notes = Vec::new();
-    let policy = &config.policy;
-    let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
-    let loaded = feed::load(&selection, policy.operator.clone(), number)
-        .map_err(|of| faults.extend(of.iter().map(ToString::to_string)));
+    let loaded = load_policy(config, number).map_err(|of| faults.extend(of.iter().map(ToString::to_string)));
     let zones = zones(config).map_err(|of| faults.extend(of));
     let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
     for forward in &config.upstream.zones {
@@ -48,9 +48,17 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
     let generation = generation(&default, config);
     let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
     let probes = super::loops::probes(&routes).into();
-    let state =
-        State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), probes };
-    Ok(Built { state, archive: loaded.archive, notes })
+    let snapshot = Arc::new(loaded.snapshot);
+    let (candidate, shadow) = candidate::load(config, &snapshot, clock.read().at);
+    let state = State { snapshot, shadow, routes, asking: asking(config), style: style(config), probes };
+    Ok(Built { state, archive: loaded.archive, candidate, notes })
+}
+
+/// Reads and compiles the policy that a configuration chooses.
+pub(super) fn load_policy(config: &Config, number: u64) -> Result<Loaded, Vec<Fault>> {
+    let policy = &config.policy;
+    let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
+    feed::load(&selection, policy.operator.clone(), number)
 }
 
 /// Tells apart who answers for what: the same settings have the same number.

@@ -1,6 +1,7 @@
 //! Connects the parts, reloads them, stops them.
 
 mod build;
+mod candidate;
 pub mod folder;
 mod health;
 mod loops;
@@ -27,6 +28,7 @@ use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
 use crate::policy::Snapshot;
 use crate::store;
+pub use candidate::Candidate;
 use folder::Folder;
 use welcome::announcement;
 
@@ -94,6 +96,8 @@ impl std::fmt::Debug for Invocation<'_> {
 #[derive(Debug)]
 pub struct Checked {
     pub snapshot: Arc<Snapshot>,
+    /// The candidate that would decide beside it, where one is named.
+    pub candidate: Option<Candidate>,
     /// What the operator should know of, though it is no fault.
     pub notes: Vec<String>,
 }
@@ -104,7 +108,11 @@ pub struct Checked {
 /// Every fault of catalogues, orders, local zones and upstreams.
 pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    build::build(config, 1, &clock).map(|built| Checked { snapshot: built.state.snapshot, notes: built.notes })
+    let checked = |built: build::Built| {
+        let build::Built { state, archive: _, candidate, notes } = built;
+        Checked { snapshot: state.snapshot, candidate, notes }
+    };
+    build::build(config, 1, &clock).map(checked)
 }
 
 /// Runs until SIGTERM or SIGINT; reloads at SIGHUP.
@@ -133,7 +141,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let admin = config.admin.listen.map(bind_admin).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
 
-    let standing = Standing::new(&folder, &built.archive)?;
+    tell_faults(built.candidate.as_ref());
+    let standing = Standing { candidate: built.candidate.clone(), ..Standing::new(&folder, &built.archive)? };
     let metrics = Arc::new(Metrics::new());
     metrics.started(clock.read().raw.as_duration().as_secs_f64());
     let mut settings = folder.ledger_settings(&config.ledger, clock.is_rehearsal());
@@ -187,6 +196,8 @@ struct Standing {
     refused: Option<String>,
     /// The policy in use, where the disk had no room for its archive.
     unarchived: Option<Archive>,
+    /// The candidate that is named, and whether it can be used.
+    candidate: Option<Candidate>,
 }
 
 impl Standing {
@@ -200,6 +211,13 @@ impl Standing {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Tells for which faults there is no shadow.
+fn tell_faults(candidate: Option<&Candidate>) {
+    for fault in candidate.into_iter().filter_map(|of| of.outcome.as_ref().err()).flatten() {
+        tracing::error!(%fault, "the candidate of [policy] shadow is not used");
     }
 }
 
@@ -256,11 +274,13 @@ impl Daemon {
         let (ledger, pipeline, metrics) =
             (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
         let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
+        let shadow = (Arc::clone(&self.pipeline), Arc::clone(&self.standing));
         let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
         admin::State {
             readiness: Box::new(move || {
                 health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2)
             }),
+            shadow: Box::new(move || health::shadow(&shadow.0, &shadow.1)),
             metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline, clock.as_ref()))),
             hosts: self.config.admin.hosts.clone(),
         }
@@ -288,7 +308,7 @@ impl Daemon {
             self.folder.activate(&built.archive).map_err(|error| vec![error.to_string()])?;
             Ok((config, built))
         });
-        let (config, built) = match built {
+        let (config, mut built) = match built {
             Ok(built) => built,
             Err(faults) => {
                 for fault in &faults {
@@ -304,10 +324,12 @@ impl Daemon {
             tracing::warn!("{note}");
         }
         let digest = *built.state.snapshot.digest();
+        tell_faults(built.candidate.as_ref());
+        candidate::go_on(&mut built.state, &self.pipeline.moment().state);
         self.ledger.install(&built.state.snapshot);
         self.pipeline.install(built.state);
+        *self.standing() = Standing { candidate: built.candidate, ..Standing::default() };
         self.metrics.count_reload(true);
-        *self.standing() = Standing::default();
         self.ledger.change(Change::reloaded(&digest));
         tracing::info!(policy = %hex::encode(digest), "reloaded");
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));

@@ -1,6 +1,7 @@
 //! Counters in the Prometheus text format. Each label value is resolved once, at the start, so that counting is one atomic
 //! addition: no hashing, no allocation, no lock.
 
+mod shadow;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use shadow::ShadowCount;
+use shadow::ShadowCounts;
 
 /// Where an answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,8 +171,10 @@ fn register_clock_states(registry: &mut Registry) -> Vec<(&'static str, Gauge)> 
 }
 
 /// What is read off the other parts when somebody asks for the metrics.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Gauges {
+    /// Where the candidate policy differs, if there is one.
+    pub shadow: Vec<ShadowCount>,
     pub cache_entries: u64,
     pub cache_octets: u64,
     /// Leaves that are durable.
@@ -213,6 +219,7 @@ pub struct Metrics {
     upstream_latency: Histogram,
     gauges: Vec<Gauge>,
     clock_states: Vec<(&'static str, Gauge)>,
+    shadow: ShadowCounts,
 }
 
 impl Metrics {
@@ -266,6 +273,7 @@ impl Metrics {
             upstream_latency: upstream_latency.clone(),
             gauges: gauges.to_vec(),
             clock_states: register_clock_states(all),
+            shadow: ShadowCounts::register(all),
             registry: Registry::default(),
         };
         for ((name, help), gauge) in GAUGES.iter().zip(gauges) {
@@ -351,6 +359,7 @@ impl Metrics {
     pub fn encode(&self, gauges: &Gauges) -> String {
         // Taken apart field by field, so that a field added to `Gauges` has to be dealt with here.
         let Gauges {
+            ref shadow,
             cache_entries,
             cache_octets,
             ledger_leaves,
@@ -380,7 +389,7 @@ impl Metrics {
             gauge.set(i64::from(clock_state == Some(*state)));
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a String cannot fail");
+        self.shadow.show(shadow, || encode(&mut text, &self.registry)).expect("writing to a String cannot fail");
         text
     }
 }

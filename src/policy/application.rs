@@ -24,6 +24,18 @@ pub enum Sink {
     },
 }
 
+impl Sink {
+    /// Returns the word that the configuration uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nxdomain => "nxdomain",
+            Self::Nodata => "nodata",
+            Self::Refused => "refused",
+            Self::Address { .. } => "address",
+        }
+    }
+}
+
 /// Whether the installation enforces at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -58,7 +70,7 @@ pub struct Apply {
 }
 
 /// How one order applies to one group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Application {
     pub phase: Phase,
     pub demand: Demand,

@@ -30,4 +30,5 @@ mod reload;
 mod resolves;
 mod reviewed;
 mod scenario;
+mod shadow;
 mod streams;

@@ -259,7 +259,7 @@ impl Stage {
         let snapshot = Arc::new(loaded.snapshot);
         ledger.install(&snapshot);
         let recorder = ledger.recorder();
-        let state = State { snapshot, routes: Arc::new(routes), asking, style, probes: Arc::default() };
+        let state = State { snapshot, shadow: None, routes: Arc::new(routes), asking, style, probes: Arc::default() };
         let pipeline = Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { clock, pipeline, metrics, ledger, recorder, runtime, folder, seen: 0 }

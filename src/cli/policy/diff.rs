@@ -323,12 +323,7 @@ impl<'a> Compared<'a> {
 impl<'a> Shown<'a> {
     fn new(of: &Ruling<'a>) -> Self {
         let Ruling { verdict, order, prohibition, service, waiver, answer } = *of;
-        let sink = answer.and_then(|(_, sink)| sink).map(|sink| match sink {
-            Sink::Nxdomain => "nxdomain",
-            Sink::Nodata => "nodata",
-            Sink::Refused => "refused",
-            Sink::Address { .. } => "address",
-        });
+        let sink = answer.and_then(|(_, sink)| sink).map(Sink::as_str);
         let binding = answer.map(|(demand, _)| demand == Demand::External);
         Self { verdict: verdict.as_str(), order, prohibition, service, waiver, binding, sink }
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 
 use crate::cli::folder::{Folder, digest};
-use crate::cli::settings::{Faults, load_config, load_policy, texts};
+use crate::cli::settings::{Faults, load_policy, texts};
+use crate::config::Config;
 use crate::daemon::folder::CURRENT;
 use crate::feed::Archive;
 use crate::policy::Snapshot;
@@ -32,7 +33,7 @@ impl Side {
             },
             Ok(digest) => archived(folder, &digest)?,
             Err(_) => {
-                let config = load_config(Some(Path::new(given))).map_err(|faults| Faults(texts(&faults)))?;
+                let config = Config::load_here(Some(Path::new(given))).map_err(|faults| Faults(texts(&faults)))?;
                 load_policy(&config)?.snapshot
             }
         };
