@@ -63,6 +63,12 @@ impl Place {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs a command without a configuration.
+    fn page_of(&self, arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_interdict")).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn diff(&self, old: &str, new: &str, more: &[&str]) -> Value {
         let page = self.page(&[&["policy", "diff", old, new, "--json"], more].concat());
         serde_json::from_str(&page).unwrap()
@@ -220,6 +226,88 @@ fn a_group_that_only_monitors_changes_for_itself_alone() {
     let page = place.page(&["policy", "diff", "interdict.toml", &digest]);
     assert!(page.contains("group lab is not in OLD: compared with the default group there"), "{page}");
     assert!(page.contains("  for   lab until 2999-01-01T00:00:00Z\n"), "{page}");
+}
+
+/// What `[[client.group]]` and waivers come to: a group that only monitors, and a waiver for a network.
+fn grouped() -> Operator {
+    let group = |name: &str| Group { name: name.to_owned(), networks: vec![], devices: vec![], names: vec![] };
+    let until = Some("2999-01-01T00:00:00Z".parse().unwrap());
+    let apply = Apply {
+        order: "us-commerce-2024".to_owned(),
+        groups: vec!["lab".to_owned()],
+        phase: Phase::Monitor { until },
+        demand: None,
+        sink: None,
+    };
+    let waived = waiver(vec![Party::Network("192.0.2.0/24".parse().unwrap())], &["dnl-01.geo.kaspersky.com"]);
+    Operator { groups: vec![group("lab")], applies: vec![apply], waivers: vec![waived], ..Operator::default() }
+}
+
+#[test]
+fn explain_tells_people_of_groups_and_waivers() {
+    let place = Place::new();
+    let digest = place.archive(grouped());
+    fs::write(place.data().join("policy/current"), format!("{digest}\n")).unwrap();
+    let lock = File::create(place.data().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let explain = |more: &[&str]| {
+        let arguments = ["explain", "dnl-01.geo.kaspersky.com", "--at", "2026-03-15T00:00:00Z"];
+        place.page(&[&arguments[..], more].concat())
+    };
+    let anyone = explain(&[]);
+    for words in ["sunk: ", "others       lab: monitored\n", "192.0.2.0/24: waived, by waiver W-1\n"] {
+        assert!(anyone.contains(words), "{words} is not in\n{anyone}");
+    }
+    let lab = explain(&["--group", "lab"]);
+    for words in ["monitored: ", "group        lab\n", "monitored only until 2999", "others       default: sunk\n"] {
+        assert!(lab.contains(words), "{words} is not in\n{lab}");
+    }
+    let waived = explain(&["--client", "192.0.2.7"]);
+    for words in [
+        "waived: ",
+        "W-1 of us-commerce-2024 (update), from 2026-03-01",
+        "for 192.0.2.0/24\n",
+        "a migration (approved by someone)",
+    ] {
+        assert!(waived.contains(words), "{words} is not in\n{waived}");
+    }
+    let unknown = place.tell(&["explain", "x.example", "--group", "shop"]);
+    let told = String::from_utf8_lossy(&unknown.stderr);
+    assert!(!unknown.status.success() && told.contains("the groups are default, lab"), "{told}");
+}
+
+#[test]
+fn orders_tell_how_they_apply_where_the_operator_set_that() {
+    let place = Place::new();
+    let plain = place.page(&["orders"]);
+    assert!(!plain.contains("How the operator applies it") && !plain.contains("mode ="), "{plain}");
+    let apply = "[[policy.apply]]\norder = \"us-commerce-2024\"\nphase = \"monitor\"\napplies = \"binding\"\n\
+                 monitor_until = \"2999-01-01T00:00:00Z\"\nsink = \"nodata\"\n";
+    place.write("interdict.toml", apply);
+    let told = place.page(&["orders"]);
+    for words in ["every group: monitored only until 2999-01-01T00:00:00Z", "Censored", "answered with nodata"] {
+        assert!(told.contains(words), "{words} is not in\n{told}");
+    }
+    let orders: Value = serde_json::from_str(&place.page(&["orders", "--json"])).unwrap();
+    let applied = &orders[0]["applied"][0];
+    assert_eq!(keys(applied), ["binding", "groups", "phase", "sink", "until"].into());
+    assert_eq!((&applied["phase"], &applied["binding"]), (&"monitor".into(), &true.into()));
+    place.write("interdict.toml", "[policy]\nmode = \"monitor\"\n");
+    assert!(
+        place.page(&["orders"]).starts_with("mode = \"monitor\": nothing is withheld"),
+        "{:?}",
+        place.page(&["orders"])
+    );
+    let checked = place.page(&["check"]);
+    assert!(checked.contains("groups 0 besides the default one\nwaivers 0, 0 of them in force\n"), "{checked}");
+}
+
+#[test]
+fn help_says_what_a_comparison_does_not_know() {
+    for (command, words) in [("diff", "does not know what clients ask for"), ("shadow", "begin anew when either")] {
+        let help = Place::new().page_of(&["policy", command, "--help"]);
+        assert!(help.split_whitespace().collect::<Vec<_>>().join(" ").contains(words), "{help}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Only this module writes to standard output, and nothing outside it says `anyhow`.
 
 mod attempts;
+mod audience;
 mod check;
 mod clock;
 mod completions;

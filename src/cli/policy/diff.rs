@@ -8,9 +8,9 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::audience::{self, Audience};
 use super::names;
 use super::side::Side;
+use crate::cli::audience::{self, Audience};
 use crate::cli::folder::Folder;
 use crate::cli::settings::ConfigArgs;
 use crate::message::Name;
@@ -21,7 +21,7 @@ const INSTANTS: usize = 256;
 /// How many names are listed in all; more are only counted, so that names beyond number can be compared.
 const LISTED: usize = 100_000;
 
-/// Compare two policies: what changes for whom, name by name, now and at each later instant at which either changes.
+/// Compare two policies: what changes for whom, name by name, now and at each later instant.
 ///
 /// A policy is named by a configuration file, of which [policy] and the groups of clients count (variables of the
 /// environment count as they do for `run`); by the digest of one that is archived in the data folder; or by the word
@@ -33,7 +33,6 @@ const LISTED: usize = 100_000;
 /// candidate decides otherwise (`[policy] shadow`). Nor does it know where names lead: an answer with an alias of a sunk
 /// name is withheld too.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(super) struct Diff {
     /// The policy that is compared with: a configuration file, a digest, or `current`.
     #[arg(value_name = "OLD")]

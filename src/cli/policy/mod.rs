@@ -1,6 +1,5 @@
 //! `interdict policy`: what another policy would do.
 
-mod audience;
 mod diff;
 mod names;
 mod page;
@@ -19,9 +18,8 @@ pub(super) struct Policy {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compare two policies name by name: what changes, for whom and from when on.
+    // What these do is told where their options are.
     Diff(diff::Diff),
-    /// Tell what the candidate of [policy] shadow decides otherwise.
     Shadow(shadow::Shadow),
 }
 

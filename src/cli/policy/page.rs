@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::audience::Audience;
 use super::diff::{Change, Compared, Comparison, Instant, Kind, Shown};
+use crate::cli::audience::Audience;
 use crate::cli::output::plain;
 
 /// How many names are listed of those that are still withheld, or still resolved.

@@ -23,7 +23,6 @@ const MOST: u64 = 64 << 20;
 /// or by another rule, with the names that its answer leads to; where the policy in use withholds the name that is asked
 /// for, no answer is known, and the name alone is compared. The counters begin anew when either policy changes.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(super) struct Shadow {
     /// Write what the daemon tells, a JSON object.
     #[arg(long)]

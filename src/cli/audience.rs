@@ -1,4 +1,4 @@
-//! For whom two policies are compared: each group of either, and the clients of each network that waivers name.
+//! Clients whom policies may treat apart: each group, and the clients of each network that waivers name.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
