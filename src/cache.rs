@@ -138,7 +138,7 @@ mod tests {
         let query = Query {
             question: Question { name, record_type: RecordType::A, class: Class::IN },
             spelling,
-            peer: Peer { remote: "127.0.0.1:9".parse().unwrap(), local: None },
+            peer: Peer::direct("127.0.0.1:9".parse().unwrap(), None),
             transport: Transport::Udp,
             id: 7,
             recursion_desired: true,

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod feed;
+pub mod identify;
 pub mod inspect;
 pub mod ledger;
 pub mod listen;

@@ -9,19 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 pub use shadow::{OrderDifference, RuleDifference, Shadow, ShadowReport};
 
 use crate::answer::{self, Outcome, Style, Trouble};
 use crate::cache::{Cache, Entry, Key};
-use crate::client::Client;
+use crate::client::{Client, Clients, Table};
 use crate::clock::{Clock, Reading};
 use crate::inspect;
 use crate::ledger::{Attempt, Recorder};
 use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, ResponseView, Unusable, flag};
-use crate::observe::{Dropped, Metrics, Served};
+use crate::observe::{Claimed, Dropped, Metrics, Served};
 use crate::policy::{Application, Decision, Snapshot, Verdict, When};
-use crate::query::{Edns, Peer, Query, Question, Subject, Through, Transport};
+use crate::query::{Claim, Edns, Peer, Query, Question, Subject, Through, Transport};
 use crate::resolve::{Asking, Failure, Resolved, Resolver, Route, Routes};
 
 /// Everything that a reload swaps, whole or not at all.
@@ -30,16 +31,19 @@ pub struct State {
     pub snapshot: Arc<Snapshot>,
     /// The candidate that decides beside it, where there is one.
     pub shadow: Option<Arc<Shadow>>,
+    /// The groups of the policy, and who belongs to them; the latter is learnt while it runs.
+    pub clients: Arc<Clients>,
     pub routes: Arc<Routes>,
     pub asking: Asking,
     pub style: Style,
     pub probes: Arc<[Probe]>,
 }
 
-/// The state and the reading of the clock that one batch of queries is decided by.
+/// The state, the clients and the reading of the clock that one batch of queries is decided by.
 #[derive(Debug, Clone)]
 pub struct Moment {
     pub state: Arc<State>,
+    pub clients: Arc<Table>,
     pub now: Reading,
 }
 
@@ -82,7 +86,8 @@ impl Pipeline {
 
     /// Takes the state and the time for a batch of queries.
     pub fn moment(&self) -> Moment {
-        Moment { state: self.state.load_full(), now: self.clock.read() }
+        let state = self.state.load_full();
+        Moment { clients: state.clients.table(), state, now: self.clock.read() }
     }
 
     /// The first part: decides, and answers from policy or cache. Allocates nothing where `out` has room.
@@ -94,7 +99,7 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) -> Step {
-        let Moment { state, now } = moment;
+        let Moment { state, clients: _, now } = moment;
         self.metrics.count_query(transport.as_str());
 
         // 1. What was asked. What is no query, or asks for what is never served, needs no decision.
@@ -103,6 +108,10 @@ impl Pipeline {
             Err(unusable) => return self.refuse(unusable, out),
         };
         let edns_version = view.opt.map_or(0, |opt| opt.version);
+        let (id, flags) = (view.id, view.flags);
+        let Ok(peer) = self.speaking_for(peer, view.opt.and_then(|opt| opt.subnet)) else {
+            return self.refuse(Unusable::Malformed { id, flags }, out);
+        };
         let query = query_of(view, peer, transport);
         if let Some(outcome) = answer::immediate(&query, edns_version) {
             self.write(&query, &outcome, Served::Policy, moment, out);
@@ -110,11 +119,14 @@ impl Pipeline {
         }
 
         // 2. Who asks, and what policy says of the name; all record types alike.
-        let client = Client::identify(peer.remote);
-        let own = state.snapshot.decide(&query.question.name, &client, moment.when());
-        if own.verdict == Verdict::Sunk {
+        let own = decide(&query, moment);
+        self.metrics.count_identified(own.client.identification().as_str());
+        if let Some(strangers) = state.clients.strangers() {
+            strangers.note(own.client.address());
+        }
+        if own.decision.verdict == Verdict::Sunk {
             moment.compare(&query, &own, &[]);
-            self.sink(&query, Judgement::of(own), moment, recorder, out);
+            self.sink(&query, own, moment, recorder, out);
             return Step::Answer;
         }
 
@@ -130,15 +142,29 @@ impl Pipeline {
         // 4. What is asked of nobody else: ANY, our own probes, and what no local zone has for a stub that wants no
         //    recursion. Everything else goes on to the second part.
         let outcome = match (query.question.record_type, state.routes.route(&query.question)) {
-            (RecordType::ANY, _) => Outcome::MinimalAny { left: seconds_left(&own, now) },
+            (RecordType::ANY, _) => Outcome::MinimalAny { left: seconds_left(&own.decision, now) },
             (_, Route::Forward(_)) if !query.recursion_desired => Outcome::NotRecursive,
             (_, _) if state.came_back(&query.question.name) => Outcome::Refused,
             (_, Route::Local | Route::Forward(_)) => return Step::Resolve(query),
         };
         moment.compare(&query, &own, &[]);
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
-        self.record(&query, Judgement::of(own), code, moment, recorder);
+        self.record(&query, own, code, moment, recorder);
         Step::Answer
+    }
+
+    /// Takes over what an EDNS Client Subnet option says of who asks (RFC 7871), from those who are believed. A prefix of
+    /// no bits says nothing.
+    fn speaking_for(&self, peer: Peer, subnet: Option<Result<IpNet, Malformed>>) -> Result<Peer, Malformed> {
+        let (claim, claimed) = match subnet {
+            None => return Ok(peer),
+            Some(_) if !peer.tells_subnets => (Claimed::SubnetIgnored, Ok(peer.claimed)),
+            Some(Err(Malformed)) => (Claimed::SubnetMalformed, Err(Malformed)),
+            Some(Ok(network)) if network.prefix_len() == 0 => (Claimed::SubnetTaken, Ok(peer.claimed)),
+            Some(Ok(network)) => (Claimed::SubnetTaken, Ok(Some(Claim::Subnet(network)))),
+        };
+        self.metrics.count_claim(claim);
+        claimed.map(|claimed| Peer { claimed, ..peer })
     }
 
     /// The second part: finds the true answer, inspects it, and decides again with the state and the time of its
@@ -158,9 +184,8 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) {
-        let Moment { state, now } = moment;
-        let client = Client::identify(query.peer.remote);
-        let own = state.snapshot.decide(&query.question.name, &client, moment.when());
+        let Moment { state, clients: _, now } = moment;
+        let own = decide(query, moment);
         let failed = |trouble: Trouble, lifetime, error| (trouble.kept(lifetime, error), Vec::new(), Served::Failure);
         let (body, subjects, served) = match resolved {
             Resolved::Found { message, body, local } => {
@@ -189,17 +214,16 @@ impl Pipeline {
     fn deliver(
         &self,
         query: &Query,
-        own: Decision,
+        own: Judgement<'_>,
         (entry, age, served): (&Entry, u32, Served),
         moment: &Moment,
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) {
         let again = entry.matched || entry.epoch != moment.state.snapshot.epoch(moment.when()).0;
-        let client = Client::identify(query.peer.remote);
-        let by = (moment.state.snapshot.as_ref(), &client, moment.when());
+        let by = (moment.state.snapshot.as_ref(), moment.when());
         let judgement = judge(query, own, if again { &entry.subjects } else { &[] }, by);
-        moment.compare(query, &judgement.decision, &entry.subjects);
+        moment.compare(query, &judgement, &entry.subjects);
         if judgement.decision.verdict == Verdict::Sunk {
             return self.sink(query, judgement, moment, recorder, out);
         }
@@ -213,7 +237,7 @@ impl Pipeline {
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");
-        let client = Client::identify(query.peer.remote);
+        let client = judgement.client;
         // The entry's name owns the SOA only where it lies at or above the question: not behind an alias.
         let (owner, name_exists) = match judgement.subject {
             None => (snapshot.owner(&matched, name), snapshot.has_open_name_below(name, &client, moment.when())),
@@ -231,11 +255,10 @@ impl Pipeline {
     /// Answers that too many queries are under way; recorded like any other.
     pub fn turn_away(&self, query: &Query, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         self.metrics.count_dropped(Dropped::Busy);
-        let client = Client::identify(query.peer.remote);
-        let own = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
+        let own = decide(query, moment);
         moment.compare(query, &own, &[]);
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
-        self.record(query, Judgement::of(own), code, moment, recorder);
+        self.record(query, own, code, moment, recorder);
     }
 
     /// Returns whether a query that has to be resolved is answered here, and waits for nobody.
@@ -281,7 +304,7 @@ impl Pipeline {
         }
         recorder.record(Attempt {
             reading: moment.now,
-            client: Client::identify(query.peer.remote),
+            client: judgement.client,
             transport: query.transport,
             name: query.question.name.clone(),
             record_type: query.question.record_type,
@@ -309,39 +332,40 @@ impl Pipeline {
     }
 }
 
-/// What was decided on a question and on the names that its answer leads to.
+/// What was decided for a client on a question and on the names that its answer leads to.
 #[derive(Debug, Clone, Copy)]
 struct Judgement<'a> {
+    client: Client,
     decision: Decision,
     /// The name in the answer that decided, where it was not the question.
     subject: Option<&'a Subject>,
 }
 
-impl Judgement<'_> {
-    const fn of(decision: Decision) -> Self {
-        Self { decision, subject: None }
-    }
+/// Identifies who asks, and decides on the question.
+fn decide(query: &Query, moment: &Moment) -> Judgement<'static> {
+    let client = moment.clients.identify_peer(&query.peer);
+    let decision = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
+    Judgement { client, decision, subject: None }
 }
 
-/// Decides on the names in an answer, by a policy for a client; the severest verdict counts, and among equal ones the
-/// question's.
+/// Decides on the names in an answer, by a policy; the severest verdict counts, and among equal ones the question's.
 fn judge<'a>(
     query: &Query,
-    own: Decision,
+    own: Judgement<'a>,
     subjects: &'a [Subject],
-    (snapshot, client, when): (&Snapshot, &Client, When),
+    (snapshot, when): (&Snapshot, When),
 ) -> Judgement<'a> {
-    let mut judgement = Judgement::of(own);
+    let mut judgement = own;
     // The last name of the chain that an order protects, exempts or keeps stands before what it leads to.
     let mut before = &query.question.name;
     for subject in subjects {
-        let found = snapshot.decide_subject(before, &subject.name, client, when);
+        let found = snapshot.decide_subject(before, &subject.name, &own.client, when);
         if found.deciding.is_some_and(|matched| matched.is_shield()) {
             before = &subject.name;
         }
         let until = [judgement.decision.until, found.until].into_iter().flatten().min();
         if found.verdict > judgement.decision.verdict {
-            judgement = Judgement { decision: found, subject: Some(subject) };
+            judgement = Judgement { decision: found, subject: Some(subject), ..own };
         }
         judgement.decision.until = until;
     }
@@ -384,10 +408,10 @@ impl Moment {
         When { at: self.now.at, ends: self.now.ends }
     }
 
-    /// Lets the candidate decide what was decided as `live`, with the names in the answer where they are known.
-    fn compare(&self, query: &Query, live: &Decision, subjects: &[Subject]) {
+    /// Lets the candidate decide what was decided, with the names in the answer where they are known.
+    fn compare(&self, query: &Query, live: &Judgement<'_>, subjects: &[Subject]) {
         if let Some(shadow) = &self.state.shadow {
-            shadow.compare(query, &Client::identify(query.peer.remote), live, subjects, self.when());
+            shadow.compare(query, live, subjects, self.when());
         }
     }
 }

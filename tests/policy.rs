@@ -121,7 +121,7 @@ fn the_difference_has_exactly_the_keys_that_scripts_rely_on() {
     let expect = |value: &Value, expected: &str| assert_eq!(keys(value), expected.split(' ').collect(), "{value}");
     expect(&diff, "old new from instant_only listed given faulty_lines groups instants instants_left_out changes");
     expect(&diff["old"], "given policy orders");
-    expect(&diff["groups"][0], "group network missing");
+    expect(&diff["groups"][0], "group network missing other_members");
     expect(&diff["instants"][0], "at sunk freed monitored waived reason rule answer");
     for change in changes(&diff) {
         expect(change, "change order service groups from until old new count names");
@@ -213,6 +213,11 @@ fn a_group_that_only_monitors_changes_for_itself_alone() {
     };
     let groups = vec![group("lab"), group("shop")];
     let digest = place.archive(Operator { groups, applies: vec![monitor(&["lab"])], ..Operator::default() });
+    let own = "[[client.group]]\nname = \"lab\"\nnetworks = [\"192.0.2.0/24\"]\n";
+    place.write("groups.toml", own);
+    let page = place.page(&["policy", "diff", "groups.toml", &digest]);
+    assert!(page.contains("group lab takes other clients in NEW") && !page.contains("group lab is not in"), "{page}");
+    assert!(page.contains("group shop is not in OLD"), "{page}");
     let diff = place.diff("interdict.toml", &digest, &[]);
     assert!(!changes(&diff).is_empty());
     for change in changes(&diff) {

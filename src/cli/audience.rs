@@ -17,6 +17,8 @@ pub(super) struct Audience {
     pub(super) network: Option<IpNet>,
     /// Which of the policies does not have the group, and is asked for its default one.
     pub(super) missing: Option<&'static str>,
+    /// Whether both policies have the group, and put other clients into it.
+    pub(super) other_members: bool,
     /// The client as the old policy sees it, and as the new one does.
     #[serde(skip)]
     pub(super) clients: [Client; 2],
@@ -51,11 +53,19 @@ pub(super) fn of(policies: [&Snapshot; 2]) -> Vec<Audience> {
         [true, false] => Some("new"),
         [true, true] => None,
     };
+    let members = |policy: &Snapshot, name: &str| {
+        policy.inputs().operator.groups.iter().find(|group| group.name == name).cloned()
+    };
+    let differs = |name: &str| match policies.map(|policy| members(policy, name)) {
+        [Some(old), Some(new)] => old != new,
+        [None, _] | [_, None] => false,
+    };
     let outside = outside(&networks);
     let audience = |group: &str, network, address, within| Audience {
         group: group.to_owned(),
         network,
         missing: missing(group),
+        other_members: differs(group),
         clients: inside(group, address),
         within,
     };

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use super::check_clients::check_clients;
 use super::load::Settings;
 use super::node::{Faults, Place, quote};
 use super::value::{Row, Value};
@@ -14,6 +15,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_removal(settings, faults);
     check_sink(settings, faults);
     check_sizes(settings, faults);
+    check_clients(settings, faults);
     for row in rows(settings, "policy", "treatment") {
         check_treatment(row, faults);
     }
@@ -144,7 +146,11 @@ fn check_repeated(
     }
 }
 
-fn rows<'s>(settings: &'s Settings, section: &'static str, key: &'static str) -> impl Iterator<Item = &'s Row> {
+pub(super) fn rows<'s>(
+    settings: &'s Settings,
+    section: &'static str,
+    key: &'static str,
+) -> impl Iterator<Item = &'s Row> {
     let rows = match settings.get(section, key) {
         Some((_, Value::Rows(rows))) => rows.as_slice(),
         _ => &[],

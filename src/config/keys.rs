@@ -1,5 +1,7 @@
 //! The keys themselves, section by section in the order of the file.
 
+mod client;
+
 use super::spec::{Key, Kind, Preset, Section};
 use crate::feed::Selection;
 
@@ -71,6 +73,14 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "cache", doc: &["The cache of answers, in memory only."], keys: CACHE },
     Section { name: "zones", doc: &["Names that are answered here and never asked of an upstream."], keys: ZONES },
     Section {
+        name: "client",
+        doc: &[
+            "Who asks: groups of clients, and what tells devices apart. Hardware addresses and names are told by the client",
+            "itself, which can take those of another: a group that is treated more mildly should be one of networks.",
+        ],
+        keys: client::KEYS,
+    },
+    Section {
         name: "policy",
         doc: &["Which catalogues and orders apply, and what the operator makes of them."],
         keys: POLICY,
@@ -103,10 +113,32 @@ const LISTEN: &[Key] = &[
     ),
     key(
         "allow",
-        Kind::Networks,
+        Kind::Networks { least: 1 },
         r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"]"#,
         "",
         &["Networks whose clients are answered. Anyone else gets no answer and is counted."],
+    ),
+    key(
+        "proxy_from",
+        Kind::Networks { least: 0 },
+        "[]",
+        "",
+        &[
+            "Networks of trusted proxies, such as dnsdist or HAProxy. Each of their datagrams and connections has to begin",
+            "with a PROXY header of version 2, which says who the client is; `allow` is held against that client, and",
+            "answers go to the proxy. From anyone else, what begins with such a header is dropped and counted.",
+        ],
+    ),
+    key(
+        "ecs_from",
+        Kind::Networks { least: 0 },
+        "[]",
+        "",
+        &[
+            "Networks of trusted forwarders whose EDNS Client Subnet option (RFC 7871) says who the client is. Let them send",
+            "whole addresses (/32 and /128): a shorter prefix stands for all of its clients. From anyone else the option",
+            "is ignored and counted. It is never passed on to an upstream.",
+        ],
     ),
     number("workers", (0, 256), "0", "threads", &["Threads that take queries over UDP; 0 for one a core."]),
     number(

@@ -1,7 +1,9 @@
 //! File and environment, key by key, to the settings.
 
+mod client;
+
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,10 +19,12 @@ use super::types::{
     UpstreamConfig, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
+use crate::client::{Group, Hardware};
 use crate::feed::Fault;
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
+use crate::query::NamePattern;
 
 const PREFIX: &str = "INTERDICT_";
 const MIB: u64 = 1024 * 1024;
@@ -156,12 +160,15 @@ impl Settings {
         let take = &mut self;
         let millis = |take: &mut Self, section, key| Duration::from_millis(take.take(section, key));
         let mib = |take: &mut Self, section, key| take.take::<u64>(section, key) * MIB;
+        let client = take.client();
         Config {
             data_dir: PathBuf::from(take.take::<String>("", "data_dir")),
             listen: Listen {
                 dns: take.take("listen", "dns"),
                 allow: take.take("listen", "allow"),
                 workers: take.take("listen", "workers"),
+                proxy_from: take.take("listen", "proxy_from"),
+                ecs_from: take.take("listen", "ecs_from"),
                 tcp_connections: take.take("listen", "tcp_connections"),
                 tcp_connections_per_client: take.take("listen", "tcp_connections_per_client"),
                 tcp_in_flight: take.take("listen", "tcp_in_flight"),
@@ -192,10 +199,11 @@ impl Settings {
                 }),
                 special_use: take.take("zones", "special_use"),
             },
+            client: client.clone(),
             policy: PolicyConfig {
                 catalogues: take.take("policy", "catalogues"),
                 orders: take.take("policy", "orders"),
-                operator: take.operator(),
+                operator: take.operator(&client.groups),
                 shadow: Some(take.take::<String>("policy", "shadow"))
                     .filter(|path| !path.is_empty())
                     .map(PathBuf::from),
@@ -223,7 +231,7 @@ impl Settings {
         self.take::<Vec<Row>>(section, key).iter_mut().map(of).collect()
     }
 
-    fn operator(&mut self) -> Operator {
+    fn operator(&mut self, groups: &[Group]) -> Operator {
         let finished = self.take::<&str>("policy", "removal") == "finished";
         let until: Option<Timestamp> = self.take("policy", "removal_until");
         Operator {
@@ -244,7 +252,7 @@ impl Settings {
                     _ => TreatmentChoice::Noted,
                 },
             }),
-            groups: Vec::new(),
+            groups: groups.to_vec(),
             applies: self.rows("policy", "apply", apply),
             waivers: Vec::new(),
         }
@@ -324,6 +332,10 @@ settings! {
     Networks => Vec<IpNet>,
     V4 => Option<Ipv4Addr>,
     V6 => Option<Ipv6Addr>,
+    Ips => Vec<IpAddr>,
+    Hardware => Option<Hardware>,
+    Hardwares => Vec<Hardware>,
+    Patterns => Vec<NamePattern>,
     Instant => Option<Timestamp>,
     Name => Box<Name>,
     Texts => Vec<String>,

@@ -1,6 +1,7 @@
 //! File and environment to settings: every fault at once, before anything is bound. Never opens anything but the file.
 
 mod check;
+mod check_clients;
 mod keys;
 mod load;
 mod nearest;
@@ -16,8 +17,8 @@ mod tests;
 
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
-    Admin, AnswerConfig, CacheConfig, Config, ForwardZone, HostRecord, LedgerConfig, Listen, LogConfig, PolicyConfig,
-    UpstreamConfig, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ForwardZone, HostRecord, LedgerConfig, Listen, LogConfig,
+    PolicyConfig, UpstreamConfig, ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

@@ -67,12 +67,24 @@ pub enum Kind {
     Servers {
         least: usize,
     },
-    Networks,
+    Networks {
+        least: usize,
+    },
     V4,
     V6,
+    /// IP addresses.
+    Ips,
+    /// The hardware address of a device, or nothing.
+    Hardware,
+    /// Hardware addresses of devices.
+    Hardwares,
     /// An instant with its offset from UTC, or nothing.
     Instant,
     Name,
+    /// Names, each for itself or, as `*.NAME`, for all below it.
+    Patterns,
+    /// Lower-case letters, digits and hyphens, up to 64.
+    Id,
     /// Names as a Host header has them.
     HostNames,
     /// Names, each with its addresses.
@@ -179,11 +191,16 @@ impl Kind {
             | Self::Listener
             | Self::Listeners
             | Self::Servers { .. }
-            | Self::Networks
+            | Self::Networks { .. }
             | Self::V4
             | Self::V6
+            | Self::Ips
+            | Self::Hardware
+            | Self::Hardwares
             | Self::Instant
             | Self::Name
+            | Self::Patterns
+            | Self::Id
             | Self::HostNames
             | Self::Hosts
             | Self::Texts

@@ -1,5 +1,7 @@
 //! What is loaded from files and variables, and how each fault is told.
 
+mod clients;
+
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::feed::Selection;
+use crate::identify::Sources;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
 
@@ -54,6 +57,8 @@ fn defaults() -> Config {
             .map(|network| network.parse().unwrap())
             .to_vec(),
             workers: 0,
+            proxy_from: Vec::new(),
+            ecs_from: Vec::new(),
             tcp_connections: 1024,
             tcp_connections_per_client: 64,
             tcp_in_flight: 64,
@@ -69,6 +74,7 @@ fn defaults() -> Config {
         },
         cache: CacheConfig { size: 64 << 20, max_ttl: 86_400, negative_max_ttl: 3600, failure_ttl: 5 },
         zones: ZonesConfig { hosts: Vec::new(), zone: Vec::new(), special_use: true },
+        client: ClientConfig { groups: Vec::new(), sources: Sources::default() },
         policy: PolicyConfig { catalogues, orders, operator: Operator::default(), shadow: None },
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
         ledger: LedgerConfig {
@@ -121,7 +127,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 6);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");

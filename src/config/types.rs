@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::client::Group;
+use crate::identify::Sources;
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Operator, Sink};
@@ -19,6 +21,7 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     pub cache: CacheConfig,
     pub zones: ZonesConfig,
+    pub client: ClientConfig,
     pub policy: PolicyConfig,
     pub answer: AnswerConfig,
     pub ledger: LedgerConfig,
@@ -32,6 +35,10 @@ pub struct Listen {
     pub allow: Vec<IpNet>,
     /// 0 for one a core.
     pub workers: u16,
+    /// Trusted proxies, which say in a PROXY header who asks.
+    pub proxy_from: Vec<IpNet>,
+    /// Trusted forwarders, which say in an EDNS Client Subnet option who asks.
+    pub ecs_from: Vec<IpNet>,
     pub tcp_connections: u32,
     pub tcp_connections_per_client: u32,
     /// Queries of one connection that may be under way.
@@ -100,6 +107,15 @@ pub struct HostRecord {
 pub struct ZoneText {
     pub origin: Name,
     pub text: String,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// In the order of their ids, from 1 on.
+    pub groups: Vec<Group>,
+    /// What tells devices and names.
+    pub sources: Sources,
 }
 
 /// Which catalogues and orders apply, and what the operator makes of them.

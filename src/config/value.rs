@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -12,7 +12,9 @@ use super::node::{Faults, Node, Place, Raw, Word, quote, read_default};
 use super::parse::{self, Wrong};
 use super::spec::{Key, Kind, list};
 use super::types::HostRecord;
+use crate::client::Hardware;
 use crate::message::Name;
+use crate::query::NamePattern;
 
 /// A value that holds to the bounds of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +28,12 @@ pub(super) enum Value {
     Networks(Vec<IpNet>),
     V4(Option<Ipv4Addr>),
     V6(Option<Ipv6Addr>),
+    Ips(Vec<IpAddr>),
+    Hardware(Option<Hardware>),
+    Hardwares(Vec<Hardware>),
     Instant(Option<Timestamp>),
     Name(Box<Name>),
+    Patterns(Vec<NamePattern>),
     Texts(Vec<String>),
     Hosts(Vec<HostRecord>),
     Rows(Vec<Row>),
@@ -64,15 +70,20 @@ pub(super) fn read(kind: &Kind, name: &str, node: &Node, faults: &mut Faults) ->
             .items(node, 1, parse::listener, |address| address.port() == 0)
             .map(Value::Addresses),
         Kind::Servers { least } => reader.items(node, least, parse::server, |_| false).map(Value::Addresses),
-        Kind::Networks => reader.items(node, 1, parse::network, |_| false).map(Value::Networks),
+        Kind::Networks { least } => reader.items(node, least, parse::network, |_| false).map(Value::Networks),
         Kind::V4 => reader.text(node, |text| parse::optional(text, parse::v4)).map(Value::V4),
         Kind::V6 => reader.text(node, |text| parse::optional(text, parse::v6)).map(Value::V6),
+        Kind::Ips => reader.items(node, 0, parse::ip, |_| false).map(Value::Ips),
+        Kind::Hardware => reader.text(node, |text| parse::optional(text, parse::hardware)).map(Value::Hardware),
+        Kind::Hardwares => reader.items(node, 0, parse::hardware, |_| false).map(Value::Hardwares),
         Kind::Instant => match &node.raw {
             // TOML has instants of its own, which are written without quotes.
             Raw::Datetime(text) => reader.parsed(node, parse::instant(text)).map(|at| Value::Instant(Some(at))),
             _ => reader.text(node, |text| parse::optional(text, parse::instant)).map(Value::Instant),
         },
         Kind::Name => reader.text(node, parse::name).map(|name| Value::Name(Box::new(name))),
+        Kind::Patterns => reader.items(node, 0, parse::pattern, |_| false).map(Value::Patterns),
+        Kind::Id => reader.text(node, parse::id).map(|text| Value::Text(text.to_owned())),
         Kind::HostNames => reader.items(node, 0, parse::host_name, |_| false).map(Value::Texts),
         Kind::Hosts => {
             let hosts = reader.items(node, 0, parse::host, |_| false)?;

@@ -7,9 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::candidate::{self, Candidate};
 use crate::answer::Style;
+use crate::client::{self, Clients};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::feed::{self, Archive, Fault, Loaded, Selection};
+use crate::identify::Sources;
 use crate::pipeline::State;
 use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
 use crate::zones::{Zones, ZonesSpec};
@@ -50,7 +52,15 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
     let probes = super::loops::probes(&routes).into();
     let snapshot = Arc::new(loaded.snapshot);
     let (candidate, shadow) = candidate::load(config, &snapshot, clock.read().at);
-    let state = State { snapshot, shadow, routes, asking: asking(config), style: style(config), probes };
+    // The groups by whose ids policy decides are those that clients are put into.
+    let groups = snapshot.inputs().operator.groups.clone();
+    notes.extend(groups_without_source(&groups, &config.client.sources));
+    let clients = Clients::new(groups, config.client.sources.ptr);
+    let clients = Arc::new(match shadow.as_ref().and_then(|shadow| shadow.clients()) {
+        Some(own) => clients.followed_by(Arc::clone(own)),
+        None => clients,
+    });
+    let state = State { snapshot, shadow, clients, routes, asking: asking(config), style: style(config), probes };
     Ok(Built { state, archive: loaded.archive, candidate, notes })
 }
 
@@ -59,6 +69,21 @@ pub(super) fn load_policy(config: &Config, number: u64) -> Result<Loaded, Vec<Fa
     let policy = &config.policy;
     let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
     feed::load(&selection, policy.operator.clone(), number)
+}
+
+/// Tells of groups whose members nothing would tell apart from others.
+fn groups_without_source(groups: &[client::Group], sources: &Sources) -> impl Iterator<Item = String> {
+    let Sources { devices, leases, neighbours, ptr } = sources;
+    let (has_leases, located) = (!leases.is_empty(), devices.iter().any(|device| !device.addresses.is_empty()));
+    let hardware = groups.iter().any(|group| !group.devices.is_empty());
+    let names = groups.iter().any(|group| !group.names.is_empty());
+    let hardware = hardware && !(has_leases || *neighbours || located);
+    let names = names && !(has_leases || *neighbours && !devices.is_empty() || *ptr || located);
+    let note = |is_so: bool, what: &str, remedy: &str| {
+        is_so.then(|| format!("groups have {what}, and nothing tells them: set [client] {remedy}"))
+    };
+    let hardware = note(hardware, "hardware addresses", "leases, neighbours or device");
+    hardware.into_iter().chain(note(names, "names", "leases, ptr or device"))
 }
 
 /// Tells apart who answers for what: the same settings have the same number.

@@ -62,8 +62,8 @@ fn compile(path: &Path, live: &Snapshot) -> Result<Snapshot, Vec<String>> {
 /// Lets the counters go on where a reload changed neither policy.
 pub(super) fn go_on(state: &mut State, before: &State) {
     if let (Some(shadow), Some(counted)) = (&state.shadow, &before.shadow)
-        && counted.is_of(&state.snapshot, shadow.candidate())
+        && let Some(going_on) = shadow.going_on(counted)
     {
-        state.shadow = Some(Arc::clone(counted));
+        state.shadow = Some(Arc::new(going_on));
     }
 }

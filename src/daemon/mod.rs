@@ -22,6 +22,7 @@ use crate::cache::Cache;
 use crate::clock::{Clock, GuardedClock, RehearsalClock, SystemClock};
 use crate::config::{self, Config};
 use crate::feed::Archive;
+use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
 use crate::listen::{self, BindError, Limit, Listeners};
 use crate::observe::Metrics;
@@ -155,13 +156,16 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let keeper = guard.as_ref().map(GuardedClock::keep).transpose().map_err(StartError::System)?;
     ledger.install(&built.state.snapshot);
     ledger.change(Change::started(built.state.snapshot.digest()));
+    let (sources, clients) = (config.client.sources.clone(), Arc::clone(&built.state.clients));
+    let identifier = Identifier::start(sources, clients, Arc::clone(&clock), Arc::clone(&metrics));
+    let identifier = Arc::new(identifier.map_err(StartError::System)?);
     let cache = Cache::new(config.cache.size);
     let pipeline = Arc::new(Pipeline::new(built.state, cache, Arc::clone(&clock), Arc::clone(&metrics)));
     let limit = limit(&config);
     let listeners = Listeners::start(bound, &pipeline, &metrics, limit, runtime.handle(), || ledger.recorder())
         .map_err(StartError::System)?;
     let standing = Arc::new(Mutex::new(standing));
-    let daemon = Daemon { config, clock, folder, metrics, ledger, pipeline, standing };
+    let daemon = Daemon { config, clock, folder, metrics, ledger, identifier, pipeline, standing };
     let served = runtime.block_on(daemon.serve(admin, invocation, &announcement));
     let left = runtime.block_on(listeners.stop(PATIENCE));
     if left > 0 {
@@ -169,6 +173,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     }
     daemon.ledger.change(Change::stopped());
     runtime.shutdown_timeout(Duration::from_millis(100));
+    daemon.identifier.stop();
     daemon.ledger.close();
     follower.stop();
     if let Some(keeper) = keeper {
@@ -185,6 +190,7 @@ struct Daemon {
     folder: Folder,
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
+    identifier: Arc<Identifier>,
     pipeline: Arc<Pipeline>,
     standing: Arc<Mutex<Standing>>,
 }
@@ -254,6 +260,7 @@ impl Daemon {
         }
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
         tokio::spawn(loops::revive(Arc::clone(&self.pipeline)));
+        tokio::spawn(loops::name_clients(Arc::clone(&self.pipeline), Arc::clone(&self.identifier)));
         (invocation.announce)(announcement);
         let mut number = 1;
         let mut again = tokio::time::interval(ARCHIVE_AGAIN);
@@ -327,6 +334,8 @@ impl Daemon {
         tell_faults(built.candidate.as_ref());
         candidate::go_on(&mut built.state, &self.pipeline.moment().state);
         self.ledger.install(&built.state.snapshot);
+        // The new groups have their members before anybody is decided by them.
+        self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
         *self.standing() = Standing { candidate: built.candidate, ..Standing::default() };
         self.metrics.count_reload(true);
@@ -354,6 +363,8 @@ fn limit(config: &Config) -> Limit {
     let listen = &config.listen;
     Limit {
         allow: listen.allow.clone(),
+        proxy_from: listen.proxy_from.clone(),
+        ecs_from: listen.ecs_from.clone(),
         in_flight: config.upstream.in_flight as usize,
         connections: listen.tcp_connections as usize,
         connections_per_client: listen.tcp_connections_per_client as usize,

@@ -2,6 +2,7 @@
 
 mod body;
 mod name;
+mod subnet;
 mod view;
 mod writer;
 

@@ -47,6 +47,13 @@ impl Spelling {
     }
 }
 
+impl From<&Name> for Spelling {
+    /// Spells a name in lower case.
+    fn from(name: &Name) -> Self {
+        Self { length: name.length, octets: name.octets }
+    }
+}
+
 impl fmt::Debug for Spelling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_wire().escape_ascii().fmt(f)

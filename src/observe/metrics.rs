@@ -1,6 +1,7 @@
 //! Counters in the Prometheus text format. Each label value is resolved once, at the start, so that counting is one atomic
 //! addition: no hashing, no allocation, no lock.
 
+mod clients;
 mod shadow;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use clients::Claimed;
+use clients::ClientMetrics;
 pub use shadow::ShadowCount;
 use shadow::ShadowCounts;
 
@@ -64,12 +67,16 @@ pub enum Dropped {
     Unsent,
     /// Too many connections: closed.
     ConnectionLimit,
+    /// A PROXY header from somebody who is no trusted proxy: no answer.
+    ProxyIgnored,
+    /// From a trusted proxy without a PROXY header, or with a broken one: no answer.
+    ProxyMalformed,
     /// A fault of this program.
     Fault,
 }
 
 impl Dropped {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::NotAllowed,
         Self::Unanswerable,
         Self::Opcode,
@@ -77,6 +84,8 @@ impl Dropped {
         Self::Busy,
         Self::Unsent,
         Self::ConnectionLimit,
+        Self::ProxyIgnored,
+        Self::ProxyMalformed,
         Self::Fault,
     ];
 
@@ -89,6 +98,8 @@ impl Dropped {
             Self::Busy => "busy",
             Self::Unsent => "unsent",
             Self::ConnectionLimit => "connection_limit",
+            Self::ProxyIgnored => "proxy_ignored",
+            Self::ProxyMalformed => "proxy_malformed",
             Self::Fault => "fault",
         }
     }
@@ -161,13 +172,17 @@ impl Counters {
     }
 }
 
-fn register_clock_states(registry: &mut Registry) -> Vec<(&'static str, Gauge)> {
+/// Registers gauges by the value of one label.
+fn register_gauges(
+    registry: &mut Registry,
+    (name, help): (&str, &str),
+    label: &'static str,
+    values: &[&'static str],
+) -> Vec<(&'static str, Gauge)> {
     let family = Family::<Label, Gauge>::default();
-    let states =
-        CLOCK_STATES.iter().map(|state| (*state, family.get_or_create(&[("state", *state)]).clone())).collect();
-    let help = "1 for how far the system clock is trusted: behind and ahead mean that policy time is guarded";
-    registry.register("clock_state", help, family);
-    states
+    let gauges = values.iter().map(|value| (*value, family.get_or_create(&[(label, *value)]).clone())).collect();
+    registry.register(name, help, family);
+    gauges
 }
 
 /// What is read off the other parts when somebody asks for the metrics.
@@ -214,6 +229,7 @@ pub struct Metrics {
     cache: Counters,
     upstream: Counters,
     reloads: Counters,
+    clients: ClientMetrics,
     threats: Counter,
     start_time: Gauge<f64, AtomicU64>,
     upstream_latency: Histogram,
@@ -268,11 +284,17 @@ impl Metrics {
                 "result",
                 RELOADS.iter().copied(),
             ),
+            clients: ClientMetrics::register(all),
             threats: Counter::default(),
             start_time: Gauge::default(),
             upstream_latency: upstream_latency.clone(),
             gauges: gauges.to_vec(),
-            clock_states: register_clock_states(all),
+            clock_states: register_gauges(
+                all,
+                help("clock_state", "1 for how far the system clock is trusted: guarded where behind or ahead"),
+                "state",
+                CLOCK_STATES,
+            ),
             shadow: ShadowCounts::register(all),
             registry: Registry::default(),
         };

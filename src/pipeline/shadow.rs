@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::judge;
-use crate::client::{Client, GroupId};
+use super::{Judgement, judge};
+use crate::client::Clients;
 use crate::policy::{Decision, Match, Snapshot, Verdict, When};
 use crate::query::{Query, Subject};
 
@@ -24,11 +24,16 @@ const PROBES: usize = 32;
 /// A candidate, compiled, with the counters of where it differs.
 pub struct Shadow {
     live: Arc<Snapshot>,
-    candidate: Snapshot,
+    candidate: Arc<Snapshot>,
+    /// Who belongs to the groups of the candidate, where they are not those of the policy in use.
+    clients: Option<Arc<Clients>>,
     /// When the counting began.
     since: Timestamp,
-    /// For each group of the policy in use, that of the candidate with the same name.
-    groups: Box<[GroupId]>,
+    counters: Arc<Counters>,
+}
+
+/// The counters of two policies: they hold for as long as neither changes.
+struct Counters {
     /// Every order of either policy, by its identifier.
     orders: Box<[String]>,
     /// By order, then by pair of verdicts: exact.
@@ -90,44 +95,49 @@ pub struct ShadowReport {
 impl Shadow {
     /// Makes the counters for `candidate` beside `live`, which begin at `since`.
     pub fn new(live: Arc<Snapshot>, candidate: Snapshot, since: Timestamp) -> Self {
-        let groups = (0..=live.inputs().operator.groups.len()).map(|group| {
-            let name = live.group_name(GroupId(u16::try_from(group).unwrap_or(u16::MAX)));
-            candidate.group_named(name).unwrap_or(GroupId::DEFAULT)
-        });
-        let groups = groups.collect();
+        let groups = &candidate.inputs().operator.groups;
+        let clients = (*groups != live.inputs().operator.groups).then(|| Arc::new(Clients::new(groups.clone(), false)));
         let orders = [live.as_ref(), &candidate].into_iter().flat_map(|policy| &policy.inputs().orders);
         let mut orders: Vec<_> = orders.map(|order| order.id.clone()).collect();
         orders.sort_unstable();
         orders.dedup();
-        let counters = (0..orders.len() * PAIRS).map(|_| AtomicU64::new(0)).collect();
+        let by_order = (0..orders.len() * PAIRS).map(|_| AtomicU64::new(0)).collect();
         let rules = [live.as_ref(), &candidate].map(|policy| policy.inputs().orders.len() * policy.entry_count());
         let places = (rules.iter().sum::<usize>() * 2).next_power_of_two().clamp(PROBES, MOST_RULES);
         let by_rule = (0..places).map(|_| Place::default()).collect();
-        Self { live, candidate, since, groups, orders: orders.into(), by_order: counters, by_rule }
+        let counters = Arc::new(Counters { orders: orders.into(), by_order, by_rule });
+        Self { live, candidate: Arc::new(candidate), clients, since, counters }
     }
 
-    /// Returns whether this counts for these two policies, so that it can go on after a reload.
-    pub fn is_of(&self, live: &Snapshot, candidate: &Snapshot) -> bool {
-        self.live.digest() == live.digest() && self.candidate.digest() == candidate.digest()
+    /// Returns this with the counters of an earlier one, where that was of the same two policies.
+    pub fn going_on(&self, earlier: &Self) -> Option<Self> {
+        let is_same =
+            self.live.digest() == earlier.live.digest() && self.candidate.digest() == earlier.candidate.digest();
+        is_same.then(|| Self {
+            live: Arc::clone(&self.live),
+            candidate: Arc::clone(&self.candidate),
+            clients: self.clients.clone(),
+            since: earlier.since,
+            counters: Arc::clone(&earlier.counters),
+        })
     }
 
-    /// Returns the candidate.
-    pub const fn candidate(&self) -> &Snapshot {
-        &self.candidate
+    /// Returns who belongs to the groups of the candidate, where they are not those of the policy in use. They have to
+    /// learn what those learn.
+    pub const fn clients(&self) -> Option<&Arc<Clients>> {
+        self.clients.as_ref()
     }
 
     /// Decides by the candidate what was decided as `live`, with what is known of the answer, and counts a difference.
-    pub(super) fn compare(&self, query: &Query, client: &Client, live: &Decision, subjects: &[Subject], when: When) {
-        let client = Client::member(client.address(), self.group(client));
-        let own = self.candidate.decide(&query.question.name, &client, when);
-        let candidate = judge(query, own, subjects, (&self.candidate, &client, when)).decision;
-        if let Some((side, of)) = self.difference(live, &candidate) {
-            self.count(side, &of, live.verdict, candidate.verdict);
+    pub(super) fn compare(&self, query: &Query, live: &Judgement<'_>, subjects: &[Subject], when: When) {
+        let client = self.clients.as_ref().map_or(live.client, |clients| clients.identify_peer(&query.peer));
+        let decision = self.candidate.decide(&query.question.name, &client, when);
+        let own = Judgement { client, decision, subject: None };
+        let candidate = judge(query, own, subjects, (&self.candidate, when)).decision;
+        if let Some((side, of)) = self.difference(&live.decision, &candidate) {
+            let (live, candidate) = (live.decision.verdict, candidate.verdict);
+            self.counters.count((side, &of), &self.policy(side).order_of(&of).id, (live, candidate));
         }
-    }
-
-    fn group(&self, client: &Client) -> GroupId {
-        self.groups.get(usize::from(client.group().0)).copied().unwrap_or(GroupId::DEFAULT)
     }
 
     /// Returns the rule that a difference is counted under; `None` where both policies say the same by the same rule.
@@ -162,38 +172,12 @@ impl Shadow {
         }
     }
 
-    fn count(&self, side: Side, of: &Match, live: Verdict, candidate: Verdict) {
-        let id = &self.policy(side).order_of(of).id;
-        let pair = live as usize * VERDICTS + candidate as usize;
-        if let Ok(order) = self.orders.binary_search(id) {
-            self.by_order[order * PAIRS + pair].fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(place) = self.place(key(side, of, pair)) {
-            place.count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Returns the place of a key, which is taken where it has none yet; `None` where there is no room.
-    fn place(&self, key: u64) -> Option<&Place> {
-        // The length is a power of two; the constant is 2^64 over the golden ratio (Fibonacci hashing).
-        let mask = self.by_rule.len() - 1;
-        let start = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize;
-        (0..PROBES).map(|step| &self.by_rule[(start + step) & mask]).find(|place| {
-            // Read first: an exchange would take the line from every other worker.
-            let taken = match place.key.load(Ordering::Relaxed) {
-                0 => place.key.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(key),
-                taken => taken,
-            };
-            taken == key
-        })
-    }
-
     /// Returns what was counted by order and pair of verdicts.
     pub fn by_order(&self) -> Vec<OrderDifference> {
-        let counts = self.by_order.iter().enumerate().map(|(at, count)| (at, count.load(Ordering::Relaxed)));
+        let counts = self.counters.by_order.iter().enumerate().map(|(at, count)| (at, count.load(Ordering::Relaxed)));
         let counted = counts.filter(|(_, count)| *count > 0).map(|(at, count)| {
             let (live, candidate) = verdicts(at % PAIRS);
-            OrderDifference { order: self.orders[at / PAIRS].clone(), live, candidate, count }
+            OrderDifference { order: self.counters.orders[at / PAIRS].clone(), live, candidate, count }
         });
         counted.collect()
     }
@@ -201,7 +185,7 @@ impl Shadow {
     /// Returns all that was counted.
     pub fn report(&self) -> ShadowReport {
         let orders = self.by_order();
-        let rules = self.by_rule.iter().filter_map(|place| {
+        let rules = self.counters.by_rule.iter().filter_map(|place| {
             let (key, count) = (place.key.load(Ordering::Relaxed), place.count.load(Ordering::Relaxed));
             if key == 0 || count == 0 {
                 return None;
@@ -228,6 +212,33 @@ impl Shadow {
             orders,
             rules,
         }
+    }
+}
+
+impl Counters {
+    fn count(&self, (side, of): (Side, &Match), order: &str, (live, candidate): (Verdict, Verdict)) {
+        let pair = live as usize * VERDICTS + candidate as usize;
+        if let Ok(order) = self.orders.binary_search_by(|id| id.as_str().cmp(order)) {
+            self.by_order[order * PAIRS + pair].fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(place) = self.place(key(side, of, pair)) {
+            place.count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the place of a key, which is taken where it has none yet; `None` where there is no room.
+    fn place(&self, key: u64) -> Option<&Place> {
+        // The length is a power of two; the constant is 2^64 over the golden ratio (Fibonacci hashing).
+        let mask = self.by_rule.len() - 1;
+        let start = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize;
+        (0..PROBES).map(|step| &self.by_rule[(start + step) & mask]).find(|place| {
+            // Read first: an exchange would take the line from every other worker.
+            let taken = match place.key.load(Ordering::Relaxed) {
+                0 => place.key.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(key),
+                taken => taken,
+            };
+            taken == key
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use hickory_proto::op::Message;
 use interdict::answer::Style;
 use interdict::cache::Cache;
+use interdict::client::{self, Clients, Device, Known, Source};
 use interdict::clock::{Clock, ManualClock};
 use interdict::feed::{self, Selection};
 use interdict::ledger::{self, Body, Ledger, Record, Recorder};
@@ -58,6 +59,7 @@ scenarios!(
     a_waiver_lapses_on_a_cached_answer,
     a_waiver_lifts_one_order_and_no_other,
     an_installation_can_only_monitor,
+    groups_are_told_apart_on_one_kept_answer,
     look_alikes_and_search_lists_are_never_matched,
     the_operator_treats_a_service_otherwise,
     ttls_end_at_the_instant,
@@ -74,6 +76,7 @@ struct Scenario {
     name: String,
     selection: Selection,
     operator: Operator,
+    devices: Vec<Device>,
     zones: Vec<(String, String)>,
     steps: Vec<StepLine>,
 }
@@ -110,6 +113,7 @@ fn read(name: &str, text: &str) -> Scenario {
         name: name.to_owned(),
         selection: Selection::default(),
         operator: Operator::default(),
+        devices: Vec::new(),
         zones: Vec::new(),
         steps: Vec::new(),
     };
@@ -153,6 +157,13 @@ fn read(name: &str, text: &str) -> Scenario {
                 let (id, reason, approver) = (id.to_owned(), "a test".to_owned(), "a test".to_owned());
                 scenario.operator.waivers.push(Waiver { id, scope, term, reason, approver, ticket: None });
             }
+            ["group", name, members] => scenario.operator.groups.push(group(&place, name, members)),
+            ["device", address, hardware, name] => scenario.devices.push(Device {
+                address: address.parse().expect(&place),
+                hardware: listed(hardware).pop(),
+                name: listed(name).pop(),
+                source: Source::Lease,
+            }),
             ["zone", apex] => {
                 let zone = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "end");
                 let zone: Vec<_> = zone.map(str::trim_start).collect();
@@ -195,6 +206,20 @@ fn listed<T: std::str::FromStr<Err: std::fmt::Debug>>(words: &str) -> Vec<T> {
         "-" => Vec::new(),
         words => words.split(',').map(|word| word.parse().unwrap()).collect(),
     }
+}
+
+/// Networks, hardware addresses and `name=PATTERN`.
+fn group(place: &str, name: &str, members: &str) -> client::Group {
+    let (mut networks, mut devices, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for member in members.split(',') {
+        match (member.strip_prefix("name="), member.parse(), member.parse()) {
+            (Some(pattern), _, _) => names.push(pattern.parse().expect(place)),
+            (None, Ok(hardware), _) => devices.push(hardware),
+            (None, Err(_), Ok(network)) => networks.push(network),
+            (None, Err(_), Err(error)) => panic!("{place}: {member}: {error}"),
+        }
+    }
+    client::Group { name: name.to_owned(), networks, devices, names }
 }
 
 /// `ORDER`, `ORDER:SERVICE,…`, `*/CATALOGUE/SERVICE` or `*`; groups and networks; names.
@@ -259,7 +284,10 @@ impl Stage {
         let snapshot = Arc::new(loaded.snapshot);
         ledger.install(&snapshot);
         let recorder = ledger.recorder();
-        let state = State { snapshot, shadow: None, routes: Arc::new(routes), asking, style, probes: Arc::default() };
+        let clients = Arc::new(Clients::new(scenario.operator.groups.clone(), false));
+        clients.learn(&Known { devices: scenario.devices.clone(), ..Known::default() });
+        let state =
+            State { snapshot, shadow: None, clients, routes: Arc::new(routes), asking, style, probes: Arc::default() };
         let pipeline = Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { clock, pipeline, metrics, ledger, recorder, runtime, folder, seen: 0 }
@@ -300,7 +328,7 @@ impl Stage {
     }
 
     fn ask(&self, step: &StepLine, packet: &[u8]) -> Vec<u8> {
-        let peer = Peer { remote: SocketAddr::new(step.client, 40_000), local: None };
+        let peer = Peer::direct(SocketAddr::new(step.client, 40_000), None);
         let mut out = Vec::new();
         let moment = self.pipeline.moment();
         match self.pipeline.begin(packet, (peer, step.transport), &moment, &self.recorder, &mut out) {

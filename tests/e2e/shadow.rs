@@ -96,6 +96,59 @@ fn a_candidate_is_counted_where_it_differs_and_changes_nothing() {
     assert_reloads(&daemon, &candidate);
 }
 
+/// Asks from an address, and returns the response code.
+fn rcode_from(address: std::net::IpAddr, daemon: &Daemon, name: &str) -> u8 {
+    let socket = std::net::UdpSocket::bind((address, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send_to(&wire::query(name, wire::A), daemon.dns).unwrap();
+    let mut buffer = [0; 1500];
+    let length = socket.recv(&mut buffer).unwrap();
+    wire::rcode(&buffer[..length])
+}
+
+/// The order only monitors the group, which is one address.
+fn monitored(address: std::net::IpAddr) -> String {
+    format!(
+        "[[client.group]]\nname = \"lab\"\nnetworks = [\"{address}\"]\n\
+         [[policy.apply]]\norder = \"us-commerce-2024\"\ngroups = [\"lab\"]\nphase = \"monitor\"\n"
+    )
+}
+
+#[test]
+fn a_candidate_puts_clients_into_groups_of_its_own() {
+    needs!("nsd");
+    let upstream = Upstream::start();
+    let (one, other) = ("127.0.0.1".parse().unwrap(), place::other_address());
+    let (mut setup, candidate) = with_candidate(Setup::forwarding_to(&upstream), &monitored(other));
+    let live: toml::Table = monitored(one).parse().unwrap();
+    setup.table.insert("client".to_owned(), live["client"].clone());
+    let daemon = setup.set("policy.apply", live["policy"]["apply"].clone()).start();
+    for _ in 0..2 {
+        assert_eq!(rcode_from(one, &daemon, "dnl-01.geo.kaspersky.com"), wire::NOERROR);
+    }
+    assert_eq!(rcode_from(other, &daemon, "dnl-01.geo.kaspersky.com"), wire::NXDOMAIN);
+    let rules = |told: &Value| {
+        let rules = told["counted"]["rules"].as_array().unwrap().clone();
+        let of = |rule: &Value| {
+            let word = |key: &str| rule[key].as_str().unwrap().to_owned();
+            (word("live"), word("candidate"), rule["count"].as_u64().unwrap())
+        };
+        rules.iter().map(of).collect::<Vec<_>>()
+    };
+    let words = |live: &str, candidate: &str, count| (live.to_owned(), candidate.to_owned(), count);
+    let told = shadow(&daemon);
+    assert_eq!(rules(&told), [words("monitored", "sunk", 2), words("sunk", "monitored", 1)], "{told}");
+    // After a reload its groups are learnt anew, and the counters go on.
+    reload(&daemon);
+    assert_eq!(rcode_from(other, &daemon, "dnl-01.geo.kaspersky.com"), wire::NXDOMAIN);
+    let told = shadow(&daemon);
+    assert_eq!(rules(&told), [words("monitored", "sunk", 2), words("sunk", "monitored", 2)], "{told}");
+    std::fs::write(candidate, monitored(one)).unwrap();
+    reload(&daemon);
+    assert_eq!(rcode_from(other, &daemon, "dnl-01.geo.kaspersky.com"), wire::NXDOMAIN);
+    assert_eq!(shadow(&daemon)["counted"]["differing"], 0, "both have the same groups now");
+}
+
 /// Records are those of the policy in use.
 fn assert_recorded(daemon: &Daemon) {
     let records = place::until(PATIENCE, "both attempts to be listed", || {

@@ -78,10 +78,10 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Reads and compiles one order alone. Treatments by the operator may be of other orders and are no part of this one.
+/// Reads and compiles one order alone. What the operator sets may be of other orders, and is no part of this one.
 fn load(order: &str, config: &Config) -> anyhow::Result<Snapshot> {
     let selection = Selection { catalogues: config.policy.catalogues.clone(), orders: vec![order.to_owned()] };
-    let operator = Operator { treatments: Vec::new(), ..config.policy.operator.clone() };
+    let operator = Operator { removal: config.policy.operator.removal, ..Operator::default() };
     let loaded = feed::load(&selection, operator, 1).map_err(|faults| Faults(texts(&faults)))?;
     let count = loaded.snapshot.inputs().orders.len();
     ensure!(count == 1, "{order} stands for {count} orders; give one of its files");

@@ -45,7 +45,10 @@ fn write_scope(of: &Comparison<'_>, out: &mut dyn Write) -> io::Result<()> {
         write!(out, ", for the groups {}", plain(&names.join(", ")))?;
     }
     writeln!(out)?;
-    for Audience { group, missing, .. } in groups {
+    for Audience { group, missing, other_members, .. } in groups {
+        if *other_members {
+            writeln!(out, "group {} takes other clients in NEW: who moves by that is not compared", plain(group))?;
+        }
         if let Some(missing) = missing {
             let missing = missing.to_uppercase();
             writeln!(out, "group {} is not in {missing}: compared with the default group there", plain(group))?;

@@ -1,9 +1,7 @@
 //! What is counted of a candidate that decides otherwise.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use super::*;
-use crate::client::Group;
+use crate::client::{Client, Group, Known, Table};
 use crate::message::{Name, QueryView};
 use crate::policy::{
     Apply, Catalogue, Confidence, Entry, Inputs, Matching, Noted, Operator, Order, Pattern, Phase, Prohibition,
@@ -13,8 +11,9 @@ use crate::query::{Peer, Through, Transport};
 
 const AT: &str = "2026-01-01T00:00:00Z";
 
-/// A policy of these suffixes, by service (0 is prohibited, 1 noted), that does not apply to one of its groups.
-fn policy(digest: u8, entries: &[(&str, usize)], groups: &[&str], off: Option<&str>) -> Snapshot {
+/// A policy of these suffixes, by service (0 is prohibited, 1 noted), that does not apply to one of its groups, which are
+/// networks.
+fn policy(digest: u8, entries: &[(&str, usize)], groups: &[(&str, &str)], off: Option<&str>) -> Snapshot {
     let published = "2024-06-24".parse().unwrap();
     let entry = |(text, service): &(&str, usize)| Entry {
         text: (*text).to_owned(),
@@ -57,7 +56,12 @@ fn policy(digest: u8, entries: &[(&str, usize)], groups: &[&str], off: Option<&s
         kept: Vec::new(),
         noted: vec![Noted { services: vec!["web".to_owned()], reason: String::new() }],
     };
-    let group = |name: &&str| Group { name: (*name).to_owned(), networks: vec![], devices: vec![], names: vec![] };
+    let group = |(name, network): &(&str, &str)| Group {
+        name: (*name).to_owned(),
+        networks: vec![network.parse().unwrap()],
+        devices: vec![],
+        names: vec![],
+    };
     let apply = |group: &str| Apply {
         order: "act".to_owned(),
         groups: vec![group.to_owned()],
@@ -75,19 +79,19 @@ fn shadow(live: Snapshot, candidate: Snapshot) -> Shadow {
     Shadow::new(Arc::new(live), candidate, AT.parse().unwrap())
 }
 
-/// Asks for `name`, whose answer leads to `aliases`, as a client of a group.
-fn ask(shadow: &Shadow, group: u16, name: &str, aliases: &[&str]) {
+/// Asks for `name`, whose answer leads to `aliases`, from the address 192.0.2.`host`.
+fn ask(shadow: &Shadow, host: u8, name: &str, aliases: &[&str]) {
     let name: Name = name.parse().unwrap();
     let wire = [&[0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], name.as_wire(), &[0, 1, 0, 1]].concat();
-    let peer = Peer { remote: "192.0.2.7:53".parse().unwrap(), local: None };
+    let peer = Peer::direct(([192, 0, 2, host], 53).into(), None);
     let query = super::super::query_of(QueryView::read(&wire).unwrap(), peer, Transport::Udp);
     let alias = |name: &&str| Subject { name: name.parse().unwrap(), through: Through::Cname };
     let subjects: Vec<_> = aliases.iter().map(alias).collect();
-    let client = Client::member(IpAddr::V4(Ipv4Addr::LOCALHOST), GroupId(group));
+    let client: Client = Table::new(&shadow.live.inputs().operator.groups, &Known::default()).identify_peer(&peer);
     let when = When::from(AT.parse::<Timestamp>().unwrap());
-    let own = shadow.live.decide(&name, &client, when);
-    let live = judge(&query, own, &subjects, (&shadow.live, &client, when)).decision;
-    shadow.compare(&query, &client, &live, &subjects, when);
+    let own = Judgement { client, decision: shadow.live.decide(&name, &client, when), subject: None };
+    let live = judge(&query, own, &subjects, (&shadow.live, when));
+    shadow.compare(&query, &live, &subjects, when);
 }
 
 fn rules(shadow: &Shadow) -> Vec<(String, &'static str, &'static str, u64)> {
@@ -124,37 +128,47 @@ fn what_only_the_policy_in_use_lists_is_counted_under_its_rule() {
 }
 
 #[test]
-fn a_client_is_in_the_group_of_the_same_name() {
+fn a_client_is_in_the_group_that_the_candidate_puts_it_into() {
     let entries = [("upd.vendor.example", 0)];
-    let live = policy(1, &entries, &["lab", "shop"], Some("lab"));
-    let candidate = policy(2, &entries, &["shop"], Some("shop"));
+    let live = policy(1, &entries, &[("lab", "192.0.2.0/29"), ("shop", "192.0.2.8/29")], Some("lab"));
+    let candidate = policy(2, &entries, &[("shop", "192.0.2.7/32"), ("lab", "192.0.2.8/29")], Some("lab"));
     let shadow = shadow(live, candidate);
-    ask(&shadow, 0, "upd.vendor.example", &[]);
-    assert_eq!(rules(&shadow), [], "both sink it for the default group");
-    // The candidate has no such group: its default one counts.
-    ask(&shadow, 1, "upd.vendor.example", &[]);
-    ask(&shadow, 2, "upd.vendor.example", &[]);
-    ask(&shadow, 2, "upd.vendor.example", &[]);
-    let expected = [("sunk", "pass", 2), ("pass", "sunk", 1)];
+    for host in [1, 7, 8, 9, 200] {
+        ask(&shadow, host, "upd.vendor.example", &[]);
+    }
+    // Of the live lab nobody is left in it; the live shop is the candidate's lab; the last one is in no group.
+    let expected = [("pass", "sunk", 2), ("sunk", "pass", 2)];
     assert_eq!(rules(&shadow), expected.map(|(live, new, count)| ("upd.vendor.example".to_owned(), live, new, count)));
+    let groups = [("lab", "192.0.2.0/24")];
+    let alike = Shadow::new(
+        Arc::new(policy(1, &entries, &groups, None)),
+        policy(2, &entries, &groups, Some("lab")),
+        AT.parse().unwrap(),
+    );
+    assert!(alike.clients().is_none(), "the same groups have one table");
+    ask(&alike, 1, "upd.vendor.example", &[]);
+    assert_eq!(rules(&alike), [("upd.vendor.example".to_owned(), "sunk", "pass", 1)]);
 }
 
 #[test]
-fn counters_hold_for_one_pair_of_policies() {
+fn counters_go_on_where_neither_policy_changed() {
     let entries = [("upd.vendor.example", 0)];
-    let shadow = shadow(policy(1, &entries, &[], None), policy(2, &entries, &[], None));
-    assert!(shadow.is_of(&policy(1, &entries, &[], None), &policy(2, &entries, &[], None)));
-    assert!(!shadow.is_of(&policy(3, &entries, &[], None), &policy(2, &entries, &[], None)));
-    assert!(!shadow.is_of(&policy(1, &entries, &[], None), &policy(3, &entries, &[], None)));
+    let made = |live: u8, candidate: u8| shadow(policy(live, &entries, &[], None), policy(candidate, &[], &[], None));
+    let counted = made(1, 2);
+    ask(&counted, 1, "upd.vendor.example", &[]);
+    assert_eq!(made(1, 2).report().differing, 0);
+    assert_eq!(made(1, 2).going_on(&counted).map(|of| of.report().differing), Some(1));
+    assert!(made(3, 2).going_on(&counted).is_none());
+    assert!(made(1, 3).going_on(&counted).is_none());
 }
 
 #[test]
 fn where_no_room_is_left_for_rules_the_sums_stay_exact() {
     let live = policy(1, &[("upd.vendor.example", 0)], &[], None);
     let mut shadow = shadow(live, policy(2, &[("x.example", 0)], &[], None));
-    shadow.by_rule = (0..2).map(|_| Place::default()).collect();
-    shadow.by_rule[0].key.store(1, Ordering::Relaxed);
-    shadow.by_rule[1].key.store(2, Ordering::Relaxed);
+    let by_rule: Box<[Place]> = (0..2).map(|_| Place::default()).collect();
+    by_rule.iter().for_each(|place| place.key.store(7, Ordering::Relaxed));
+    Arc::get_mut(&mut shadow.counters).unwrap().by_rule = by_rule;
     ask(&shadow, 0, "upd.vendor.example", &[]);
     ask(&shadow, 0, "x.example", &[]);
     let report = shadow.report();
