@@ -49,7 +49,7 @@ pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
 
 /// Says what the candidate comes to; its faults are none of the policy that would be in use.
 fn write_candidate(candidate: Option<&Candidate>, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Some(Candidate { path, outcome }) = candidate else { return Ok(()) };
+    let Some(Candidate { path, outcome, .. }) = candidate else { return Ok(()) };
     let path = path.display().to_string();
     match outcome {
         Ok(digest) => writeln!(out, "shadow {}: policy {}", plain(&path), hex::encode(digest))?,

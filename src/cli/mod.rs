@@ -2,19 +2,23 @@
 
 mod attempts;
 mod audience;
+mod changes;
 mod check;
 mod clock;
+mod command;
 mod completions;
 mod explain;
 mod folder;
 mod index;
 mod instant;
 mod man;
+mod monitor_only;
 mod orders;
 mod output;
 mod policy;
 mod run;
 mod settings;
+mod waiver;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -39,12 +43,12 @@ Any key of the configuration can be set as INTERDICT_<SECTION>__<KEY>, and the d
 
 const EXIT_CODES: &str = "Exit codes:
   0   it is done
-  1   it could not be done
+  1   it could not be done, or the daemon refused it
   64  the command line is wrong
-  69  an address is in use, or another Interdict works in the data folder
+  69  an address is in use, another Interdict works in the data folder, or none is there to take a command
   71  the system gives no thread, socket or signal handler
   73  the data folder or the ledger cannot be written
-  77  an address is refused to this user
+  77  an address or the control socket is refused to this user
   78  the configuration, a catalogue, an order or a zone is faulty; every fault is told, one a line";
 
 #[derive(Debug, Parser)]
@@ -64,13 +68,19 @@ enum Command {
     Explain(Box<explain::Explain>),
     /// List what was recorded, newest first.
     Attempts(Box<attempts::Attempts>),
+    /// List what was changed, by whom and why, newest first.
+    Changes(changes::Changes),
+    /// Add, list, confirm and revoke exceptions, each with a scope, an end and somebody who answers for it.
+    Waiver(waiver::Waiver),
+    /// In an emergency, enforce nothing for a while, and record all of it.
+    MonitorOnly(monitor_only::MonitorOnly),
     /// List the orders with their prohibitions, phases and instants.
     Orders(orders::Orders),
     /// Tell what another policy would do.
     Policy(Box<policy::Policy>),
     /// Check everything that the daemon would load.
     Check(check::Check),
-    /// Tell how far the system clock is trusted.
+    /// Tell how far the system clock is trusted, and bear it out.
     Clock(clock::Clock),
     /// Care for the index over the journal.
     Index(index::Index),
@@ -113,6 +123,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Run(of) => run::run(&of),
         Command::Explain(of) => explain::run(&of, &mut out),
         Command::Attempts(of) => attempts::run(&of, &mut out),
+        Command::Changes(of) => changes::run(&of, &mut out),
+        Command::Waiver(of) => waiver::run(&of, &mut out),
+        Command::MonitorOnly(of) => monitor_only::run(&of, &mut out),
         Command::Orders(of) => orders::run(&of, &mut out),
         Command::Policy(of) => policy::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
@@ -135,13 +148,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Faults>() {
         return CONFIGURATION;
     }
-    run::exit_code(error).unwrap_or(1)
+    run::exit_code(error).or_else(|| command::exit_code(error)).unwrap_or(1)
 }
 
 /// Returns the lines that tell an error: faults one a line, anything else with the whole chain behind it.
 fn told(error: &anyhow::Error) -> Vec<String> {
     match error.downcast_ref::<Faults>() {
         Some(Faults(faults)) => faults.clone(),
+        None if error.is::<command::Refused>() => error.to_string().lines().map(str::to_owned).collect(),
         None => format!("interdict: {error:#}").lines().map(str::to_owned).collect(),
     }
 }
@@ -172,15 +186,24 @@ mod tests {
             "run",
             "explain",
             "attempts",
+            "changes",
+            "waiver add",
+            "waiver list",
+            "waiver show",
+            "waiver revoke",
+            "waiver confirm",
+            "monitor-only",
             "orders",
             "policy diff",
             "policy shadow",
             "check",
             "clock show",
+            "clock accept",
+            "clock reset",
             "index rebuild",
         ] {
             assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");
-            let word = format!("\"interdict__subcmd__{}\"", command.replace(' ', "__subcmd__"));
+            let word = format!("\"interdict__subcmd__{}\"", command.replace([' ', '-'], "__subcmd__"));
             assert!(script.contains(&word), "{word}\n{script}");
         }
     }

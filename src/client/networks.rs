@@ -112,7 +112,9 @@ mod tests {
             let own = list.get(near.index(list.len().max(1))).map(|(network, _)| *network);
             let ends = own.into_iter().flat_map(|of| [of, of.network().into(), of.broadcast().into()]);
             for of in asked.into_iter().chain(ends) {
-                let around = list.iter().filter(|(network, _)| network.contains(&of));
+                // The last address of ::/80 is a mapped one.
+                let asked = canonical(of);
+                let around = list.iter().filter(|(network, _)| network.contains(&asked));
                 let longest = around.max_by_key(|(network, _)| network.prefix_len()).map(|(_, group)| *group);
                 prop_assert_eq!(table.group_of(&of), longest, "{}", of);
             }

@@ -121,8 +121,9 @@ impl Table {
         }
         let members = Members::new(groups);
         let entry = |Facts { hardware, name }: Facts<'_>| {
-            let named = hardware.and_then(|(_, hardware)| known.names.get(&hardware));
-            let name = named.map(|name| (Source::Static, name)).or(name);
+            // What the configuration says of the address comes before what it says of the device there.
+            let of_device = hardware.and_then(|(_, hardware)| Some((Source::Static, known.names.get(&hardware)?)));
+            let name = name.filter(|(source, _)| *source == Source::Static).or(of_device).or(name);
             let by_hardware = hardware.and_then(|(source, hardware)| {
                 Some((*members.hardware.get(&hardware)?, Identification::Device(source)))
             });

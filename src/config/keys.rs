@@ -69,6 +69,14 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
         ],
     },
+    Section {
+        name: "control",
+        doc: &[
+            "Commands that change what the daemon does: `interdict waiver`, `monitor-only`, `clock accept`. They come over a",
+            "Unix socket that is open to the user and the group of the daemon; who commands is what the system says.",
+        ],
+        keys: CONTROL,
+    },
     Section { name: "upstream", doc: &["Who answers what is not known here."], keys: UPSTREAM },
     Section { name: "cache", doc: &["The cache of answers, in memory only."], keys: CACHE },
     Section { name: "zones", doc: &["Names that are answered here and never asked of an upstream."], keys: ZONES },
@@ -171,6 +179,40 @@ const LISTEN: &[Key] = &[
     ),
 ];
 
+const CONTROL: &[Key] = &[
+    key(
+        "listen",
+        Kind::SwitchOrPath,
+        "true",
+        "",
+        &["true for `control.sock` in the data folder, false for no such socket, or the path of another one."],
+    ),
+    key(
+        "four_eyes",
+        Kind::Switch,
+        "false",
+        "",
+        &[
+            "Whether a waiver that is added lifts nothing before another user confirms it. Users are told apart by their",
+            "uid: whoever commands through `sudo` is root, so let people use the group of the daemon.",
+        ],
+    ),
+    number(
+        "monitor_only_max_minutes",
+        (0, 10_080),
+        "60",
+        "minutes",
+        &["How long `interdict monitor-only` may lift every prohibition in an emergency; 0 to forbid it."],
+    ),
+    number(
+        "waiver_max_days",
+        (0, 36_500),
+        "366",
+        "days",
+        &["How long a waiver may last, by command or in a file; 0 for any time."],
+    ),
+];
+
 const UPSTREAM: &[Key] = &[
     key(
         "servers",
@@ -261,6 +303,17 @@ const POLICY: &[Key] = &[
         ],
     ),
     key_of_texts("orders", || Selection::default().orders, &["What is prohibited and when: orders, chosen likewise."]),
+    key(
+        "waivers",
+        Kind::Texts,
+        "[]",
+        "",
+        &[
+            "Files of waivers, which several resolvers may share, such as \"/etc/interdict/waivers.toml\"; each has tables",
+            "`[[waiver]]` with id, order and services (or service = \"CATALOGUE/SERVICE\"), names, clients, reason, approver,",
+            "ticket, from and until. `interdict waiver add` adds others by command.",
+        ],
+    ),
     key(
         "mode",
         Kind::Word(&["enforce", "monitor"]),

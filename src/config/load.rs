@@ -15,8 +15,8 @@ use super::nearest::nearest;
 use super::node::{Faults, Node, Place, Raw, Word, quote, read_default, read_file, read_variable};
 use super::spec::{Key, Section, Spec};
 use super::types::{
-    Admin, AnswerConfig, CacheConfig, Config, ForwardZone, HostRecord, LedgerConfig, Listen, LogConfig, PolicyConfig,
-    UpstreamConfig, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, ControlSocket, ForwardZone, HostRecord, LedgerConfig,
+    Listen, LogConfig, PolicyConfig, UpstreamConfig, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
 use crate::client::{Group, Hardware};
@@ -175,6 +175,12 @@ impl Settings {
                 tcp_idle: millis(take, "listen", "tcp_idle_ms"),
             },
             admin: Admin { listen: take.take("admin", "listen"), hosts: take.take("admin", "hosts") },
+            control: ControlConfig {
+                listen: take.take("control", "listen"),
+                four_eyes: take.take("control", "four_eyes"),
+                monitor_only_max_minutes: take.take("control", "monitor_only_max_minutes"),
+                waiver_max_days: take.take("control", "waiver_max_days"),
+            },
             upstream: UpstreamConfig {
                 servers: take.take("upstream", "servers"),
                 timeout: millis(take, "upstream", "timeout_ms"),
@@ -203,6 +209,7 @@ impl Settings {
             policy: PolicyConfig {
                 catalogues: take.take("policy", "catalogues"),
                 orders: take.take("policy", "orders"),
+                waivers: take.take("policy", "waivers"),
                 operator: take.operator(&client.groups),
                 shadow: Some(take.take::<String>("policy", "shadow"))
                     .filter(|path| !path.is_empty())
@@ -321,6 +328,7 @@ macro_rules! settings {
 
 settings! {
     Switch => bool,
+    Socket => ControlSocket,
     Number => u8,
     Number => u16,
     Number => u32,

@@ -17,8 +17,8 @@ mod tests;
 
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
-    Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ForwardZone, HostRecord, LedgerConfig, Listen, LogConfig,
-    PolicyConfig, UpstreamConfig, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, ForwardZone, HostRecord,
+    LedgerConfig, Listen, LogConfig, PolicyConfig, UpstreamConfig, ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

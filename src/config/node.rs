@@ -193,6 +193,7 @@ impl Kind {
     fn takes(&self, raw: &Raw) -> bool {
         match self {
             Self::Switch => matches!(raw, Raw::Switch(_)),
+            Self::SwitchOrPath => matches!(raw, Raw::Switch(_) | Raw::Text(_)),
             Self::Number { .. } => matches!(raw, Raw::Integer(_)),
             Self::Instant => matches!(raw, Raw::Text(_) | Raw::Datetime(_)),
             Self::Word(_)

@@ -45,6 +45,8 @@ pub enum Preset {
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     Switch,
+    /// A switch, or a path for something to be elsewhere than where it usually is.
+    SwitchOrPath,
     /// A whole number, both bounds included.
     Number {
         least: u64,
@@ -186,7 +188,8 @@ impl Kind {
             Self::Number { least, most } => Some(format!("{least} to {most} {unit}.")),
             Self::Word(words) => Some(format!("One of {}.", list(words))),
             Self::Switch => Some("true or false.".to_owned()),
-            Self::Text { .. }
+            Self::SwitchOrPath
+            | Self::Text { .. }
             | Self::Lines
             | Self::Listener
             | Self::Listeners

@@ -65,6 +65,12 @@ fn defaults() -> Config {
             tcp_idle: Duration::from_secs(10),
         },
         admin: Admin { listen: Some("127.0.0.1:5380".parse().unwrap()), hosts: Vec::new() },
+        control: ControlConfig {
+            listen: ControlSocket::InDataFolder,
+            four_eyes: false,
+            monitor_only_max_minutes: 60,
+            waiver_max_days: 366,
+        },
         upstream: UpstreamConfig {
             servers: Vec::new(),
             timeout: Duration::from_millis(1500),
@@ -75,7 +81,7 @@ fn defaults() -> Config {
         cache: CacheConfig { size: 64 << 20, max_ttl: 86_400, negative_max_ttl: 3600, failure_ttl: 5 },
         zones: ZonesConfig { hosts: Vec::new(), zone: Vec::new(), special_use: true },
         client: ClientConfig { groups: Vec::new(), sources: Sources::default() },
-        policy: PolicyConfig { catalogues, orders, operator: Operator::default(), shadow: None },
+        policy: PolicyConfig { catalogues, orders, waivers: Vec::new(), operator: Operator::default(), shadow: None },
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
         ledger: LedgerConfig {
             commit: Duration::from_millis(200),
@@ -116,6 +122,18 @@ fn the_shipped_file_holds_every_key_at_its_default() {
         assert!(tables.into_iter().all(|key| matches!(key.kind, Kind::Tables { .. })), "[{}]", section.name);
     }
     assert!(SHIPPED.lines().all(|line| line.chars().count() <= 120));
+}
+
+#[test]
+fn the_control_socket_is_on_off_or_elsewhere() {
+    let listen = |text: &str| load(text, &[]).unwrap().control.listen;
+    assert_eq!(listen("[control]\nlisten = true"), ControlSocket::InDataFolder);
+    assert_eq!(listen("[control]\nlisten = false"), ControlSocket::Off);
+    assert_eq!(listen("[control]\nlisten = \"/run/x.sock\""), ControlSocket::At("/run/x.sock".into()));
+    let by = |text| load("", &[("INTERDICT_CONTROL__LISTEN", text)]).unwrap().control.listen;
+    assert_eq!((by("false"), by("/run/x.sock")), (ControlSocket::Off, ControlSocket::At("/run/x.sock".into())));
+    assert_faults("[control]\nlisten = 7", &[], &[("file:2: ", "true, false or a path")]);
+    assert_faults("[control]\nlisten = \"\"", &[], &[("file:2: ", "`control.listen`")]);
 }
 
 #[test]

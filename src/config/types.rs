@@ -18,6 +18,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub listen: Listen,
     pub admin: Admin,
+    pub control: ControlConfig,
     pub upstream: UpstreamConfig,
     pub cache: CacheConfig,
     pub zones: ZonesConfig,
@@ -53,6 +54,26 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// Names that a Host header may have besides addresses and `localhost`.
     pub hosts: Vec<String>,
+}
+
+/// Commands that change what the daemon does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlConfig {
+    pub listen: ControlSocket,
+    /// Whether a waiver needs another user than who added it.
+    pub four_eyes: bool,
+    /// How long the installation may only monitor, in minutes; 0 for never.
+    pub monitor_only_max_minutes: u32,
+    /// How long a waiver may last; 0 for any time.
+    pub waiver_max_days: u32,
+}
+
+/// Where commands are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlSocket {
+    Off,
+    InDataFolder,
+    At(PathBuf),
 }
 
 /// Who answers what is not known here.
@@ -124,6 +145,8 @@ pub struct PolicyConfig {
     /// Shipped names, files or folders.
     pub catalogues: Vec<String>,
     pub orders: Vec<String>,
+    /// Files of waivers.
+    pub waivers: Vec<String>,
     pub operator: Operator,
     /// The configuration file whose policy decides beside this one, to be compared.
     pub shadow: Option<PathBuf>,

@@ -11,7 +11,7 @@ use super::nearest::nearest;
 use super::node::{Faults, Node, Place, Raw, Word, quote, read_default};
 use super::parse::{self, Wrong};
 use super::spec::{Key, Kind, list};
-use super::types::HostRecord;
+use super::types::{ControlSocket, HostRecord};
 use crate::client::Hardware;
 use crate::message::Name;
 use crate::query::NamePattern;
@@ -20,6 +20,7 @@ use crate::query::NamePattern;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Switch(bool),
+    Socket(ControlSocket),
     Number(u64),
     Word(&'static str),
     Text(String),
@@ -53,6 +54,14 @@ pub(super) fn read(kind: &Kind, name: &str, node: &Node, faults: &mut Faults) ->
         Kind::Switch => match node.raw {
             Raw::Switch(on) => Some(Value::Switch(on)),
             _ => reader.wrong(node, "neither true nor false", "write true or false"),
+        },
+        Kind::SwitchOrPath => match &node.raw {
+            Raw::Switch(true) => Some(Value::Socket(ControlSocket::InDataFolder)),
+            Raw::Switch(false) => Some(Value::Socket(ControlSocket::Off)),
+            Raw::Text(text) => reader
+                .parsed(node, parse::text(text, 1, 4096))
+                .map(|path| Value::Socket(ControlSocket::At(path.into()))),
+            _ => reader.wrong(node, "neither true nor false nor a path", "write true, false or a path between quotes"),
         },
         Kind::Number { least, most } => reader.number(node, least, most).map(Value::Number),
         Kind::Word(words) => {

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::candidate::{self, Candidate};
+use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
 use crate::client::{self, Clients};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::feed::{self, Archive, Fault, Loaded, Selection};
+use crate::control::Kept;
+use crate::feed::{self, Archive, FileWaiver, Loaded, Selection};
 use crate::identify::Sources;
 use crate::pipeline::State;
+use crate::policy::{Operator, Waiver};
 use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
 use crate::zones::{Zones, ZonesSpec};
 
@@ -28,13 +31,17 @@ pub(super) struct Built {
     pub(super) candidate: Option<Candidate>,
     /// What the operator should know of, though it is no fault.
     pub(super) notes: Vec<String>,
+    /// The waivers of files, which the policy holds.
+    pub(super) files: Vec<FileWaiver>,
+    /// Waivers of the register that the policy does not hold.
+    pub(super) left_out: Vec<LeftOut>,
 }
 
-/// Builds the state with the snapshot number `number`.
-pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Result<Built, Vec<String>> {
+/// Builds the state with the snapshot number `number`, and the waivers that `kept` grants.
+pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: &Kept) -> Result<Built, Vec<String>> {
     let mut faults = Vec::new();
     let mut notes = Vec::new();
-    let loaded = load_policy(config, number).map_err(|of| faults.extend(of.iter().map(ToString::to_string)));
+    let (files, loaded) = load_policy(config, number, &mut faults);
     let zones = zones(config).map_err(|of| faults.extend(of));
     let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
     for forward in &config.upstream.zones {
@@ -42,16 +49,19 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
             faults.push(own_address(*server, &format!("the upstream of zone {}", forward.zone)));
         }
     }
-    let (Ok(loaded), Ok(zones), Ok(default), true) = (loaded, zones, default, faults.is_empty()) else {
+    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), true) = (files, loaded, zones, default, faults.is_empty())
+    else {
         return Err(faults);
     };
+    let (loaded, left_out) = with_register(loaded, kept, number);
+    notes.extend(left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault)));
     let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
     let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
     let generation = generation(&default, config);
     let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
     let probes = super::loops::probes(&routes).into();
     let snapshot = Arc::new(loaded.snapshot);
-    let (candidate, shadow) = candidate::load(config, &snapshot, clock.read().at);
+    let (candidate, shadow) = candidate::load(config, &snapshot, kept, clock.read().at);
     // The groups by whose ids policy decides are those that clients are put into.
     let groups = snapshot.inputs().operator.groups.clone();
     notes.extend(groups_without_source(&groups, &config.client.sources));
@@ -61,14 +71,52 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
         None => clients,
     });
     let state = State { snapshot, shadow, clients, routes, asking: asking(config), style: style(config), probes };
-    Ok(Built { state, archive: loaded.archive, candidate, notes })
+    Ok(Built { state, archive: loaded.archive, candidate, notes, files, left_out })
 }
 
-/// Reads and compiles the policy that a configuration chooses.
-pub(super) fn load_policy(config: &Config, number: u64) -> Result<Loaded, Vec<Fault>> {
+/// Reads and compiles the policy that a configuration chooses, with the waivers of files.
+pub(super) fn load_policy(
+    config: &Config,
+    number: u64,
+    faults: &mut Vec<String>,
+) -> (Result<Vec<FileWaiver>, ()>, Result<Loaded, ()>) {
     let policy = &config.policy;
     let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
-    feed::load(&selection, policy.operator.clone(), number)
+    let mut tell = |of: Vec<feed::Fault>| faults.extend(of.iter().map(ToString::to_string));
+    let files = feed::read_waivers(&policy.waivers, limits(&config.control).longest_waiver).map_err(&mut tell);
+    let waivers = files.iter().flatten().map(|file| file.waiver.clone()).collect();
+    let operator = Operator { waivers, ..policy.operator.clone() };
+    let loaded = feed::load(&selection, operator, number).map_err(&mut tell);
+    (files, loaded)
+}
+
+/// Adds the waivers that were granted by command. One that names what is no longer there lifts nothing, and neither keeps
+/// the daemon from starting nor another waiver from counting.
+pub(super) fn with_register(loaded: Loaded, kept: &Kept, number: u64) -> (Loaded, Vec<LeftOut>) {
+    let granted: Vec<&Waiver> = kept.granted().collect();
+    let with = |loaded: &Loaded, waivers: &[&Waiver]| -> Result<Loaded, Vec<feed::Fault>> {
+        let mut operator = loaded.archive.operator().clone();
+        operator.waivers.extend(waivers.iter().copied().cloned());
+        let archive = loaded.archive.with_operator(operator);
+        Ok(Loaded { snapshot: archive.compile(number)?, archive })
+    };
+    if granted.is_empty() {
+        return (loaded, Vec::new());
+    }
+    if let Ok(all) = with(&loaded, &granted) {
+        return (all, Vec::new());
+    }
+    let (mut loaded, mut left_out) = (loaded, Vec::new());
+    for waiver in granted {
+        match with(&loaded, &[waiver]) {
+            Ok(one_more) => loaded = one_more,
+            Err(faults) => {
+                let fault = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                left_out.push(LeftOut { id: waiver.id.clone(), fault });
+            }
+        }
+    }
+    (loaded, left_out)
 }
 
 /// Tells of groups whose members nothing would tell apart from others.

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::build::load_policy;
+use super::Daemon;
+use super::build::{load_policy, with_register};
 use crate::config::Config;
+use crate::control::Kept;
+use crate::feed::{Archive, Loaded};
 use crate::pipeline::{Shadow, State};
-use crate::policy::{Operator, Snapshot};
+use crate::policy::Snapshot;
 
 /// A candidate that the configuration names, and what it came to.
 #[derive(Debug, Clone)]
@@ -16,6 +19,8 @@ pub struct Candidate {
     pub path: PathBuf,
     /// The digest of its policy, or every fault for which there is no shadow.
     pub outcome: Result<[u8; 32], Vec<String>>,
+    /// Its policy without the waivers that were added by command.
+    archive: Option<Archive>,
 }
 
 impl Candidate {
@@ -30,33 +35,44 @@ impl Candidate {
     }
 }
 
-/// Compiles the candidate, to decide beside `live` from `since` on.
+/// Compiles the candidate with the waivers of `kept`, to decide beside `live` from `since` on, and tells its faults.
 pub(super) fn load(
     config: &Config,
     live: &Arc<Snapshot>,
+    kept: &Kept,
     since: Timestamp,
 ) -> (Option<Candidate>, Option<Arc<Shadow>>) {
     let Some(path) = &config.policy.shadow else { return (None, None) };
-    match compile(path, live) {
-        Ok(candidate) => {
-            let outcome = Ok(*candidate.digest());
-            let shadow = Arc::new(Shadow::new(Arc::clone(live), candidate, since));
-            (Some(Candidate { path: path.clone(), outcome }), Some(shadow))
+    match read(path, config) {
+        Ok(loaded) => {
+            let archive = loaded.archive.clone();
+            let (Loaded { snapshot, archive: _ }, _) = with_register(loaded, kept, NUMBER);
+            let outcome = Ok(*snapshot.digest());
+            let shadow = Arc::new(Shadow::new(Arc::clone(live), snapshot, since));
+            (Some(Candidate { path: path.clone(), outcome, archive: Some(archive) }), Some(shadow))
         }
-        Err(faults) => (Some(Candidate { path: path.clone(), outcome: Err(faults) }), None),
+        Err(faults) => {
+            for fault in &faults {
+                tracing::error!(%fault, "the candidate of [policy] shadow is not used");
+            }
+            (Some(Candidate { path: path.clone(), outcome: Err(faults), archive: None }), None)
+        }
     }
 }
 
 /// Nothing goes by the number of a candidate's snapshot: it is asked for no epoch.
 const NUMBER: u64 = 0;
 
-fn compile(path: &Path, live: &Snapshot) -> Result<Snapshot, Vec<String>> {
-    let texts = |faults: Vec<crate::feed::Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let mut config = Config::load_here(Some(path)).map_err(texts)?;
-    // Waivers are of the installation and of no file: they would hold under the candidate as well.
-    let waivers = live.inputs().operator.waivers.clone();
-    config.policy.operator = Operator { waivers, ..config.policy.operator };
-    load_policy(&config, NUMBER).map(|loaded| loaded.snapshot).map_err(texts)
+/// Reads the policy of a candidate. How long waivers may last is a matter of the configuration that names it.
+fn read(path: &Path, live: &Config) -> Result<Loaded, Vec<String>> {
+    let mut config =
+        Config::load_here(Some(path)).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    config.control = live.control.clone();
+    let mut faults = Vec::new();
+    match load_policy(&config, NUMBER, &mut faults) {
+        (Ok(_), Ok(loaded)) => Ok(loaded),
+        (Err(()), _) | (_, Err(())) => Err(faults),
+    }
 }
 
 /// Lets the counters go on where a reload changed neither policy.
@@ -65,5 +81,20 @@ pub(super) fn go_on(state: &mut State, before: &State) {
         && let Some(going_on) = shadow.going_on(counted)
     {
         state.shadow = Some(Arc::new(going_on));
+    }
+}
+
+impl Daemon {
+    /// Compiles the candidate anew beside `live`, whose waivers are others than before: those that were added by command
+    /// are of the installation, and hold under the candidate as well, but for those that name what it does not have.
+    pub(super) fn beside(&self, live: &Arc<Snapshot>, kept: &Kept, before: Option<&Shadow>) -> Option<Arc<Shadow>> {
+        let (before, archive) = (before?, self.standing().candidate.as_ref()?.archive.clone()?);
+        let snapshot = archive.compile(NUMBER).ok()?;
+        let (Loaded { snapshot, archive: _ }, _) = with_register(Loaded { snapshot, archive }, kept, NUMBER);
+        if let Some(candidate) = &mut self.standing().candidate {
+            candidate.outcome = Ok(*snapshot.digest());
+        }
+        let shadow = Shadow::new(Arc::clone(live), snapshot, self.clock.read().at);
+        Some(Arc::new(shadow.with_clients_of(before)))
     }
 }

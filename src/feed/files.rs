@@ -148,6 +148,11 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
 }
 
 fn read(kind: Kind, path: &Path) -> Result<Document, Fault> {
+    Ok(Document { kind, path: path.display().to_string(), text: read_text(path)? })
+}
+
+/// Reads a file that holds text and more than nothing.
+pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
     let shown = path.display().to_string();
     let fault = |text: String, remedy: &str| Fault::of(&shown, text, remedy);
     let unreadable = |error: std::io::Error| fault(format!("the file cannot be read: {error}"), "make it readable");
@@ -168,6 +173,6 @@ fn read(kind: Kind, path: &Path) -> Result<Document, Fault> {
     match text.trim_start_matches('\u{feff}').trim_start().chars().next() {
         None => Err(fault("the file is empty".to_owned(), "fill it, or leave it out")),
         Some('<') => Err(fault("the file is a web page, not TOML".to_owned(), "fetch the file itself")),
-        Some(_) => Ok(Document { kind, path: shown, text }),
+        Some(_) => Ok(text),
     }
 }

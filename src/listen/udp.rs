@@ -97,8 +97,8 @@ impl Worker {
 
     fn handle(&self, packet: &[u8], peer: Peer, moment: &Moment, out: &mut Vec<u8>) {
         let Shared { pipeline, metrics, limit, .. } = &*self.shared;
-        let (packet, peer) = match unwrap(packet, peer, limit) {
-            Ok(unwrapped) => unwrapped,
+        let (packet, peer) = match admit(packet, peer, limit) {
+            Ok(admitted) => admitted,
             Err(dropped) => return metrics.count_dropped(dropped),
         };
         if peer.claimed.is_some() {
@@ -131,7 +131,7 @@ impl Worker {
 }
 
 /// Takes the PROXY header of a trusted proxy off a datagram, and says who asks. Nobody else may send one.
-fn unwrap<'p>(packet: &'p [u8], peer: Peer, limit: &Limit) -> Result<(&'p [u8], Peer), Dropped> {
+fn admit<'p>(packet: &'p [u8], peer: Peer, limit: &Limit) -> Result<(&'p [u8], Peer), Dropped> {
     if !limit.is_proxy(peer.remote.ip()) {
         let peer = limit.admit(peer, None)?;
         let forged = packet.starts_with(proxy::SIGNATURE);

@@ -202,11 +202,15 @@ pub struct Gauges {
     pub ledger_failing: bool,
     pub policy_entries: u64,
     pub policy_orders: u64,
+    pub waivers_in_force: u64,
+    /// Waivers that wait for somebody to confirm them.
+    pub waivers_pending: u64,
+    pub monitor_only: bool,
     /// How far the system clock is trusted; none in a rehearsal.
     pub clock_state: Option<&'static str>,
 }
 
-const GAUGES: [(&str, &str); 9] = [
+const GAUGES: [(&str, &str); 12] = [
     ("cache_entries", "Answers that are kept"),
     ("cache_size_bytes", "About how much memory the kept answers take"),
     ("ledger_leaves", "Leaves of the ledger that are on disk"),
@@ -216,6 +220,9 @@ const GAUGES: [(&str, &str); 9] = [
     ("ledger_failing", "1 while the ledger cannot be written"),
     ("policy_entries", "Entries of all catalogues"),
     ("policy_orders", "Orders that are loaded"),
+    ("waivers_in_force", "Waivers that are in force"),
+    ("waivers_pending", "Waivers that wait for somebody to confirm them"),
+    ("monitor_only", "1 while nothing is enforced, in an emergency or a dry run"),
 ];
 
 /// Every metric of the daemon.
@@ -391,6 +398,9 @@ impl Metrics {
             ledger_failing,
             policy_entries,
             policy_orders,
+            waivers_in_force,
+            waivers_pending,
+            monitor_only,
             clock_state,
         } = *gauges;
         let values = [
@@ -403,6 +413,9 @@ impl Metrics {
             u64::from(ledger_failing),
             policy_entries,
             policy_orders,
+            waivers_in_force,
+            waivers_pending,
+            u64::from(monitor_only),
         ];
         for (gauge, value) in self.gauges.iter().zip(values) {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

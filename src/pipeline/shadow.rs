@@ -122,6 +122,14 @@ impl Shadow {
         })
     }
 
+    /// Returns this with the members that an earlier one's groups have learnt; its groups have to be the same.
+    pub fn with_clients_of(self, earlier: &Self) -> Self {
+        let groups =
+            |shadow: &Self| shadow.candidate.inputs().operator.groups == self.candidate.inputs().operator.groups;
+        let clients = if groups(earlier) { earlier.clients.clone() } else { self.clients.clone() };
+        Self { clients, ..self }
+    }
+
     /// Returns who belongs to the groups of the candidate, where they are not those of the policy in use. They have to
     /// learn what those learn.
     pub const fn clients(&self) -> Option<&Arc<Clients>> {

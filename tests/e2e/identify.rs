@@ -31,13 +31,13 @@ fn office() -> Namespace {
     namespace
 }
 
-/// Waits until a sunk look-up that is made again and again is recorded for `group`.
-fn asks_as(daemon: &Daemon, group: &str, mut ask: impl FnMut()) {
+/// Waits until a sunk look-up that is made again and again is recorded for `group`, and returns the record.
+fn asks_as(daemon: &Daemon, group: &str, mut ask: impl FnMut()) -> serde_json::Value {
     place::until(PATIENCE, &format!("an attempt of the group {group}"), || {
         ask();
         let records = daemon.json(&["attempts", "--json"]);
-        records.iter().any(|record| record["group"].as_str().unwrap_or("default") == group).then_some(())
-    });
+        records.into_iter().find(|record| record["group"].as_str().unwrap_or("default") == group)
+    })
 }
 
 fn identified(daemon: &Daemon, source: &str) -> f64 {
@@ -64,7 +64,8 @@ fn the_kernel_knows_its_neighbours() {
             (identified(&daemon, "device-neighbour") > before).then_some(())
         });
     }
-    asks_as(&daemon, "lab", || {});
+    let record = asks_as(&daemon, "lab", || {});
+    assert_eq!((&record["identified"], &record["device"]), (&"device-neighbour".into(), &MAC.into()), "{record}");
     assert!(daemon.metric("interdict_devices{source=\"neighbour\"}") >= 2.0);
 }
 
@@ -129,7 +130,8 @@ fn a_dhcp_server_knows_its_clients() {
         let client = dhcp_client(&namespace, daemon.folder());
         let server = format!("@{}", namespace.here);
         let ask = || drop(namespace.exec(&["dig", "+tries=1", "+time=1", &server, SUNK]));
-        asks_as(&daemon, "lab", ask);
+        let record = asks_as(&daemon, "lab", ask);
+        assert_eq!((&record["identified"], &record["device"]), (&word.into(), &MAC.into()), "{record}");
         assert!(identified(&daemon, word) > 0.0, "{word}");
         assert_eq!(daemon.metric("interdict_devices{source=\"lease\"}"), 1.0);
         // The client gives its address back, which takes it out of the file and so out of the group.
@@ -181,7 +183,12 @@ fn a_device_of_the_configuration_outranks_everything() {
         )
         .set("client.device", vec![device("desk.corp.example", "127.0.0.1")])
         .start();
-    asks_as(&daemon, "named", || drop(wire::udp(daemon.dns, &wire::query(SUNK, wire::A))));
+    let record = asks_as(&daemon, "named", || drop(wire::udp(daemon.dns, &wire::query(SUNK, wire::A))));
+    assert_eq!(
+        (&record["identified"], &record["device"]),
+        (&"name-static".into(), &serde_json::Value::Null),
+        "{record}"
+    );
     assert!(identified(&daemon, "name-static") > 0.0);
     assert_eq!(daemon.metric("interdict_devices{source=\"static\"}"), 1.0);
 }

@@ -18,6 +18,7 @@ mod wire;
 
 mod ban;
 mod clock;
+mod clock_acts;
 mod crash;
 mod disk;
 mod faults;
@@ -34,3 +35,4 @@ mod reviewed;
 mod scenario;
 mod shadow;
 mod streams;
+mod waivers;

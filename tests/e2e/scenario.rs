@@ -384,6 +384,7 @@ fn of_record(key: &str, record: &Record) -> String {
         "prohibition" => record.prohibition.clone().unwrap_or_else(none),
         "waiver" => record.waiver.clone().unwrap_or_else(none),
         "group" => record.group.clone().unwrap_or_else(none),
+        "identified" => record.identified.clone().unwrap_or_else(none),
         "through" => record.through.clone().unwrap_or_else(none),
         "subject" => record.subject.clone().unwrap_or_else(none),
         _ => panic!("nothing is known of `{key}`"),

@@ -149,6 +149,29 @@ fn a_candidate_puts_clients_into_groups_of_its_own() {
     assert_eq!(shadow(&daemon)["counted"]["differing"], 0, "both have the same groups now");
 }
 
+/// What was waived by command is waived for the installation, whatever its policy.
+#[test]
+fn a_waiver_that_is_added_by_command_holds_under_the_candidate_too() {
+    needs!("nsd");
+    let upstream = Upstream::start();
+    let (one, other) = ("127.0.0.1".parse().unwrap(), place::other_address());
+    let (setup, _) = with_candidate(Setup::forwarding_to(&upstream), &monitored(other));
+    let daemon = setup.start();
+    assert_eq!(rcode_from(one, &daemon, "dnl-01.geo.kaspersky.com"), wire::NXDOMAIN);
+    assert_eq!(rcode_from(other, &daemon, "dnl-01.geo.kaspersky.com"), wire::NXDOMAIN);
+    assert_eq!(shadow(&daemon)["counted"]["differing"], 1);
+    let terms = ["--order", "us-commerce-2024", "--for", "1h", "--reason", "x", "--approver", "y"];
+    let added = daemon.command(&[&["waiver", "add"][..], &terms].concat());
+    assert!(added.status.success(), "{added:?}");
+    assert_eq!(rcode_from(one, &daemon, "dnl-01.geo.kaspersky.com"), wire::NOERROR);
+    assert_eq!(shadow(&daemon)["counted"]["differing"], 0, "both waive it");
+    // The groups of the candidate still have their members.
+    assert_eq!(rcode_from(other, &daemon, "dnl-01.geo.kaspersky.com"), wire::NOERROR);
+    let told = shadow(&daemon);
+    assert_eq!(told["counted"]["orders"][0]["live"], "waived", "{told}");
+    assert_eq!(told["counted"]["orders"][0]["candidate"], "monitored", "{told}");
+}
+
 /// Records are those of the policy in use.
 fn assert_recorded(daemon: &Daemon) {
     let records = place::until(PATIENCE, "both attempts to be listed", || {

@@ -24,7 +24,7 @@ const LISTED: usize = 100_000;
 /// Compare two policies: what changes for whom, name by name, now and at each later instant.
 ///
 /// A policy is named by a configuration file, of which [policy] and the groups of clients count (variables of the
-/// environment count as they do for `run`); by the digest of one that is archived in the data folder; or by the word
+/// environment count as they do for `run`, and waivers that were added by command are in no file); by the digest of one that is archived in the data folder; or by the word
 /// `current`, for the one by which the running daemon decides.
 ///
 /// Compared are the names that catalogues and waivers of either policy list: those written out, a sample for each pattern

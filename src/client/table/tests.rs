@@ -71,6 +71,10 @@ fn a_device_of_the_configuration_has_its_name_wherever_it_is() {
     let client = Table::new(&groups, &known).identify("10.0.0.7".parse().unwrap());
     assert_eq!((client.group(), client.identification()), (GroupId(1), Identification::Name(Source::Static)));
     assert_eq!(client.device(), Some(MAC.parse().unwrap()));
+    // What the configuration says of the address comes before that.
+    let devices = vec![device("10.0.0.7", Source::Static, None, Some("desk")), known.devices[0].clone()];
+    let client = Table::new(&groups, &Known { devices, ..known }).identify("10.0.0.7".parse().unwrap());
+    assert_eq!(client.identification(), Identification::Nothing);
 }
 
 #[test]

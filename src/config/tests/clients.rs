@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{assert_faults, load};
 
 #[test]
-fn groups_and_devices_are_told_apart() {
+fn groups_devices_and_sources_are_heeded() {
     let text = r#"[client]
 leases = ["dnsmasq:/var/lib/misc/dnsmasq.leases"]
 [[client.group]]
@@ -22,6 +22,10 @@ addresses = ["::ffff:10.7.0.9"]
     assert_eq!((lab.name.as_str(), lab.networks.len(), lab.devices.len(), lab.names.len()), ("lab", 1, 1, 2));
     assert_eq!(client.sources.devices[0].addresses, ["10.7.0.9".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!(client.sources.leases[0].path, Path::new("/var/lib/misc/dnsmasq.leases"));
+}
+
+#[test]
+fn contradictions_between_groups_are_told_with_their_lines() {
     let text = r#"[[client.group]]
 name = "default"
 networks = ["10.0.0.0/8"]
