@@ -359,9 +359,7 @@ const POLICY: &[Key] = &[
         r#""""#,
         "",
         &[
-            "A candidate: a configuration file of which the policy and the groups of clients count; \"\" for none. It decides",
-            "each query too, and where it differs is counted (`interdict policy shadow`). It changes no answer and no record,",
-            "and its faults refuse nothing of this file.",
+            "A candidate: a configuration file whose policy and groups decide beside this one, to be counted; \"\" for none.",
         ],
     ),
     key(
