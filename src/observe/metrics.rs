@@ -2,6 +2,7 @@
 //! addition: no hashing, no allocation, no lock.
 
 mod clients;
+mod shadow;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use clients::Claimed;
 use clients::ClientMetrics;
+pub use shadow::ShadowCount;
+use shadow::ShadowCounts;
 
 /// Where an answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,8 +206,10 @@ fn register_gauges(
 }
 
 /// What is read off the other parts when somebody asks for the metrics.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Gauges {
+    /// Where the candidate policy differs, if there is one.
+    pub shadow: Vec<ShadowCount>,
     pub cache_entries: u64,
     pub cache_octets: u64,
     /// Leaves that are durable.
@@ -258,6 +263,7 @@ pub struct Metrics {
     upstream_latency: Histogram,
     gauges: Vec<Gauge>,
     clock_states: Vec<(&'static str, Gauge)>,
+    shadow: ShadowCounts,
 }
 
 impl Metrics {
@@ -326,6 +332,7 @@ impl Metrics {
                 "state",
                 CLOCK_STATES,
             ),
+            shadow: ShadowCounts::register(all),
             registry: Registry::default(),
         };
         for ((name, help), gauge) in GAUGES.iter().zip(gauges) {
@@ -418,6 +425,7 @@ impl Metrics {
     pub fn encode(&self, gauges: &Gauges) -> String {
         // Taken apart field by field, so that a field added to `Gauges` has to be dealt with here.
         let Gauges {
+            ref shadow,
             cache_entries,
             cache_octets,
             ledger_leaves,
@@ -453,7 +461,7 @@ impl Metrics {
             gauge.set(i64::from(clock_state == Some(*state)));
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a String cannot fail");
+        self.shadow.show(shadow, || encode(&mut text, &self.registry)).expect("writing to a String cannot fail");
         text
     }
 }

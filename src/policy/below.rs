@@ -7,7 +7,6 @@ use jiff::Timestamp;
 
 use super::decision::{Verdict, When};
 use super::lift::Lifts;
-use super::pattern::Glob;
 use super::snapshot::Snapshot;
 use crate::client::Client;
 use crate::message::Name;
@@ -57,14 +56,12 @@ impl OpenBelow {
         let clients: Vec<_> =
             snapshot.distinct_groups().into_iter().map(|group| Client::member(anyone, group)).collect();
         for entry in 0..snapshot.entry_count() {
-            let pattern = &snapshot.entry(entry).pattern;
-            let samples: Vec<_> = pattern.globs().iter().map(Glob::sample).collect();
-            for name in pattern.names().iter().chain(&samples) {
-                let waivable = may_be_waived(snapshot, waivers, name);
-                for above in listed_above(snapshot, name) {
+            for name in snapshot.entry(entry).pattern.samples() {
+                let waivable = may_be_waived(snapshot, waivers, &name);
+                for above in listed_above(snapshot, &name) {
                     let differs = |client: &Client| {
                         let sunk = |name: &Name, at| snapshot.decide(name, client, at).verdict == Verdict::Sunk;
-                        probes.iter().any(|at| sunk(&above, *at) && !sunk(name, *at))
+                        probes.iter().any(|at| sunk(&above, *at) && !sunk(&name, *at))
                     };
                     if waivable || clients.iter().any(differs) {
                         open.entry(above).or_default().insert(name.clone());
@@ -110,12 +107,12 @@ fn probes(snapshot: &Snapshot, instants: &[Timestamp]) -> Vec<When> {
     instants.iter().copied().flat_map(lags).collect()
 }
 
-/// Returns a name that a pattern of a waiver stands for; `None` where it would be too long.
-fn sample(pattern: &NamePattern) -> Option<Name> {
+/// Returns a name that a pattern stands for, which nobody uses; `None` where it would be too long.
+pub(super) fn sample(pattern: &NamePattern) -> Option<Name> {
     match pattern {
         NamePattern::Exact(name) => Some(name.clone()),
         NamePattern::Below(above) => {
-            let wire = [b"\x01x", above.as_wire()].concat();
+            let wire = [b"\x01*", above.as_wire()].concat();
             Name::from_wire(&wire).ok()
         }
     }

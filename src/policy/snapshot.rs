@@ -350,6 +350,11 @@ impl Snapshot {
         self.applications.of(of.order, group)
     }
 
+    /// Returns how the order at this place applies to a group.
+    pub fn application(&self, order: usize, group: GroupId) -> &Application {
+        self.applications.of(order, group)
+    }
+
     /// Returns a group for each way in which orders apply to groups.
     pub(super) fn distinct_groups(&self) -> Vec<GroupId> {
         self.applications.distinct_groups()

@@ -35,6 +35,7 @@ mod replays;
 mod resolves;
 mod reviewed;
 mod scenario;
+mod shadow;
 mod streams;
 mod waivers;
 mod ways_round;

@@ -48,6 +48,9 @@ pub(super) struct Account<'a> {
     /// The entry that comes nearest, where none matches, and why it does not.
     #[serde(skip)]
     pub(super) nearest: Option<(&'a Entry, &'a Service, &'static str)>,
+    /// Clients who get another verdict, and which.
+    #[serde(skip)]
+    pub(super) others: Vec<String>,
     #[serde(skip)]
     pub(super) digest: String,
 }
@@ -146,6 +149,7 @@ impl<'a> Account<'a> {
             decision: decision.verdict,
             until: decision.until,
             nearest: nearest.map(|of| (snapshot.entry(of.entry), snapshot.service_of(of.entry), of.reason)),
+            others: Vec::new(),
             digest: hex::encode(snapshot.digest()),
         }
     }
