@@ -3,6 +3,7 @@
 
 mod judgement;
 mod listing;
+mod shadow;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+
+pub use shadow::{OrderDifference, RuleDifference, Shadow, ShadowReport};
 
 use crate::answer::{self, Outcome, Style, Trouble};
 use crate::cache::{Cache, Entry, Key};
@@ -23,7 +26,7 @@ use crate::lists::{Action, Listed};
 use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, Unusable, flag};
 use crate::observe::{Claimed, Dropped, ListMatch, Metrics, Served, Withheld};
 use crate::policy::{Application, Decision, Snapshot, Verdict, When};
-use crate::query::{Claim, Edns, Peer, Query, Question, Through, Transport};
+use crate::query::{Claim, Edns, Peer, Query, Question, Subjects, Through, Transport};
 use crate::resolve::{Asking, Resolved, Resolver, Route, Routes};
 
 use judgement::{Judgement, decide, inspected, judge, without_sunk};
@@ -34,6 +37,8 @@ use listing::{alias, listed, listed_behind, result_of};
 #[derive(Debug, Clone)]
 pub struct State {
     pub snapshot: Arc<Snapshot>,
+    /// The candidate that decides beside it, where there is one.
+    pub shadow: Option<Arc<Shadow>>,
     /// The groups of the policy, and who belongs to them; the latter is learnt while it runs.
     pub clients: Arc<Clients>,
     pub routes: Arc<Routes>,
@@ -130,6 +135,7 @@ impl Pipeline {
             strangers.note(own.client.address());
         }
         if own.decision.verdict == Verdict::Sunk {
+            moment.compare(&query, &own, None);
             self.sink(&query, own, moment, recorder, out);
             return Step::Answer;
         }
@@ -161,6 +167,7 @@ impl Pipeline {
             (_, _) if state.came_back(&query.question.name) => Outcome::Refused,
             (_, Route::Local | Route::Forward(_)) => return Step::Resolve(query),
         };
+        moment.compare(&query, &own, None);
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
         self.record(&query, own, code, moment, recorder);
         Step::Answer
@@ -243,7 +250,9 @@ impl Pipeline {
         out: &mut Vec<u8>,
     ) -> Step {
         let again = entry.matched || entry.epoch != moment.epoch();
-        let judgement = judge(query, own, again.then_some(&entry.subjects), moment);
+        let by = (moment.state.snapshot.as_ref(), moment.when());
+        let judgement = judge(query, own, again.then_some(&entry.subjects), by);
+        moment.compare(query, &judgement, Some(&entry.subjects));
         // What stands beside the answer is taken out of it, and all of it is withheld where that cannot be done.
         let body = match judgement.decision.verdict == Verdict::Sunk {
             true if judgement.is_aside() => without_sunk(query, entry, &judgement, moment).ok().map(Cow::Owned),
@@ -299,7 +308,7 @@ impl Pipeline {
     }
 
     /// Withholds the answer.
-    fn sink(&self, query: &Query, judgement: Judgement, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
+    fn sink(&self, query: &Query, mut judgement: Judgement, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");
@@ -307,8 +316,10 @@ impl Pipeline {
         // The entry's name owns the SOA only where it lies at or above the question: not behind an alias.
         let (owner, name_exists) = match &judgement.subject {
             None => {
-                let open = snapshot.has_open_name_below(name, &client, moment.when());
-                (snapshot.owner(&matched, name), open || answer::exists_by_definition(name))
+                let below = snapshot.below(name, &client, moment.when());
+                // What opens below must not stay denied by an answer about this name.
+                judgement.decision.until = [judgement.decision.until, below.until].into_iter().flatten().min();
+                (snapshot.owner(&matched, name), below.is_open || answer::exists_by_definition(name))
             }
             // What is no alias is prohibited for one type of the name; the others are not denied with it.
             Some(subject) => (name.clone(), !subject.through.is_alias()),
@@ -325,6 +336,7 @@ impl Pipeline {
     pub fn turn_away(&self, query: &Query, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         self.metrics.count_dropped(Dropped::Busy);
         let own = decide(query, moment);
+        moment.compare(query, &own, None);
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
         self.record(query, own, code, moment, recorder);
     }
@@ -432,6 +444,13 @@ impl Moment {
     /// Returns the epoch of what is decided at this moment, by orders and by lists.
     fn epoch(&self) -> (u64, u64) {
         (self.state.snapshot.epoch(self.when()).0, self.state.lists.chain.epoch(self.when()))
+    }
+
+    /// Lets the candidate decide what was decided, with the names in the answer where they are known.
+    fn compare(&self, query: &Query, live: &Judgement, subjects: Option<&Subjects>) {
+        if let Some(shadow) = &self.state.shadow {
+            shadow.compare(query, live, subjects, self.when());
+        }
     }
 }
 

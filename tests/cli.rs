@@ -17,7 +17,8 @@ use interdict::policy::{Operator, Verdict};
 use interdict::query::{Through, Transport};
 use serde_json::Value;
 
-const COMMANDS: [&str; 9] = ["run", "explain", "attempts", "orders", "check", "clock", "index", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["run", "explain", "attempts", "orders", "policy", "check", "clock", "index", "completions", "man"];
 /// Before, at and after the second instant of the shipped order.
 const INSTANTS: [&str; 3] = ["2024-09-29T03:59:59.999999Z", "2024-09-29T00:00:00-04:00", "2026-01-01T00:00:00Z"];
 
@@ -230,6 +231,32 @@ fn explain_gives_what_the_operator_chose_to_answer() {
     let place = Place::with("[answer]\nsink = \"refused\"\n[policy]\napplies = \"binding\"\n");
     let explained = place.json(&["explain", "dnl-01.geo.kaspersky.com", "--json"]);
     assert_eq!((&explained["response"], &explained["ede"]), (&"REFUSED".into(), &16.into()), "{explained}");
+}
+
+#[test]
+fn explain_finds_the_group_of_a_client() {
+    let place = Place::with(
+        "[[client.group]]\nname = \"lab\"\nnetworks = [\"10.1.0.0/16\"]\nnames = [\"*.lab.example\"]\n\
+         [[client.device]]\nname = \"bench.lab.example\"\naddresses = [\"10.9.9.9\"]\n\
+         [[policy.apply]]\norder = \"us-commerce-2024\"\ngroups = [\"lab\"]\nphase = \"monitor\"\n",
+    );
+    let explain = |more: &[&str]| {
+        let all = [&["explain", "dnl-01.geo.kaspersky.com", "--json", "--at", INSTANTS[2]], more].concat();
+        let told = place.json(&all);
+        (told["group"].as_str().unwrap().to_owned(), told["verdict"].as_str().unwrap().to_owned())
+    };
+    for (more, group, verdict) in [
+        (&[][..], "default", "sunk"),
+        (&["--client", "10.1.2.3"], "lab", "monitored"),
+        (&["--client", "10.9.9.9"], "lab", "monitored"),
+        (&["--client", "10.2.0.1"], "default", "sunk"),
+        (&["--group", "lab"], "lab", "monitored"),
+        (&["--client", "10.1.2.3", "--group", "default"], "default", "sunk"),
+    ] {
+        assert_eq!(explain(more), (group.to_owned(), verdict.to_owned()), "{more:?}");
+    }
+    let output = place.tell(&["explain", "dnl-01.geo.kaspersky.com", "--group", "bal"]);
+    assert!(text(&output.stderr).contains("the groups are default, lab"), "{output:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Connects the parts, reloads them, stops them.
 
 mod build;
+mod candidate;
 mod command;
 pub mod folder;
 mod health;
@@ -34,6 +35,7 @@ use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
 use crate::policy::Snapshot;
 use crate::store;
+pub use candidate::Candidate;
 use folder::Folder;
 pub use lists::{CheckedList, told};
 use waivers::{Tally, Waivers};
@@ -108,6 +110,8 @@ impl std::fmt::Debug for Invocation<'_> {
 pub struct Checked {
     pub snapshot: Arc<Snapshot>,
     pub lists: Vec<CheckedList>,
+    /// The candidate that would decide beside it, where one is named.
+    pub candidate: Option<Candidate>,
     /// What the operator should know of, though it is no fault.
     pub notes: Vec<String>,
 }
@@ -121,7 +125,7 @@ pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let built = build::build(config, 1, &clock, &Kept::default())?;
     let snapshot = built.state.snapshot;
     let lists = lists::check(config, &snapshot, clock.read().at)?;
-    Ok(Checked { snapshot, lists, notes: built.notes })
+    Ok(Checked { snapshot, candidate: built.candidate, lists, notes: built.notes })
 }
 
 /// Runs until SIGTERM or SIGINT; reloads at SIGHUP.
@@ -158,7 +162,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
 
     let last = folder.last_policy();
-    let mut standing = Standing::new(&folder, &built.archive)?;
+    let mut standing = Standing { candidate: built.candidate.clone(), ..Standing::new(&folder, &built.archive)? };
     let metrics = Arc::new(Metrics::new());
     (built.state.lists, standing.lists) = lists::load(&config, folder.root(), 1, &metrics);
     metrics.started(clock.read().raw.as_duration().as_secs_f64());
@@ -263,6 +267,8 @@ struct Standing {
     refused: Option<String>,
     /// The policy in use, where the disk had no room for its archive.
     unarchived: Option<Archive>,
+    /// The candidate that is named, and whether it can be used.
+    candidate: Option<Candidate>,
     waivers: Tally,
     /// Lists that are not as they should be now.
     lists: Vec<String>,
@@ -343,12 +349,14 @@ impl Daemon {
         let (ledger, pipeline, metrics) =
             (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
         let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
+        let shadow = (Arc::clone(&self.pipeline), Arc::clone(&self.standing));
         let standing = Arc::clone(&self.standing);
         let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
         admin::State {
             readiness: Box::new(move || {
                 health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2)
             }),
+            shadow: Box::new(move || health::shadow(&shadow.0, &shadow.1)),
             metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline, clock.as_ref(), &standing))),
             hosts: self.config.admin.hosts.clone(),
         }
@@ -395,13 +403,14 @@ impl Daemon {
         let lists;
         (built.state.lists, lists) = lists::load(&config, self.folder.root(), work.number, &self.metrics);
         let digest = *built.state.snapshot.digest();
+        candidate::go_on(&mut built.state, &self.pipeline.moment().state);
         self.ledger.install(&built.state.snapshot);
         work.waivers.take(&mut built);
         // The new groups have their members before anybody is decided by them.
         self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
+        *self.standing() = Standing { candidate: built.candidate, lists, ..Standing::default() };
         self.metrics.count_reload(true);
-        *self.standing() = Standing { lists, ..Standing::default() };
         self.ledger.change(Change::reloaded(&digest));
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());

@@ -2,9 +2,11 @@
 //! addition: no hashing, no allocation, no lock.
 
 mod clients;
+mod happenings;
+mod lists;
+mod shadow;
 #[cfg(test)]
 mod tests;
-mod withheld;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -21,115 +23,11 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use clients::Claimed;
 use clients::ClientMetrics;
-use withheld::ListMetrics;
-pub use withheld::{ListCounters, ListMatch, Withheld};
-
-/// Where an answer came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Served {
-    /// From a rule, or from the question alone.
-    Policy,
-    Cache,
-    Local,
-    Upstream,
-    /// From nowhere: there was none.
-    Failure,
-}
-
-impl Served {
-    const ALL: [Self; 5] = [Self::Policy, Self::Cache, Self::Local, Self::Upstream, Self::Failure];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Policy => "policy",
-            Self::Cache => "cache",
-            Self::Local => "local",
-            Self::Upstream => "upstream",
-            Self::Failure => "failure",
-        }
-    }
-}
-
-/// Why something was not answered as a query is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dropped {
-    /// From an address that is not allowed: no answer.
-    NotAllowed,
-    /// A response, or shorter than a header: no answer.
-    Unanswerable,
-    /// An opcode other than QUERY: NOTIMP.
-    Opcode,
-    /// Broken: FORMERR.
-    Malformed,
-    /// Too many queries under way: SERVFAIL.
-    Busy,
-    /// The system did not take the answer.
-    Unsent,
-    /// Too many connections: closed.
-    ConnectionLimit,
-    /// A PROXY header from somebody who is no trusted proxy: no answer.
-    ProxyIgnored,
-    /// From a trusted proxy without a PROXY header, or with a broken one: no answer.
-    ProxyMalformed,
-    /// A fault of this program.
-    Fault,
-}
-
-impl Dropped {
-    const ALL: [Self; 10] = [
-        Self::NotAllowed,
-        Self::Unanswerable,
-        Self::Opcode,
-        Self::Malformed,
-        Self::Busy,
-        Self::Unsent,
-        Self::ConnectionLimit,
-        Self::ProxyIgnored,
-        Self::ProxyMalformed,
-        Self::Fault,
-    ];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotAllowed => "not_allowed",
-            Self::Unanswerable => "unanswerable",
-            Self::Opcode => "opcode",
-            Self::Malformed => "malformed",
-            Self::Busy => "busy",
-            Self::Unsent => "unsent",
-            Self::ConnectionLimit => "connection_limit",
-            Self::ProxyIgnored => "proxy_ignored",
-            Self::ProxyMalformed => "proxy_malformed",
-            Self::Fault => "fault",
-        }
-    }
-}
-
-/// What happened with an upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamEvent {
-    /// A question was sent.
-    Query,
-    /// A truncated answer was asked for again over TCP.
-    RetryTcp,
-    /// No answer came in time.
-    Timeout,
-    /// The network failed, or the answer was a refusal.
-    Failure,
-}
-
-impl UpstreamEvent {
-    const ALL: [Self; 4] = [Self::Query, Self::RetryTcp, Self::Timeout, Self::Failure];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Query => "query",
-            Self::RetryTcp => "retry_tcp",
-            Self::Timeout => "timeout",
-            Self::Failure => "failure",
-        }
-    }
-}
+pub use happenings::{Dropped, Served, UpstreamEvent, Withheld};
+use lists::ListMetrics;
+pub use lists::{ListCounters, ListMatch};
+pub use shadow::ShadowCount;
+use shadow::ShadowCounts;
 
 /// The words that may be counted besides, each with a counter of its own.
 const TRANSPORTS: &[&str] = &["udp", "tcp"];
@@ -186,8 +84,10 @@ fn register_gauges(
 }
 
 /// What is read off the other parts when somebody asks for the metrics.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Gauges {
+    /// Where the candidate policy differs, if there is one.
+    pub shadow: Vec<ShadowCount>,
     pub cache_entries: u64,
     pub cache_octets: u64,
     /// Leaves that are durable.
@@ -242,6 +142,7 @@ pub struct Metrics {
     upstream_latency: Histogram,
     gauges: Vec<Gauge>,
     clock_states: Vec<(&'static str, Gauge)>,
+    shadow: ShadowCounts,
 }
 
 impl Metrics {
@@ -311,6 +212,7 @@ impl Metrics {
                 "state",
                 CLOCK_STATES,
             ),
+            shadow: ShadowCounts::register(all),
             registry: Registry::default(),
         };
         for ((name, help), gauge) in GAUGES.iter().zip(gauges) {
@@ -368,6 +270,11 @@ impl Metrics {
         self.upstream_latency.observe(latency.as_secs_f64());
     }
 
+    /// Counts an answer from which something was withheld without an order.
+    pub fn count_withheld(&self, what: Withheld) {
+        self.withheld.add(what as usize);
+    }
+
     /// Counts a look-up of a name that is a sign of a threat: a sinkhole, or a look-alike.
     pub fn count_threat(&self) {
         self.threats.inc();
@@ -404,6 +311,7 @@ impl Metrics {
     pub fn encode(&self, gauges: &Gauges) -> String {
         // Taken apart field by field, so that a field added to `Gauges` has to be dealt with here.
         let Gauges {
+            ref shadow,
             cache_entries,
             cache_octets,
             ledger_leaves,
@@ -439,7 +347,7 @@ impl Metrics {
             gauge.set(i64::from(clock_state == Some(*state)));
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a String cannot fail");
+        self.shadow.show(shadow, || encode(&mut text, &self.registry)).expect("writing to a String cannot fail");
         text
     }
 }

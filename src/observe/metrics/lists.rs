@@ -1,4 +1,4 @@
-//! What is counted of what is withheld without an order: by the operator's own choice, and by lists.
+//! What is counted of the lists of the operator.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,26 +8,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::Metrics;
-
-/// What is withheld by the operator's own choice, without any order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Withheld {
-    /// An answer with a private address for a name that must have none.
-    PrivateAddress,
-    /// The keys for Encrypted ClientHello in an answer.
-    Ech,
-}
-
-impl Withheld {
-    pub(super) const ALL: [Self; 2] = [Self::PrivateAddress, Self::Ech];
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::PrivateAddress => "private_address",
-            Self::Ech => "ech",
-        }
-    }
-}
 
 /// What became of a look-up that a list matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,11 +71,6 @@ impl ListMetrics {
 }
 
 impl Metrics {
-    /// Counts an answer from which something was withheld without an order.
-    pub fn count_withheld(&self, what: Withheld) {
-        self.withheld.add(what as usize);
-    }
-
     /// Returns the counters of the list of this name.
     pub fn list(&self, name: &str) -> ListCounters {
         let counters = ListCounters(ListMatch::ALL.map(|of| {
