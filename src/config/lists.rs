@@ -16,16 +16,12 @@ use crate::message::Name;
 pub(super) fn check_lists(settings: &Settings, faults: &mut Faults) {
     let mut seen = BTreeSet::new();
     for row in rows(settings, "lists", "list") {
-        if let Some(Value::Text(name)) = row.values.get("name") {
+        if let Some(Value::Text(name)) = row.values.get("name")
+            && !seen.insert(name)
+        {
             // Its compiled form is kept in a file of that name.
-            if !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_') {
-                let text = format!("this `lists.list` has the name {}", quote(name));
-                faults.push(&row.place, text, "use letters, digits, `-` and `_` only");
-            }
-            if !seen.insert(name) {
-                let text = format!("`lists.list` has {} twice", quote(name));
-                faults.push(&row.place, text, "give each its own name");
-            }
+            let text = format!("`lists.list` has {} twice", quote(name));
+            faults.push(&row.place, text, "give each its own name");
         }
         check_dates(row, faults);
     }
@@ -88,5 +84,47 @@ fn action(word: &str) -> Option<Action> {
         "drop" => Some(Action::Drop),
         "null" => Some(Action::null()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::lists::Format;
+
+    fn load(text: &str) -> Result<Config, Vec<String>> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Config::load(Some(file.path()), []).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_list_is_what_its_table_says() {
+        let text = "[lists]\nleast_share = 10\nnever = [\"corp.example\"]\nbroad = [\"co.uk\"]\n[[lists.list]]\n\
+                    name = \"ads\"\nfile = \"ads.txt\"\nformat = \"rpz\"\naction = \"null\"\nuntil = 2030-01-01T00:00:00Z\n";
+        let ListsConfig { bounds, lists } = load(text).unwrap().lists;
+        let has = |name: &str| bounds.never.contains(&name.parse().unwrap());
+        assert_eq!([has("corp.example"), has("co.uk"), has("com")], [true, false, true]);
+        assert_eq!(bounds.least_share, 10);
+        let [ListConfig { source, action, dates }] = &lists[..] else { panic!("{lists:?}") };
+        assert_eq!((source.format, action), (Some(Format::Rpz), &Some(Action::null())));
+        assert_eq!((dates.from, dates.until), (None, Some("2030-01-01T00:00:00Z".parse().unwrap())));
+    }
+
+    #[test]
+    fn tables_that_contradict_themselves_are_told() {
+        let list = |name: &str, more: &str| format!("[[lists.list]]\nname = \"{name}\"\nfile = \"x\"\n{more}\n");
+        let (begin, later) = ("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
+        for (text, told) in [
+            (list("a/b", ""), "write 1 to 64 lower-case letters"),
+            (format!("{}{}", list("a", ""), list("a", "")), "`lists.list` has `a` twice"),
+            (list("a", &format!("from = {later}\nuntil = {begin}")), "let `until` be later"),
+            (list("a", &format!("monitor_from = {later}\nuntil = {begin}")), "let `until` be later"),
+            (list("a", &format!("monitor_from = {later}\nfrom = {begin}")), "let `monitor_from` be earlier"),
+        ] {
+            let faults = load(&text).unwrap_err();
+            assert!(faults.iter().any(|fault| fault.contains(told)), "{text}: {faults:?}");
+        }
     }
 }

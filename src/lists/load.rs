@@ -23,7 +23,7 @@ const MODE: u32 = 0o400;
 /// A list that an operator brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Letters, digits and hyphens: its compiled form is kept under it.
+    /// Lower-case letters, digits and hyphens: its compiled form is kept under it.
     pub name: String,
     pub path: PathBuf,
     /// Found out where nothing is said.
@@ -69,15 +69,12 @@ pub struct Loaded {
 /// `keys` gives keys that nobody can foretell.
 pub fn load(source: &Source, folder: &Path, keys: impl FnMut() -> Key) -> Loaded {
     let kept = folder.join(format!("{}.index", source.name));
-    // One that is damaged is as good as none: it is made again.
-    let last = open(&kept).ok();
+    // One that is damaged is as good as none, and is made again; so is one that breaks bounds which are new.
+    let last = open(&kept).ok().filter(|last| judge_list(last, &source.bounds).is_ok());
     let mut refusals = Refusals::default();
     let fresh = read(&source.path).and_then(|octets| {
         let digest = <[u8; 32]>::from(Sha256::digest(&octets));
-        if last
-            .as_ref()
-            .is_some_and(|last| last.is_from(&digest, source.format) && judge_list(last, &source.bounds).is_ok())
-        {
+        if last.as_ref().is_some_and(|last| last.is_from(&digest, source.format)) {
             return Ok(None);
         }
         let (list, told) = make(&octets, digest, source, last.as_ref().map(List::len), keys)?;
