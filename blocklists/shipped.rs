@@ -17,6 +17,9 @@ pub(super) const ORDERS: &[(&str, &str)] = &[
     ("au-pspf-002-2025", include_str!("orders/au-pspf-002-2025.toml")),
 ];
 
+/// The newest day on which any of these files was reviewed or a source of theirs read.
+pub(super) const REVIEWED: &str = "2026-11-25";
+
 /// The orders that are chosen where a configuration says nothing. The others bind only some networks, and stricter.
 pub(super) const DEFAULT_ORDERS: &[&str] = &["us-commerce-2024"];
 

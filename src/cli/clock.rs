@@ -11,6 +11,7 @@ use super::settings::ConfigArgs;
 use crate::clock::{Clock as _, GuardedClock, Reading};
 use crate::config::ControlSocket;
 use crate::control::{AskError, Command as Commanded, ShownClock};
+use crate::feed;
 use crate::policy::When;
 
 #[derive(Debug, Args)]
@@ -109,6 +110,6 @@ pub(super) fn now(folder: &Folder) -> When {
 /// Reads what a daemon kept, and writes nothing.
 fn guarded(folder: &Folder) -> GuardedClock {
     let clock = GuardedClock::system();
-    clock.take_over(&folder.clock());
+    clock.take_over(&folder.clock(), feed::reviewed());
     clock
 }

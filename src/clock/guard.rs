@@ -203,12 +203,14 @@ impl GuardedClock {
 
     /// Goes on from what the file at `path` kept, which [`Self::keep`] writes to. A file that cannot be read is told,
     /// and as if there were none.
-    pub fn take_over(&self, path: &Path) {
+    ///
+    /// No clock that tells an instant before `floor` can be right, whatever was kept, and a first start is held to it too.
+    pub fn take_over(&self, path: &Path, floor: Timestamp) {
         let mut keeping = self.lock();
         let marked = (self.marks)();
         let Reading { raw, boot, .. } = self.source.read();
         let view = View::new(raw, boot, marked);
-        let (view, latest, borne_out) = match Kept::read(path) {
+        let (mut view, mut latest, borne_out) = match Kept::read(path) {
             Ok(Some(kept)) => {
                 let line = |at, passed| Line::new(later(at, passed), boot);
                 // The time since boot tells how long the daemon was stopped, unless the machine was stopped too.
@@ -221,11 +223,18 @@ impl GuardedClock {
             Ok(None) => (view, raw, false),
             Err(error) => {
                 let fault = format!("what was kept of the clock in {} is lost: {}", path.display(), told(&error));
-                tracing::warn!(%fault, "the clock is trusted as it is");
+                tracing::error!(%fault, "an earlier clock is only noticed if it is older than the program");
                 keeping.fault = Some(fault);
                 (view, raw, false)
             }
         };
+        if view.line.at < floor {
+            view.line = Line::new(floor, boot);
+            latest = latest.max(floor);
+        }
+        if view.expected.at < floor {
+            view.expected = Line::new(floor, boot);
+        }
         view.highest.store(view.line.at.as_microsecond(), Ordering::Relaxed);
         self.view.store(Arc::new(view));
         (keeping.latest, keeping.borne_out, keeping.path) = (latest, borne_out, Some(path.to_owned()));

@@ -63,7 +63,7 @@ impl Machine {
         let mark = Arc::clone(&self.mark);
         let marks = Box::new(move || *mark.lock().unwrap());
         let guard = GuardedClock::new(Box::new(Shared(Arc::clone(&self.clock))), marks, self.boot_id.clone());
-        guard.take_over(&self.file());
+        guard.take_over(&self.file(), FLOOR);
         guard.save();
         Arc::new(guard)
     }
@@ -93,6 +93,9 @@ impl Machine {
         guard.save();
     }
 }
+
+/// Earlier than what most tests do.
+const FLOOR: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn instant(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -309,7 +312,7 @@ fn a_file_that_is_damaged_or_cannot_be_written_is_told_and_stops_nothing() {
         std::fs::write(machine.file(), damaged).unwrap();
         let clock = Box::new(Shared(Arc::clone(&machine.clock)));
         let guard = GuardedClock::new(clock, Box::new(|| None), "first".to_owned());
-        guard.take_over(&machine.file());
+        guard.take_over(&machine.file(), FLOOR);
         assert!(guard.status().unwrap().fault.is_some_and(|fault| fault.contains("is lost")), "{damaged:?}");
         assert_eq!(guard.read().at, instant("2026-01-01T00:00:00Z"));
         guard.save();
@@ -371,7 +374,7 @@ fn policy_time_goes_back_for_no_thread_while_the_clock_leaps_and_the_line_is_mov
 fn the_clock_of_this_machine_can_be_guarded() {
     let folder = tempfile::tempdir().unwrap();
     let guard = GuardedClock::system();
-    guard.take_over(&folder.path().join("clock"));
+    guard.take_over(&folder.path().join("clock"), FLOOR);
     let reading = guard.read();
     assert_eq!((reading.at, reading.ends), (reading.raw, reading.raw));
     assert!(trust(&guard).is_fine());
@@ -443,4 +446,35 @@ fn a_reading_under_way_does_not_carry_over_what_was_reset() {
         }
         done.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn no_clock_is_right_that_is_older_than_the_program() {
+    let floor = instant("2026-11-25T00:00:00Z");
+    for first in ["1970-01-01T00:00:05Z", "2026-11-24T23:00:00Z"] {
+        let machine = Machine::starting_at(first);
+        let start = || {
+            let guard =
+                GuardedClock::new(Box::new(Shared(Arc::clone(&machine.clock))), Box::new(|| None), "b".to_owned());
+            guard.take_over(&machine.file(), floor);
+            guard.save();
+            Arc::new(guard)
+        };
+        let guard = start();
+        assert_eq!((trust(&guard), guard.read().at >= floor), (Trust::Behind, true), "{first}");
+        machine.run(&guard, Duration::from_secs(600));
+        let passed = guard.read().at;
+        assert!(passed >= later(floor, Duration::from_secs(590)), "policy time stands still: {passed}");
+        assert!(start().read().at >= passed, "{first}");
+        // The right time is no leap to be held against it, once it is set.
+        machine.clock.leap_to(instant("2026-11-25T10:00:00Z"));
+        guard.tick();
+        assert_eq!(trust(&guard), Trust::Unsynchronised, "{first}");
+        assert_eq!(guard.read().at, instant("2026-11-25T10:00:00Z"));
+    }
+    // Whoever is later than that is believed.
+    let machine = Machine::starting_at("2026-12-01T00:00:00Z");
+    let guard = machine.start();
+    guard.take_over(&machine.file(), floor);
+    assert_eq!(guard.read().at, instant("2026-12-01T00:00:00Z"));
 }

@@ -27,7 +27,7 @@ use crate::cache::Cache;
 use crate::clock::{Clock, GuardedClock, RehearsalClock, SystemClock, Trust};
 use crate::config::{self, Config, ControlSocket};
 use crate::control::{self, Call, Kept, Register};
-use crate::feed::Archive;
+use crate::feed::{self, Archive};
 use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
 use crate::listen::{self, BindError, Limit, Listeners};
@@ -152,7 +152,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         folder.rehearse(start, clock.read().boot)?;
     }
     if let Some(guard) = &guard {
-        guard.take_over(&folder.clock());
+        guard.take_over(&folder.clock(), feed::reviewed());
     }
     raise_descriptor_limit();
     let bound = listen::bind(&config.listen.dns, NonZeroUsize::new(config.listen.workers.into()))?;

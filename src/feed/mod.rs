@@ -22,7 +22,18 @@ pub use files::{Document, Kind, Selection, gather};
 pub use sheet::is_visible;
 pub use waivers::{FileWaiver, of_every_order, party, read_waivers};
 
+use jiff::Timestamp;
+
 use crate::policy::{Operator, Snapshot};
+
+/// Returns the beginning of the day on which the newest of the files that the program carries was reviewed. No clock that
+/// tells an earlier instant can be right.
+///
+/// # Panics
+/// Never: a test reads the day.
+pub fn reviewed() -> Timestamp {
+    format!("{}T00:00:00Z", shipped::REVIEWED).parse().expect("the day is written as RFC 3339 has it")
+}
 
 /// What a selection of files comes to.
 #[derive(Debug)]

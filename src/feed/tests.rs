@@ -657,3 +657,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_day_of_the_newest_file_is_told() {
+    let texts = [Kind::Catalogue, Kind::Order].into_iter().flat_map(Kind::shipped).map(|(_, text)| *text);
+    let measures = [shipped::MEASURES, shipped::MEASURE_CATALOGUES].into_iter().flatten().map(|(_, text)| *text);
+    let days = texts
+        .chain(measures)
+        .flat_map(str::lines)
+        .filter_map(|line| line.strip_prefix("revised = ").or(line.strip_prefix("read = ")).map(str::trim));
+    assert_eq!(days.max(), Some(shipped::REVIEWED));
+    assert!(reviewed() < "2027-01-01T00:00:00Z".parse().unwrap());
+}

@@ -82,10 +82,13 @@ fn a_clock_that_is_set_back_before_the_ban_lifts_nothing() {
         setup = daemon.stop().plain();
         assert!(kept(&data) > before);
     }
-    // And without the file there is nothing to go on from: the test would notice if the clock were not turned back.
+    // Without the file, and at a first start, no clock is right that is older than the program.
     std::fs::remove_file(data.join("clock")).unwrap();
-    let daemon = through(setup, "2024-06-01 12:00:00").start();
-    assert!(!is_sunk(&daemon));
+    let daemon = through(setup, "1970-01-02 00:00:00").start();
+    assert!(is_sunk(&daemon), "{}", daemon.told());
+    assert!(check(&daemon)["detail"].as_str().unwrap().starts_with("behind: "), "{}", check(&daemon));
+    let record = record_of(&daemon, "raw", "1970-01-02");
+    assert!(record["at"].as_str().unwrap() > "2026", "{record}");
     daemon.stop();
 }
 
