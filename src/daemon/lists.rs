@@ -56,13 +56,7 @@ pub(super) fn load(config: &Config, folder: &Path, number: u64, metrics: &Metric
         let Some(list) = list else { continue };
         tracing::info!(list = source.name, rules = list.len(), "list loaded");
         counters.push(metrics.list(&source.name));
-        links.push(Link {
-            name: source.name.clone(),
-            list: Arc::new(list),
-            dates: *dates,
-            action: action.clone(),
-            record: false,
-        });
+        links.push(Link { name: source.name.clone(), list: Arc::new(list), dates: *dates, action: action.clone() });
     }
     for fault in &faults {
         tracing::error!(%fault, "a list cannot be used as it is");

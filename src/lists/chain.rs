@@ -18,7 +18,7 @@ pub struct Dates {
     pub from: Option<Timestamp>,
     /// The first instant at which it counts no more.
     pub until: Option<Timestamp>,
-    /// The first instant at which its matches are recorded, though they withhold nothing. Without `from`, that is all it does.
+    /// The first instant at which its matches are counted, though they withhold nothing. Without `from`, that is all it does.
     pub monitor_from: Option<Timestamp>,
 }
 
@@ -57,8 +57,6 @@ pub struct Link {
     pub dates: Dates,
     /// What becomes of every name that the list withholds, whatever it says itself.
     pub action: Option<Action>,
-    /// Whether its matches are recorded with their client.
-    pub record: bool,
 }
 
 /// What the chain says of a name or an address.
@@ -69,10 +67,8 @@ pub struct Listed<'a> {
     pub list: &'a str,
     pub action: &'a Action,
     pub rule: Rule,
-    /// Whether it is recorded only, since the list does not decide yet.
+    /// Whether it is counted only, since the list does not decide yet.
     pub monitored: bool,
-    /// Whether it is recorded with its client.
-    pub record: bool,
 }
 
 impl Listed<'_> {
@@ -154,8 +150,7 @@ impl Chain {
         }
         let (action, rule) = ask(&link.list)?;
         let action = link.action.as_ref().filter(|_| *action != Action::Pass).unwrap_or(action);
-        let Link { name, record, .. } = link;
-        Some(Listed { place, list: name, action, rule, monitored: phase == Phase::Monitored, record: *record })
+        Some(Listed { place, list: &link.name, action, rule, monitored: phase == Phase::Monitored })
     }
 
     /// Returns whether a rule of any list matches `name`, whatever its conditions and dates.

@@ -32,7 +32,7 @@ pub(super) fn chain(config: &Config, folder: &Path) -> Chain {
         let kept = lists::kept(source, &folder.join("lists"));
         let list = kept.or_else(|| lists::check(source, key).ok().map(|(list, _)| list))?;
         let (name, action) = (source.name.clone(), action.clone());
-        Some(Link { name, list: Arc::new(list), dates: *dates, action, record: false })
+        Some(Link { name, list: Arc::new(list), dates: *dates, action })
     });
     Chain::new(1, links.collect())
 }

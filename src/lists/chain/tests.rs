@@ -12,7 +12,7 @@ fn list(format: Format, text: &str) -> Arc<List> {
 }
 
 fn link(name: &str, list: Arc<List>) -> Link {
-    Link { name: name.to_owned(), list, dates: Dates::default(), action: None, record: false }
+    Link { name: name.to_owned(), list, dates: Dates::default(), action: None }
 }
 
 fn zone(records: &str) -> Arc<List> {
