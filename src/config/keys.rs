@@ -387,7 +387,10 @@ const LEDGER: &[Key] = &[
         (2, 16_777_216),
         "4096",
         "MiB",
-        &["The size that the journal may take in all; the oldest files go first. At least two segments."],
+        &[
+            "The size that the records may take in all, in the journal and once more in the log; the oldest go first. Their",
+            "hashes stay in the log, 32 octets each. At least two segments.",
+        ],
     ),
     key(
         "store_noted",
@@ -402,5 +405,23 @@ const LEDGER: &[Key] = &[
         "20000",
         "records",
         &["Records of single clients in a minute; beyond it look-ups are summed up by network, then by rule."],
+    ),
+    key(
+        "origin",
+        Kind::Text { least: 0, most: 200 },
+        r#""""#,
+        "",
+        &[
+            "The name that the log is signed under, best below a domain of your own, such as \"example.com/resolver-1\"; \"\" for",
+            "interdict.invalid/ and the name of the machine at the first start. No other log may have it; a change begins",
+            "another log.",
+        ],
+    ),
+    number(
+        "checkpoint_s",
+        (1, 60),
+        "60",
+        "seconds",
+        &["What was recorded is signed at most this much later, and at each stop."],
     ),
 ];

@@ -77,6 +77,8 @@ fn defaults() -> Config {
             max_size: 4096 << 20,
             store_noted: false,
             leaves_per_minute: 20_000,
+            origin: None,
+            checkpoint: Duration::from_secs(60),
         },
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
     }
@@ -325,6 +327,10 @@ servers = ["10.0.0.2"]
     let own = "[listen]\ndns = [\"10.0.0.9:53\"]\n[[upstream.zone]]\nname = \"corp\"\nservers = [\"10.0.0.9\"]\n";
     assert_faults(own, &[], &[("file:3: `upstream.zone.servers` lists 10.0.0.9:53", "name another server")]);
     assert_faults("[ledger]\nsegment_mib = 1024\nmax_mib = 2000\n", &[], &[("file:3: ", "2048")]);
+    for name in ["a+b", "a b", "a\u{a0}b", "a/"] {
+        let fault = ("file:2: `ledger.origin`", "example.com/resolver-1");
+        assert_faults(&format!("[ledger]\norigin = \"{name}\"\n"), &[], &[fault]);
+    }
 }
 
 #[test]

@@ -47,6 +47,13 @@ pub(super) fn readiness(
         }
     };
     let ledger = Check { name: "ledger", ok, detail };
+    let of = &health.log;
+    let detail = match (&of.failing, &of.origin) {
+        (Some(reason), _) => format!("behind the journal: {reason}"),
+        (None, Some(origin)) => format!("{} of {} leaves of {origin} are signed", of.signed, of.leaves),
+        (None, None) => "no log yet".to_owned(),
+    };
+    let log = Check { name: "log", ok: of.failing.is_none(), detail };
     let standing = standing.lock().expect("no holder of this lock panics");
     let archive = Check {
         name: "archive",
@@ -69,7 +76,7 @@ pub(super) fn readiness(
         None => (true, format!("rehearsed: policy time is {:.0}", clock.read().at)),
     };
     let clock = Check { name: "clock", ok, detail };
-    Readiness { ready: policy.ok && upstream.ok, checks: vec![policy, upstream, ledger, clock, archive, reload] }
+    Readiness { ready: policy.ok && upstream.ok, checks: vec![policy, upstream, ledger, log, clock, archive, reload] }
 }
 
 /// Reads off the parts what metrics show of them.
@@ -85,6 +92,9 @@ pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock) ->
         ledger_uncovered: health.uncovered,
         ledger_octets: health.bytes,
         ledger_failing: matches!(health.state, ledger::State::Failing { .. }),
+        log_signed: health.log.signed,
+        log_octets: health.log.bytes,
+        log_failing: health.log.failing.is_some(),
         policy_entries: snapshot.entry_count() as u64,
         policy_orders: snapshot.inputs().orders.len() as u64,
         clock_state: trust.map(Trust::as_str),

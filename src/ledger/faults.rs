@@ -265,7 +265,7 @@ fn a_full_disk_holds_records_back_until_there_is_room() {
         let leaves = leaves(&data);
         assert_whole(&leaves);
         assert_eq!(total(&leaves), count);
-        fs::remove_dir_all(data.join("journal")).unwrap();
+        fs::remove_dir_all(&data).unwrap();
     }
 }
 

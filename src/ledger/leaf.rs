@@ -205,6 +205,12 @@ pub struct Changed {
     pub why: String,
     /// The digest of the policy from then on; of the refused one where it could be read.
     pub policy: Option<String>,
+    /// Where leaves were removed: the number of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seq: Option<u64>,
+    /// Where leaves were removed: the number of the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seq: Option<u64>,
     pub rehearsal: bool,
 }
 
@@ -219,6 +225,8 @@ pub enum Act {
     Removed,
     /// Leaves were written again to a new segment, because the disk lost or refused them.
     Rewritten,
+    /// A log of another name began, because the one before could not be gone on with.
+    Origin,
 }
 
 /// What could not be recorded, or is no longer there.

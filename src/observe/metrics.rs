@@ -179,13 +179,17 @@ pub struct Gauges {
     pub ledger_uncovered: u64,
     pub ledger_octets: u64,
     pub ledger_failing: bool,
+    /// Leaves that the last checkpoint of the log tells of.
+    pub log_signed: u64,
+    pub log_octets: u64,
+    pub log_failing: bool,
     pub policy_entries: u64,
     pub policy_orders: u64,
     /// How far the system clock is trusted; none in a rehearsal.
     pub clock_state: Option<&'static str>,
 }
 
-const GAUGES: [(&str, &str); 9] = [
+const GAUGES: [(&str, &str); 12] = [
     ("cache_entries", "Answers that are kept"),
     ("cache_size_bytes", "About how much memory the kept answers take"),
     ("ledger_leaves", "Leaves of the ledger that are on disk"),
@@ -193,6 +197,9 @@ const GAUGES: [(&str, &str); 9] = [
     ("ledger_uncovered_lookups", "Look-ups that are only counted, because the disk refuses leaves"),
     ("ledger_size_bytes", "Size of the journal"),
     ("ledger_failing", "1 while the ledger cannot be written"),
+    ("ledger_log_signed_leaves", "Leaves that the last checkpoint of the log tells of"),
+    ("ledger_log_size_bytes", "Size of the log, which holds the records once more and their hashes"),
+    ("ledger_log_failing", "1 while the log falls behind the journal"),
     ("policy_entries", "Entries of all catalogues"),
     ("policy_orders", "Orders that are loaded"),
 ];
@@ -358,6 +365,9 @@ impl Metrics {
             ledger_uncovered,
             ledger_octets,
             ledger_failing,
+            log_signed,
+            log_octets,
+            log_failing,
             policy_entries,
             policy_orders,
             clock_state,
@@ -370,6 +380,9 @@ impl Metrics {
             ledger_uncovered,
             ledger_octets,
             u64::from(ledger_failing),
+            log_signed,
+            log_octets,
+            u64::from(log_failing),
             policy_entries,
             policy_orders,
         ];
