@@ -8,6 +8,7 @@ mod explain;
 mod folder;
 mod index;
 mod instant;
+mod ledger;
 mod man;
 mod orders;
 mod output;
@@ -38,6 +39,8 @@ Any key of the configuration can be set as INTERDICT_<SECTION>__<KEY>, and the d
 const EXIT_CODES: &str = "Exit codes:
   0   it is done
   1   it could not be done
+  3   a log was tampered with
+  4   a log is incomplete
   64  the command line is wrong
   69  an address is in use, or another Interdict works in the data folder
   71  the system gives no thread, socket or signal handler
@@ -68,6 +71,8 @@ enum Command {
     Check(check::Check),
     /// Tell how far the system clock is trusted.
     Clock(clock::Clock),
+    /// Verify the log of records, and give others what they need to do so.
+    Ledger(Box<ledger::Ledger>),
     /// Care for the index over the journal.
     Index(index::Index),
     /// Write a completion script for a shell.
@@ -112,6 +117,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Orders(of) => orders::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
         Command::Clock(of) => clock::run(&of, &mut out),
+        Command::Ledger(of) => ledger::run(&of, &mut out),
         Command::Index(of) => index::run(&of, &mut out),
         Command::Completions(of) => completions::run(&of, &mut out),
         Command::Man => man::run(&mut out),
@@ -130,7 +136,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Faults>() {
         return CONFIGURATION;
     }
-    run::exit_code(error).unwrap_or(1)
+    let unsound = error.downcast_ref::<ledger::Unsound>().map(ledger::Unsound::exit_code);
+    unsound.or_else(|| run::exit_code(error)).unwrap_or(1)
 }
 
 /// Returns the lines that tell an error: faults one a line, anything else with the whole chain behind it.
@@ -163,7 +170,8 @@ mod tests {
         let mut script = Vec::new();
         clap_complete::generate(clap_complete::Shell::Bash, &mut definition(), "interdict", &mut script);
         let script = String::from_utf8(script).unwrap();
-        for command in ["run", "explain", "attempts", "orders", "check", "clock show", "index rebuild"] {
+        for command in ["run", "explain", "attempts", "orders", "check", "clock show", "ledger verify", "index rebuild"]
+        {
             assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");
             let word = format!("\"interdict__subcmd__{}\"", command.replace(' ', "__subcmd__"));
             assert!(script.contains(&word), "{word}\n{script}");

@@ -19,10 +19,12 @@ mod keys;
 mod leaf;
 mod log;
 mod medium;
+mod proof;
 mod read;
 mod recover;
 mod ring;
 pub mod tree;
+pub mod verify;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -39,7 +41,8 @@ pub use device::{address_of, hardware_of};
 pub use fold::{Bounds, network_of};
 pub use keys::{KeyError, KeyId, KeyRing};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
-pub use log::{CHECKPOINT, KEY, LogError, default_name, logs, newest, secret_of};
+pub use log::{CHECKPOINT, KEY, LogError, logs, newest};
+pub use proof::{Proof, ProofError, ProveError};
 pub use read::{Position, ReadError, Reader, find, read, segment_path, segments};
 pub use recover::RecoverError;
 pub use ring::Recorder;
@@ -355,8 +358,12 @@ impl Drop for Ledger {
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod resumed;
 #[cfg(test)]
 mod tests;

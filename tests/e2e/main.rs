@@ -20,6 +20,7 @@ mod ban;
 mod clock;
 mod crash;
 mod disk;
+mod evidence;
 mod faults;
 mod habits;
 mod local;

@@ -14,8 +14,8 @@ use super::checkpoint::{Checkpoint, Signer};
 use super::leaf::Numbered;
 use super::tree::{self, Edge, Hash, Tile, WIDTH};
 pub(super) use found::look;
-pub(super) use place::Place;
-pub use place::{CHECKPOINT, KEY, LogError, default_name, logs, newest, secret_of};
+pub use place::{CHECKPOINT, KEY, LogError, logs, newest};
+pub(super) use place::{Place, read_text};
 pub(super) use tiler::{Following, Tiler};
 
 /// A log that is written to.
@@ -191,19 +191,19 @@ fn last_number(bundle: &[u8]) -> Option<u64> {
     number_of(tree::entries(bundle)?.last()?)
 }
 
-fn number_of(entry: &[u8]) -> Option<u64> {
+pub(super) fn number_of(entry: &[u8]) -> Option<u64> {
     serde_json::from_slice::<Numbered>(entry).ok().map(|leaf| leaf.seq)
 }
 
 /// Returns the hashes of a tile on disk, also where it has grown since.
-fn read_tile(folder: &Path, tile: Tile) -> Option<Vec<Hash>> {
+pub(super) fn read_tile(folder: &Path, tile: Tile) -> Option<Vec<Hash>> {
     let mut hashes = tree::hashes(&read_widest(folder, &tile.path(), 32 * WIDTH)?)?;
     hashes.truncate(usize::try_from(tile.width).ok()?);
     Some(hashes)
 }
 
 /// Returns the entries of a bundle on disk, also where it has grown since.
-fn read_bundle(folder: &Path, index: u64, width: u64) -> Option<Vec<Vec<u8>>> {
+pub(super) fn read_bundle(folder: &Path, index: u64, width: u64) -> Option<Vec<Vec<u8>>> {
     let octets = read_widest(folder, &tree::bundle_path(index, width), WIDTH * (2 + tree::MAX_ENTRY as u64))?;
     let entries = tree::entries(&octets)?;
     Some(entries.into_iter().take(usize::try_from(width).ok()?).map(<[u8]>::to_vec).collect())

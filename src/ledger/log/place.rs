@@ -27,8 +27,6 @@ pub enum LogError {
     NotAKey { path: PathBuf },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("the system gives no random numbers")]
-    Random,
 }
 
 /// Where logs are kept, and what they are called.
@@ -52,7 +50,17 @@ impl Place {
 
     /// Returns the secret of the key; `None` where there is none yet.
     pub(super) fn secret(&self) -> Result<Option<[u8; 32]>, LogError> {
-        secret_of(&self.keys)
+        let path = self.keys.join(SECRET);
+        let text = match read_text(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(LogError::Read { path, source }),
+        };
+        let mut secret = [0; 32];
+        match hex::decode_to_slice(text.trim_end(), &mut secret) {
+            Ok(()) => Ok(Some(secret)),
+            Err(_) => Err(LogError::NotAKey { path }),
+        }
     }
 
     /// Returns the secret of the key, which is made where there is none.
@@ -76,24 +84,6 @@ impl Place {
     /// Returns the checkpoint that was signed last, as far as that is still known.
     pub(super) fn kept(&self) -> Option<String> {
         read_text(&self.keys.join(KEPT)).ok()
-    }
-}
-
-/// Returns the secret of the key in the key folder; `None` where there is none yet.
-///
-/// # Errors
-/// Where the file cannot be read, or is none.
-pub fn secret_of(keys: &Path) -> Result<Option<[u8; 32]>, LogError> {
-    let path = keys.join(SECRET);
-    let text = match read_text(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(LogError::Read { path, source }),
-    };
-    let mut secret = [0; 32];
-    match hex::decode_to_slice(text.trim_end(), &mut secret) {
-        Ok(()) => Ok(Some(secret)),
-        Err(_) => Err(LogError::NotAKey { path }),
     }
 }
 
@@ -130,7 +120,7 @@ pub fn newest(folder: &Path) -> io::Result<Option<PathBuf>> {
 
 /// Returns the name of logs where the operator has chosen none: one that belongs to nobody (RFC 2606, section 2), with
 /// the name of the machine.
-pub fn default_name() -> String {
+fn default_name() -> String {
     let host = nix::unistd::gethostname().unwrap_or_default();
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c.to_ascii_lowercase() } else { '-' };
     let host: String = host.to_string_lossy().chars().map(plain).take(64).collect();
@@ -186,6 +176,6 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the text of a small file.
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
+pub(in crate::ledger) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path, MAX_NOTE as u64)?).map_err(io::Error::other)
 }
