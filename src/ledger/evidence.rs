@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::checkpoint::{Checkpoint, Signer, Verifier};
 use super::fixtures::{AT, attempt, clock, snapshot};
 use super::tree::{self, Edge, WIDTH};
-use super::verify::{Against, Integrity, KeySource, Report, verify};
+use super::verify::{Against, Integrity, KeySource, Report, verify, verify_folder};
 use super::*;
 
 pub(super) const PROMPT: Duration = Duration::from_secs(20);
@@ -135,7 +135,7 @@ fn the_log_has_the_lines_of_the_journal_and_is_intact() {
     assert_eq!((report.leaves, report.kinds.values().sum::<u64>()), (lines.len() as u64, lines.len() as u64));
     assert_eq!(report.origin.as_deref(), Some("log.example/node/1"));
     assert_eq!((report.key, report.anchored), (Some(KeySource::Beside), None));
-    let given = verify(&log, Against { keys: &[key(&log)], earlier: Some(&note(&log)) });
+    let given = verify(&log, Against { keys: &[key(&log)], earlier: Some(&note(&log)), journal: None });
     assert_eq!((given.integrity, given.key), (Integrity::Intact, Some(KeySource::Given)));
     let anchor = given.anchored.unwrap();
     assert_eq!((anchor.leaves, anchor.at), (lines.len() as u64, Some(AT.parse().unwrap())));
@@ -148,7 +148,7 @@ fn the_log_has_the_lines_of_the_journal_and_is_intact() {
 
 #[test]
 fn any_changed_octet_is_found() {
-    let data = made(2);
+    let data = made(1);
     let log = log_of(&data, 1);
     assert_eq!(checked(&log).integrity, Integrity::Intact);
     for file in files(&log) {
@@ -196,6 +196,34 @@ fn a_file_that_is_gone_cut_or_another_is_found() {
 }
 
 #[test]
+fn a_journal_that_says_something_else_than_its_log_is_found() {
+    let data = made(300);
+    let all = || verify_folder(data.path(), Against::default()).unwrap();
+    assert_eq!(all().integrity, Integrity::Intact);
+    let path = segment_path(&data.path().join("journal"), 0);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("a270.upd", "b270.upd")).unwrap();
+    let found = all();
+    assert_eq!((found.integrity, found.logs[0].faults.len()), (Integrity::Tampered, 1), "{found:?}");
+    assert_eq!(checked(&log_of(&data, 1)).integrity, Integrity::Intact, "the log itself was not touched");
+    // A number that leads a reader astray does not hide what comes behind it.
+    let line = text.lines().nth(30).unwrap();
+    let astray = line.replacen("\"seq\":30", "\"seq\":4000000", 1);
+    assert_ne!(astray, line);
+    let text = text.replacen(line, &format!("{astray}\n{line}"), 1);
+    fs::write(&path, &text).unwrap();
+    assert_eq!(all().integrity, Integrity::Intact);
+    fs::write(&path, text.replace("a270.upd", "b270.upd")).unwrap();
+    assert_eq!(all().integrity, Integrity::Tampered);
+    // Lines that are gone or torn are no contradiction: the log has them. One that no journal has is.
+    let gone = text.split_inclusive('\n').skip(20).collect::<String>() + &"x".repeat(200_000);
+    fs::write(&path, &gone).unwrap();
+    assert_eq!(all().integrity, Integrity::Intact);
+    fs::write(&path, gone + "\n").unwrap();
+    assert_eq!(all().integrity, Integrity::Tampered);
+}
+
+#[test]
 fn leaves_in_another_order_are_found_also_with_hashes_to_match() {
     let data = made(20);
     let log = log_of(&data, 1);
@@ -235,19 +263,19 @@ fn only_a_checkpoint_kept_elsewhere_finds_what_was_signed_anew() {
     for (entries, found) in [(cut, Integrity::Incomplete), (&rewritten[..], Integrity::Tampered)] {
         forge(&log, entries, &signer(&data, origin));
         assert_eq!(checked(&log).integrity, Integrity::Intact, "whoever has the key can do this");
-        let report = verify(&log, Against { keys: &[], earlier: Some(&before) });
+        let report = verify(&log, Against { earlier: Some(&before), ..Against::default() });
         assert_eq!((report.integrity, report.anchored), (found, None));
     }
     // Another key does not help either: the checkpoint kept elsewhere is not of it.
     forge(&log, &rewritten, &Signer::new(origin, &[1; 32]));
     let theirs = key(&log);
     assert_eq!(checked(&log).integrity, Integrity::Intact);
-    assert_eq!(verify(&log, Against { keys: &[], earlier: Some(&before) }).integrity, Integrity::Tampered);
+    assert_eq!(verify(&log, Against { earlier: Some(&before), ..Against::default() }).integrity, Integrity::Tampered);
     let mine = signer(&data, origin).verifier();
-    assert_eq!(verify(&log, Against { keys: &[mine], earlier: None }).integrity, Integrity::Tampered);
+    assert_eq!(verify(&log, Against { keys: &[mine], ..Against::default() }).integrity, Integrity::Tampered);
     let other = signer(&data, "log.example/other/1").verifier();
-    assert_eq!(verify(&log, Against { keys: &[other], earlier: None }).integrity, Integrity::Incomplete);
-    assert_eq!(verify(&log, Against { keys: &[theirs], earlier: None }).integrity, Integrity::Intact);
+    assert_eq!(verify(&log, Against { keys: &[other], ..Against::default() }).integrity, Integrity::Incomplete);
+    assert_eq!(verify(&log, Against { keys: &[theirs], ..Against::default() }).integrity, Integrity::Intact);
 }
 
 #[test]

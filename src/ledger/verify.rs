@@ -7,6 +7,7 @@
 mod coverage;
 mod files;
 mod folder;
+mod journal;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use coverage::{Covered, Hole};
 use coverage::{Covering, Entry};
 use files::{Files, Variant};
 pub use folder::{NoLog, Verification, verify_folder};
+use journal::{Bundle, Line, Lines};
 
 /// The most faults that are told; what comes behind them is counted.
 const MAX_FAULTS: usize = 100;
@@ -34,6 +36,8 @@ pub struct Against<'a> {
     pub keys: &'a [Verifier],
     /// A checkpoint that was kept elsewhere, as a signed note.
     pub earlier: Option<&'a str>,
+    /// The folder of the journal that the log was made from: what it still has must be what the log has.
+    pub journal: Option<&'a Path>,
 }
 
 /// Whether the files are what was signed.
@@ -94,6 +98,8 @@ pub struct Report {
     pub anchored: Option<Anchor>,
     /// How many leaves have only their hashes left, because their entries were removed for their age, as a leaf says.
     pub pruned: u64,
+    /// The number of the first record whose entry is there, and of the last.
+    pub records: Option<(u64, u64)>,
     /// How many leaves there are of each kind, among those whose entries are there.
     pub kinds: BTreeMap<String, u64>,
     pub coverage: Covered,
@@ -107,6 +113,9 @@ pub fn verify(folder: &Path, against: Against<'_>) -> Report {
         walk.earlier = against.earlier.and_then(|note| walk.earlier(note, &head, verifier.as_ref()));
         walk.leaves(&head);
         walk.removed();
+        if let Some(journal) = against.journal {
+            walk.compare(Lines::of(journal));
+        }
     }
     walk.finish()
 }
@@ -117,6 +126,8 @@ struct Walk {
     edge: Edge,
     /// The checkpoint that was kept elsewhere, as long as its size was not reached.
     earlier: Option<Checkpoint>,
+    /// The number of the first leaf of each bundle that is there, with the place of the bundle.
+    bundles: Vec<(u64, u64)>,
     covering: Covering,
     /// The number of the first leaf whose entry is there, and of the last so far.
     numbers: Option<(u64, u64)>,
@@ -139,6 +150,7 @@ impl Walk {
             key: None,
             anchored: None,
             pruned: 0,
+            records: None,
             kinds: BTreeMap::new(),
             coverage: Covered::default(),
         };
@@ -147,6 +159,7 @@ impl Walk {
             report,
             edge: Edge::default(),
             earlier: None,
+            bundles: Vec::new(),
             covering: Covering::default(),
             numbers: None,
             at: None,
@@ -287,28 +300,32 @@ impl Walk {
     /// Returns the hashes of the leaves of one tile: from its entries, or from the tile itself where those are not there.
     fn entries(&mut self, tile: Tile) -> Option<Vec<Hash>> {
         let first = tile.index * WIDTH;
-        let bundles = self.files.variants(&tree::bundle_path(tile.index, WIDTH), MAX_BUNDLE);
-        let mut best: Option<Vec<&[u8]>> = None;
-        for Variant { path, width, octets } in &bundles {
-            let Some(entries) = tree::entries(octets).filter(|entries| entries.len() as u64 == *width) else {
+        let mut absent = true;
+        let mut best: Vec<u8> = Vec::new();
+        for Variant { path, width } in self.files.variants(&tree::bundle_path(tile.index, WIDTH)) {
+            let Some(octets) = self.files.read(&path, MAX_BUNDLE) else { continue };
+            absent = false;
+            let Some(count) = tree::entries(&octets).map(|entries| entries.len() as u64).filter(|of| *of == width)
+            else {
                 self.tampered(Some(first), format!("{path} does not hold {width} entries"));
                 continue;
             };
             // Entries behind the checkpoint are not signed yet.
-            let entries: Vec<_> = entries.into_iter().zip(0..tile.width).map(|(entry, _)| entry).collect();
-            let longer = best.as_ref().is_none_or(|best| entries.len() > best.len());
-            if let Some(best) = &best
-                && let Some(at) = best.iter().zip(&entries).position(|(one, other)| one != other)
-            {
+            let signed = usize::try_from(count.min(tile.width)).unwrap_or_default();
+            let (one, other) = (tree::entries(&best).unwrap_or_default(), tree::entries(&octets).unwrap_or_default());
+            if let Some(at) = one.iter().zip(&other[..signed]).position(|(one, other)| one != other) {
                 self.tampered(Some(first + at as u64), format!("{path} holds other entries than a bundle beside it"));
             }
-            if longer {
-                best = Some(entries);
+            if signed > one.len() {
+                let length = other[..signed].iter().map(|entry| entry.len() + 2).sum();
+                best = octets;
+                best.truncate(length);
             }
         }
-        let Some(entries) = best.filter(|entries| entries.len() as u64 == tile.width) else {
-            return self.hashes_alone(tile, bundles.is_empty());
-        };
+        let entries = tree::entries(&best).unwrap_or_default();
+        if entries.len() as u64 != tile.width {
+            return self.hashes_alone(tile, absent);
+        }
         for (entry, index) in entries.iter().zip(first..) {
             self.entry(entry, index);
         }
@@ -324,9 +341,9 @@ impl Walk {
             let path = tree::bundle_path(tile.index, tile.width);
             self.incomplete(Some(first), format!("the entries of {path} are not there"));
         }
-        let tiles = self.files.variants(&Tile { width: WIDTH, ..tile }.path(), MAX_TILE);
+        let variants = self.files.variants(&Tile { width: WIDTH, ..tile }.path());
+        let read = variants.iter().filter_map(|variant| tree::hashes(&self.files.read(&variant.path, MAX_TILE)?));
         let width = usize::try_from(tile.width).ok()?;
-        let read = tiles.iter().filter_map(|variant| tree::hashes(&variant.octets));
         let mut hashes = read.max_by_key(Vec::len).filter(|hashes| hashes.len() >= width)?;
         hashes.truncate(width);
         self.at = None;
@@ -340,6 +357,9 @@ impl Walk {
         *self.report.kinds.entry(kind.to_owned()).or_default() += 1;
         self.at = entry.as_ref().and_then(Entry::at);
         let Some(entry) = entry else { return };
+        if self.bundles.last().is_none_or(|(_, bundle)| *bundle < index / WIDTH) {
+            self.bundles.push((entry.seq, index / WIDTH));
+        }
         match &mut self.numbers {
             numbers @ None => *numbers = Some((entry.seq, entry.seq)),
             Some((_, last)) => {
@@ -358,12 +378,12 @@ impl Walk {
 
     /// Compares what is on disk of a tile with what its hashes have to be.
     fn tile(&mut self, tile: Tile, hashes: &[Hash]) {
-        let variants = self.files.variants(&Tile { width: WIDTH, ..tile }.path(), MAX_TILE);
         // So many leaves each hash stands for; a tile of such a level exists only where that is a number.
         let stride = 1_u64.checked_shl(8 * u32::from(tile.level)).unwrap_or(u64::MAX);
         let first = (tile.index * WIDTH).saturating_mul(stride);
         let mut whole = false;
-        for Variant { path, width, octets } in variants {
+        for Variant { path, width } in self.files.variants(&Tile { width: WIDTH, ..tile }.path()) {
+            let Some(octets) = self.files.read(&path, MAX_TILE) else { continue };
             let Some(read) = tree::hashes(&octets).filter(|read| read.len() as u64 == width) else {
                 self.tampered(Some(first), format!("{path} does not hold {width} hashes"));
                 continue;
@@ -398,10 +418,47 @@ impl Walk {
         }
     }
 
+    /// Compares what the journal has of the leaves whose entries are there.
+    fn compare(&mut self, lines: Lines) {
+        let Some((first, last)) = self.numbers else { return };
+        let mut bundle: Option<Bundle> = None;
+        for line in lines {
+            let (number, line) = match line {
+                Line::Leaf(number, line) if (first..=last).contains(&number) => (number, line),
+                Line::Leaf(..) => continue,
+                Line::TooLong => {
+                    self.tampered(None, "the journal has a line that is longer than any record");
+                    continue;
+                }
+            };
+            let place = self.bundles.partition_point(|(first, _)| *first <= number);
+            let Some((_, index)) = place.checked_sub(1).and_then(|place| self.bundles.get(place)).copied() else {
+                continue;
+            };
+            let loaded = match bundle.take_if(|bundle| bundle.index == index) {
+                Some(bundle) => bundle,
+                None => Bundle::of(index, &self.widest(index)),
+            };
+            match bundle.insert(loaded).find(number) {
+                Some(entry) if entry == line => {}
+                Some(_) => self.tampered(None, format!("the journal has another record {number} than the log")),
+                None => self.incomplete(None, format!("the journal has a record {number}, and the log has none")),
+            }
+        }
+    }
+
+    /// Returns the bundle at this place that has the most entries.
+    fn widest(&self, index: u64) -> Vec<u8> {
+        let variants = self.files.variants(&tree::bundle_path(index, WIDTH));
+        let read = variants.iter().rev().find_map(|variant| self.files.read(&variant.path, MAX_BUNDLE));
+        read.unwrap_or_default()
+    }
+
     fn finish(mut self) -> Report {
         // A stable sort, so that among equals the first found stays in front.
         self.report.faults.sort_by_key(|fault| std::cmp::Reverse(fault.kind));
         self.report.coverage = self.covering.finish();
+        self.report.records = self.numbers;
         self.report
     }
 }

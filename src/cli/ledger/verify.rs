@@ -43,7 +43,7 @@ pub(super) fn run(of: &Verify, out: &mut dyn Write) -> anyhow::Result<()> {
         crate::ledger::checkpoint::Checkpoint::parse(text)
             .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     }
-    let found = verify_folder(&folder, Against { keys: &of.key, earlier: earlier.as_deref() })?;
+    let found = verify_folder(&folder, Against { keys: &of.key, earlier: earlier.as_deref(), journal: None })?;
     if of.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;
     } else {
@@ -138,7 +138,9 @@ fn leaves(log: &Report) -> String {
         0 => String::new(),
         pruned => format!("; of the first {pruned} only the hashes are left, since they were removed for their age"),
     };
-    format!("{} ({}){pruned}", log.leaves, if kinds.is_empty() { "none read".to_owned() } else { kinds.join(", ") })
+    let records = log.records.map(|(first, last)| format!(", records {first} to {last}")).unwrap_or_default();
+    let kinds = if kinds.is_empty() { "none read".to_owned() } else { kinds.join(", ") };
+    format!("{} ({kinds}){records}{pruned}", log.leaves)
 }
 
 fn coverage(covered: &Covered) -> String {

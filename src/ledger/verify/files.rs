@@ -18,7 +18,6 @@ pub(super) struct Files {
 pub(super) struct Variant {
     pub(super) path: String,
     pub(super) width: u64,
-    pub(super) octets: Vec<u8>,
 }
 
 impl Files {
@@ -31,21 +30,12 @@ impl Files {
         Some(String::from_utf8_lossy(&self.read(path, MAX_NOTE as u64)?).into_owned())
     }
 
-    /// Returns every file that holds the tile or bundle of this path, the partial ones first: the full one is there before
-    /// they go.
-    pub(super) fn variants(&self, full: &str, most: u64) -> Vec<Variant> {
-        let mut variants = Vec::new();
-        let partial = format!("{full}.p");
-        for width in self.widths(&partial) {
-            let path = format!("{partial}/{width}");
-            if let Some(octets) = self.read(&path, most) {
-                variants.push(Variant { path, width, octets });
-            }
-        }
-        if let Some(octets) = self.read(full, most) {
-            variants.push(Variant { path: full.to_owned(), width: WIDTH, octets });
-        }
-        variants
+    /// Returns every file that may hold the tile or bundle of this path, the partial ones first: the full one is there before
+    /// they go. They are read one by one, since all of them together may be large.
+    pub(super) fn variants(&self, full: &str) -> Vec<Variant> {
+        let partial = |width| Variant { path: format!("{full}.p/{width}"), width };
+        let widths = self.widths(&format!("{full}.p")).into_iter();
+        widths.map(partial).chain([Variant { path: full.to_owned(), width: WIDTH }]).collect()
     }
 
     fn widths(&self, folder: &str) -> Vec<u64> {
@@ -61,7 +51,7 @@ impl Files {
 
     /// Returns the octets of a regular file of at most `most` octets. One that is longer is returned with one octet too many,
     /// so that it cannot be taken for whole.
-    fn read(&self, path: &str, most: u64) -> Option<Vec<u8>> {
+    pub(super) fn read(&self, path: &str, most: u64) -> Option<Vec<u8>> {
         let path = self.inside(path)?;
         // Opening a pipe would wait for ever.
         if !fs::symlink_metadata(&path).ok()?.is_file() {

@@ -35,6 +35,8 @@ pub fn verify_folder(folder: &Path, against: Against<'_>) -> Result<Verification
     let (logs, missing) = find(folder).ok_or_else(|| NoLog(folder.to_owned()))?;
     let mut faults: Vec<_> =
         missing.into_iter().map(|text| Fault { kind: Integrity::Incomplete, leaf: None, text }).collect();
+    let journal = folder.join("journal");
+    let against = Against { journal: is_folder(&journal).then_some(journal.as_path()), ..against };
     let logs: Vec<_> = logs.iter().map(|log| verify(log, against)).collect();
     if let Some(origin) = against.earlier.and_then(origin_of)
         && !logs.iter().any(|log| log.origin.as_deref() == Some(origin.as_str()))
@@ -52,9 +54,12 @@ fn origin_of(note: &str) -> Option<String> {
     Some(Checkpoint::parse(&note[..=note.rfind("\n\n")?]).ok()?.origin)
 }
 
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|of| of.is_dir())
+}
+
 /// Returns the folders of the logs, and what says that one is missing.
 fn find(folder: &Path) -> Option<(Vec<PathBuf>, Vec<String>)> {
-    let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|of| of.is_dir());
     if folder.join("checkpoint").exists() || is_folder(&folder.join("tile")) {
         return Some((vec![folder.to_owned()], Vec::new()));
     }
