@@ -344,6 +344,31 @@ fn a_proof_is_checked_without_the_log_and_no_other_passes() {
     ));
 }
 
+#[test]
+fn a_tree_of_three_levels_is_verified_and_proved() {
+    let place = tempfile::tempdir().unwrap();
+    let signer = Signer::new("log.example/high/1", &[3; 32]);
+    let size = 66_000_u64;
+    let entries: Vec<_> = (0..size).map(|seq| format!("{{\"kind\":\"gap\",\"seq\":{seq}}}").into_bytes()).collect();
+    let log = place.path().join("1");
+    forge(&log, &entries, &signer);
+    assert!(log.join("tile/2/000.p/1").exists() && log.join("tile/1/000").exists());
+    let report = checked(&log);
+    assert_eq!((report.integrity, report.leaves, report.faults.len()), (Integrity::Intact, size, 0), "{report:?}");
+    for number in [0, 65_535, 65_536, size - 1] {
+        Proof::make(place.path(), number).unwrap().check(&signer.verifier()).unwrap();
+    }
+    for (tile, leaf) in [("tile/1/000", 3 * 256), ("tile/1/001.p/1", 65_536), ("tile/2/000.p/1", 0)] {
+        let whole = fs::read(log.join(tile)).unwrap();
+        let mut changed = whole.clone();
+        changed[if leaf == 768 { 3 * 32 } else { 0 }] ^= 1;
+        fs::write(log.join(tile), changed).unwrap();
+        let report = checked(&log);
+        assert_eq!((report.integrity, report.first_bad_leaf), (Integrity::Tampered, Some(leaf)), "{tile}: {report:?}");
+        fs::write(log.join(tile), whole).unwrap();
+    }
+}
+
 /// Reads tiles for another implementation.
 struct Tiles<'a>(&'a Path, std::cell::RefCell<BTreeSet<String>>);
 
@@ -388,6 +413,24 @@ fn another_implementation_accepts_the_log() {
         tlog::check_tree(&proof, head.size(), *head.hash(), old, tlog::Hash(root)).unwrap();
     }
     assert!(tiles.1.borrow().iter().any(|path| path == "tile/0/000"), "{:?}", tiles.1.borrow());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_file_is_replaced_by_is_found(file: prop::sample::Index, octets: Vec<u8>, text in "[a-z0-9\n \u{2014}+/=]*") {
+        use std::sync::OnceLock;
+        static MADE: OnceLock<TempDir> = OnceLock::new();
+        let made = MADE.get_or_init(|| made(5));
+        for octets in [octets, text.into_bytes()] {
+            let place = tempfile::tempdir().unwrap();
+            copy(&log_of(made, 1), place.path());
+            let path = place.path().join(file.get(&files(place.path())));
+            fs::write(path, octets).unwrap();
+            prop_assert_eq!(checked(place.path()).integrity, Integrity::Tampered);
+        }
+    }
 }
 
 proptest! {

@@ -109,6 +109,40 @@ fn another_name_or_key_begins_another_log() {
 }
 
 #[test]
+fn a_number_means_one_record_in_all_logs() {
+    let data = made(300);
+    let backup = tempfile::tempdir().unwrap();
+    copy(&data.path().join("journal"), backup.path());
+    running(settings(data.path()), 100).close();
+    let last = entries(&log_of(&data, 1)).len() as u64;
+    // An older journal, and a log that cannot be gone on with.
+    fs::remove_dir_all(data.path().join("journal")).unwrap();
+    copy(backup.path(), &data.path().join("journal"));
+    fs::remove_file(data.path().join("keys/ledger.key")).unwrap();
+    running(settings(data.path()), 3).close();
+    let found = super::verify::verify_folder(data.path(), Against::default()).unwrap();
+    assert_eq!(found.integrity, Integrity::Incomplete, "{found:?}");
+    let second = &found.logs[1];
+    assert_eq!(
+        second.integrity,
+        Integrity::Incomplete,
+        "between the journal's end and the log's, its numbers have a hole"
+    );
+    assert!(second.records.is_some_and(|(_, end)| end > last), "{second:?}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_made_good_by_the_one_beside_the_key() {
+    let data = made(300);
+    let log = log_of(&data, 1);
+    let before = note(&log);
+    fs::write(log.join(CHECKPOINT), before.replace('A', "B")).unwrap();
+    running(settings(data.path()), 3).close();
+    let report = verify(&log, Against { earlier: Some(&before), ..Against::default() });
+    assert_eq!((report.integrity, report.anchored.is_some()), (Integrity::Intact, true), "{report:?}");
+}
+
+#[test]
 fn numbers_that_the_log_has_given_away_are_not_given_again() {
     let data = made(300);
     let last = entries(&log_of(&data, 1)).len() as u64;

@@ -357,9 +357,7 @@ impl Writer {
     fn commit(&mut self) -> Result<(), CommitError> {
         // Leaves that are sealed with a key must not be on disk without it.
         self.keys.save()?;
-        // Each leaf is on disk a second time, in the log, where its hashes stay for good.
-        let hashes = log::hash_octets(self.inbox.told().log.leaves);
-        self.journal.bound(self.settings.total.saturating_sub(hashes) / 2);
+        self.journal.bound(log::room_beside(&self.inbox.told().log, self.settings.total));
         self.journal.commit()?;
         Ok(())
     }

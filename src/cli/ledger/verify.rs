@@ -146,6 +146,9 @@ fn leaves(log: &Report) -> String {
 fn coverage(covered: &Covered) -> String {
     let Covered { from, until, basis_points, holes, more_holes, unwritten } = covered;
     let (Some(from), Some(until)) = (from, until) else { return "unknown: no leaf tells".to_owned() };
+    if from == until {
+        return format!("unknown: {from} is the only instant that leaves tell of");
+    }
     let mut text = format!("{}.{:02} % of {from} to {until}", basis_points / 100, basis_points % 100);
     if !holes.is_empty() {
         let listed: Vec<_> =

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use super::place::{self, CHECKPOINT, KEY, LogError, Place};
 use super::{Log, hash_octets, number_of, read_bundle, read_tile};
-use crate::ledger::checkpoint::{Checkpoint, Signer, Verifier, is_name};
+use crate::ledger::checkpoint::{Checkpoint, Signer, is_name};
+use crate::ledger::journal::MAX_NUMBER;
 use crate::ledger::read::{self, ReadError};
 use crate::ledger::tree::{self, Edge, Tile, WIDTH};
 
@@ -24,6 +25,8 @@ pub(in crate::ledger) enum Found {
         name: String,
         /// Why the one before cannot be gone on with; none where there was none.
         why: Option<String>,
+        /// The number behind the last leaf of the one before.
+        next: u64,
     },
 }
 
@@ -40,7 +43,7 @@ impl Found {
     pub(in crate::ledger) fn next(&self) -> u64 {
         match self {
             Self::Log(log) => log.last.map_or(0, |last| last + 1),
-            Self::Fresh { .. } => 0,
+            Self::Fresh { next, .. } => *next,
         }
     }
 }
@@ -49,16 +52,15 @@ impl Found {
 pub(in crate::ledger) fn look(place: &Place, journal: &Path) -> Result<Found, LogError> {
     let list = |source| LogError::Read { path: place.folder.clone(), source };
     let numbers = place::logs(&place.folder).map_err(list)?;
-    let kept = place.kept().and_then(|note| Some(Checkpoint::parse(note.split_once("\n\n")?.0).ok()?.origin));
-    let kept = kept.as_deref().and_then(|origin| parted(origin)).map(|(_, number)| number);
+    let kept = place.kept().and_then(|note| Some(parted(note.lines().next()?)?.1));
     let Some(number) = numbers.last().copied().max(kept) else {
-        return Ok(Found::Fresh { place: place.clone(), number: 1, name: place.fresh_name(), why: None });
+        return Ok(Found::Fresh { place: place.clone(), number: 1, name: place.fresh_name(), why: None, next: 0 });
     };
     let folder = place.folder.join(number.to_string());
     let begun = folder.join(CHECKPOINT).exists() || folder.join("tile").exists() || kept.is_some();
     if !begun {
         // A start was cut off before it had signed anything.
-        return Ok(Found::Fresh { place: place.clone(), number, name: place.fresh_name(), why: None });
+        return Ok(Found::Fresh { place: place.clone(), number, name: place.fresh_name(), why: None, next: 0 });
     }
     let secret = place.secret()?;
     let (name, why) = match resume(place, (number, &folder), secret.as_ref(), journal) {
@@ -66,9 +68,10 @@ pub(in crate::ledger) fn look(place: &Place, journal: &Path) -> Result<Found, Lo
         Err(Unfit { name, why }) => (name, why),
     };
     let name = name.filter(|_| place.name.is_none()).unwrap_or_else(|| place.fresh_name());
-    let next = number.saturating_add(1);
-    let why = format!("the log {number} cannot be gone on with: {why}; {name}/{next} begins");
-    Ok(Found::Fresh { place: place.clone(), number: next, name, why: Some(why) })
+    let (number, before) = (number.saturating_add(1), number);
+    let why = Some(format!("the log {before} cannot be gone on with: {why}; {name}/{number} begins"));
+    // So that a number means one record, whichever log has it.
+    Ok(Found::Fresh { place: place.clone(), number, name, why, next: number_behind(&folder) })
 }
 
 /// Why a log cannot be gone on with, and its name where that is known.
@@ -90,24 +93,29 @@ fn resume(
     journal: &Path,
 ) -> Result<Log, Unfit> {
     let unfit = |name: Option<&str>, why: &str| Unfit { name: name.map(str::to_owned), why: why.to_owned() };
-    let note = place::read_text(&folder.join(CHECKPOINT)).ok().or_else(|| place.kept());
-    let note = note.ok_or_else(|| unfit(None, "its checkpoint cannot be read"))?;
-    let origin = note.lines().next().unwrap_or_default();
-    let name = parted(origin).filter(|(name, of)| is_name(name) && *of == number).map(|(name, _)| name);
-    let name = name.ok_or_else(|| unfit(None, "its checkpoint is that of another log"))?;
+    let notes = [place::read_text(&folder.join(CHECKPOINT)).ok(), place.kept()];
+    let origins = notes.iter().flatten().filter_map(|note| note.lines().next());
+    let named = |origin: &&str| parted(origin).is_some_and(|(name, of)| is_name(name) && of == number);
+    let origin = origins.into_iter().find(named).ok_or_else(|| unfit(None, "no checkpoint of it can be read"))?;
+    let name = parted(origin).map_or(origin, |(name, _)| name);
     let unfit = |why: &str| unfit(Some(name), why);
     if place.name.is_some() && place.fresh_name() != name {
         return Err(unfit(&format!("it is named {name}, and the configuration names it {}", place.fresh_name())));
     }
-    let signer = Signer::new(origin, secret.ok_or_else(|| unfit("its key is not there"))?);
-    let verifier = signer.verifier();
-    let signed = Checkpoint::open(&note, &verifier).map_err(|error| unfit(&format!("in its checkpoint, {error}")))?;
-    let head = newest(place, signed, &verifier).ok_or_else(|| unfit("two checkpoints of it contradict each other"))?;
-    let log = match restore(place, number, Signer::new(origin, secret.unwrap_or(&[0; 32])), folder, &head) {
+    let secret = secret.ok_or_else(|| unfit("its key is not there"))?;
+    let verifier = Signer::new(origin, secret).verifier();
+    let opened = notes.iter().flatten().filter_map(|note| Checkpoint::open(note, &verifier).ok());
+    let opened: Vec<_> = opened.filter(|opened| opened.origin == origin).collect();
+    let head = opened.iter().max_by_key(|opened| opened.size);
+    let head = head.ok_or_else(|| unfit("no checkpoint of it was signed with the key of this node"))?;
+    if opened.iter().any(|other| other.size == head.size && other.root != head.root) {
+        return Err(unfit("two checkpoints of it contradict each other"));
+    }
+    let log = match restore(place, number, Signer::new(origin, secret), folder, head) {
         Some(log) => log,
-        None if replays(journal, &head) => {
+        None if replays(journal, head) => {
             tracing::warn!(origin, "files of the log are lost or damaged; they are made again from the journal");
-            let mut log = Log::at(place, number, signer, Edge::default());
+            let mut log = Log::at(place, number, Signer::new(origin, secret), Edge::default());
             log.signed = head.size;
             log
         }
@@ -125,14 +133,15 @@ fn resume(
     }
 }
 
-/// Returns the newer of the checkpoint in the log and the one kept beside the key; `None` where they contradict.
-fn newest(place: &Place, signed: Checkpoint, verifier: &Verifier) -> Option<Checkpoint> {
-    let kept = place.kept().and_then(|note| Checkpoint::open(&note, verifier).ok());
-    let Some(kept) = kept.filter(|kept| kept.origin == signed.origin) else { return Some(signed) };
-    if kept.size == signed.size && kept.root != signed.root {
-        return None;
-    }
-    Some(if kept.size > signed.size { kept } else { signed })
+/// Returns the number behind the last leaf that a log seems to have, which cannot be gone on with.
+fn number_behind(folder: &Path) -> u64 {
+    let last = || {
+        let note = place::read_text(&folder.join(CHECKPOINT)).ok()?;
+        let last = Checkpoint::parse(note.split_once("\n\n").map(|(text, _)| format!("{text}\n"))?.as_str()).ok()?.size;
+        let index = last.checked_sub(1)? / WIDTH;
+        number_of(read_bundle(folder, index, last - index * WIDTH)?.last()?)
+    };
+    last().filter(|last| *last < MAX_NUMBER).map_or(0, |last| last + 1)
 }
 
 /// Returns the log as its files have it, where they add up to the checkpoint.

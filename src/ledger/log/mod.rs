@@ -10,6 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::LogHealth;
 use super::checkpoint::{Checkpoint, Signer};
 use super::leaf::Numbered;
 use super::tree::{self, Edge, Hash, Tile, WIDTH};
@@ -88,7 +89,7 @@ impl Log {
 
     /// Returns how large the log is on disk, in octets.
     pub(super) fn octets(&self) -> u64 {
-        self.bundles + hash_octets(self.size())
+        self.bundles + self.bundle.len() as u64 + hash_octets(self.size())
     }
 
     /// Appends an entry. Nothing is written before [`flush`](Self::flush).
@@ -182,8 +183,16 @@ impl Log {
 }
 
 /// Returns about how large the hashes of a log of `size` leaves are, in octets.
-pub(super) const fn hash_octets(size: u64) -> u64 {
+const fn hash_octets(size: u64) -> u64 {
     (size + size / WIDTH).saturating_mul(32)
+}
+
+/// Returns how large the journal may be beside its log where both together may have `total` octets. Each leaf is on disk
+/// twice, and its hashes stay for good. While the log is behind, the journal may have its room: what goes from there
+/// before the log has it is lost to both.
+pub(super) fn room_beside(log: &LogHealth, total: u64) -> u64 {
+    let half = total.saturating_sub(hash_octets(log.leaves)) / 2;
+    half.max(total.saturating_sub(log.bytes))
 }
 
 /// Returns the number of the last leaf of a bundle; `None` where it cannot be read.

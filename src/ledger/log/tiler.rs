@@ -179,7 +179,7 @@ impl Work {
 
 fn make(found: &mut Option<Found>) -> Result<Log, LogError> {
     match found {
-        Some(Found::Fresh { place, number, name, why: _ }) => {
+        Some(Found::Fresh { place, number, name, why: _, next: _ }) => {
             let log = Log::create(place, *number, name)?;
             tracing::info!(origin = log.origin(), key = %log.signer.verifier(), "a log begins");
             *found = None;
