@@ -50,10 +50,13 @@ pub(super) fn readiness(
     let of = &health.log;
     let detail = match (&of.failing, &of.origin) {
         (Some(reason), _) => format!("behind the journal: {reason}"),
-        (None, Some(origin)) => format!("{} of {} leaves of {origin} are signed", of.signed, of.leaves),
+        (None, Some(origin)) => {
+            let at = of.signed_at.map(|at| format!(", the last at {at:.0}")).unwrap_or_default();
+            format!("{} of {} leaves of {origin} are signed{at}", of.signed, of.leaves)
+        }
         (None, None) => "no log yet".to_owned(),
     };
-    let log = Check { name: "log", ok: of.failing.is_none(), detail };
+    let log = Check { name: "evidence", ok: of.failing.is_none(), detail };
     let standing = standing.lock().expect("no holder of this lock panics");
     let archive = Check {
         name: "archive",

@@ -41,7 +41,7 @@ pub(super) fn made(lookups: usize) -> TempDir {
 }
 
 pub(super) fn log_of(data: &TempDir, number: u64) -> PathBuf {
-    data.path().join("log").join(number.to_string())
+    data.path().join("ledger").join(number.to_string())
 }
 
 pub(super) fn checked(log: &Path) -> Report {
@@ -316,7 +316,7 @@ fn what_never_entered_the_log_is_told() {
 #[test]
 fn a_proof_is_checked_without_the_log_and_no_other_passes() {
     let data = made(300);
-    let (logs, log) = (data.path().join("log"), log_of(&data, 1));
+    let (logs, log) = (data.path().join("ledger"), log_of(&data, 1));
     let size = head(&log).size;
     for number in [0, 1, 255, 256, size - 1] {
         let proof = Proof::make(&logs, number).unwrap();

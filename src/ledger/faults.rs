@@ -335,7 +335,7 @@ proptest! {
         let leaves = leaves(data.path());
         assert_whole(&leaves);
         prop_assert_eq!(total(&leaves), recorded);
-        let log = data.path().join("log/1");
+        let log = data.path().join("ledger/1");
         prop_assert_eq!(super::verify::verify(&log, Default::default()).integrity, super::verify::Integrity::Intact);
         let entries = super::evidence::entries(&log);
         let entries: Vec<_> = entries.iter().map(|entry| Leaf::read(entry).unwrap()).collect();

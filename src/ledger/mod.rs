@@ -116,7 +116,7 @@ impl Settings {
 
     /// Returns the folder of the logs.
     pub fn log(&self) -> PathBuf {
-        self.folder.join("log")
+        self.folder.join("ledger")
     }
 }
 

@@ -27,7 +27,7 @@ fn a_log_is_gone_on_with_after_every_end() {
         assert_eq!((report.integrity, report.anchored.is_some()), (Integrity::Intact, before.is_some()), "{report:?}");
         before = Some(note(&log));
     }
-    assert_eq!(logs(&data.path().join("log")).unwrap(), [1]);
+    assert_eq!(logs(&data.path().join("ledger")).unwrap(), [1]);
     running(settings(data.path()), 0).close();
     assert_eq!(entries(&log_of(&data, 1)).len(), read(&data.path().join("journal"), 0).count());
 }
@@ -46,12 +46,12 @@ fn an_older_copy_that_is_put_back_begins_another_log() {
     for with_journal in [false, true] {
         let data = made(300);
         let backup = tempfile::tempdir().unwrap();
-        copy(&log_of(&data, 1), &backup.path().join("log"));
+        copy(&log_of(&data, 1), &backup.path().join("ledger"));
         copy(&data.path().join("journal"), &backup.path().join("journal"));
         running(settings(data.path()), 300).close();
         let newest = note(&log_of(&data, 1));
         fs::remove_dir_all(log_of(&data, 1)).unwrap();
-        copy(&backup.path().join("log"), &log_of(&data, 1));
+        copy(&backup.path().join("ledger"), &log_of(&data, 1));
         if with_journal {
             fs::remove_dir_all(data.path().join("journal")).unwrap();
             copy(&backup.path().join("journal"), &data.path().join("journal"));
@@ -70,7 +70,7 @@ fn an_older_copy_that_is_put_back_begins_another_log() {
         let why = &origins(&data)[..];
         assert!(matches!(why, [why] if why.ends_with("log.example/node/2 begins")), "{why:?}");
         running(settings(data.path()), 5).close();
-        assert_eq!(logs(&data.path().join("log")).unwrap(), [1, 2]);
+        assert_eq!(logs(&data.path().join("ledger")).unwrap(), [1, 2]);
         assert_eq!(checked(&log_of(&data, 2)).integrity, Integrity::Intact);
     }
 }
@@ -86,7 +86,7 @@ fn lost_files_are_made_again_from_the_journal() {
         running(settings(data.path()), 3).close();
         let report = verify(&log, Against { earlier: Some(&before), ..Against::default() });
         assert_eq!((report.integrity, report.anchored.is_some()), (Integrity::Intact, true), "{lost}: {report:?}");
-        assert_eq!(logs(&data.path().join("log")).unwrap(), [1], "{lost}");
+        assert_eq!(logs(&data.path().join("ledger")).unwrap(), [1], "{lost}");
     }
 }
 
@@ -94,7 +94,7 @@ fn lost_files_are_made_again_from_the_journal() {
 fn another_name_or_key_begins_another_log() {
     let data = made(3);
     running(Settings::new(data.path()), 3).close();
-    assert_eq!(logs(&data.path().join("log")).unwrap(), [1], "the name is kept where none is configured");
+    assert_eq!(logs(&data.path().join("ledger")).unwrap(), [1], "the name is kept where none is configured");
     running(Settings { origin: Some("log.example/new".to_owned()), ..Settings::new(data.path()) }, 3).close();
     assert_eq!(head(&log_of(&data, 2)).origin, "log.example/new/2");
     fs::remove_file(data.path().join("keys/ledger.key")).unwrap();
@@ -129,6 +129,21 @@ fn a_number_means_one_record_in_all_logs() {
         "between the journal's end and the log's, its numbers have a hole"
     );
     assert!(second.records.is_some_and(|(_, end)| end > last), "{second:?}");
+}
+
+#[test]
+fn a_journal_full_of_garbage_does_not_hold_the_log_up() {
+    let data = made(10);
+    let path = segment_path(&data.path().join("journal"), 0);
+    let text = fs::read_to_string(&path).unwrap();
+    let next = entries(&log_of(&data, 1)).len();
+    // A line behind the garbage, so that it is no torn end.
+    let line = text.lines().last().unwrap().replacen(&format!("\"seq\":{}", next - 1), &format!("\"seq\":{next}"), 1);
+    fs::write(&path, format!("{text}{}{line}\n", "garbage\n".repeat(10_000))).unwrap();
+    running(settings(data.path()), 10).close();
+    let report = checked(&log_of(&data, 1));
+    assert_eq!(report.integrity, Integrity::Intact, "{report:?}");
+    assert!(report.leaves > next as u64 + 10, "{report:?}");
 }
 
 #[test]

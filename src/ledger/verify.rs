@@ -191,7 +191,7 @@ impl Walk {
     /// Returns the newest checkpoint, and the key that has signed it where that could be shown.
     fn head(&mut self, against: Against<'_>) -> Option<(Checkpoint, Option<Verifier>)> {
         let Some(note) = self.files.text("checkpoint") else {
-            self.incomplete(None, "there is no checkpoint");
+            self.incomplete(None, "there is no checkpoint that can be read");
             return None;
         };
         let Some(head) = note.rfind("\n\n").and_then(|end| Checkpoint::parse(&note[..=end]).ok()) else {
@@ -269,7 +269,7 @@ impl Walk {
         let mut index = 0;
         while let Some(tile) = Tile::of(0, index, head.size) {
             let Some(hashes) = self.entries(tile) else {
-                let text = format!("{} is not there, and neither are its entries", tile.path());
+                let text = format!("{} cannot be read, and neither can its entries", tile.path());
                 return self.incomplete(Some(index * WIDTH), text);
             };
             let mut full = Vec::new();
@@ -339,7 +339,7 @@ impl Walk {
             self.report.pruned += WIDTH;
         } else {
             let path = tree::bundle_path(tile.index, tile.width);
-            self.incomplete(Some(first), format!("the entries of {path} are not there"));
+            self.incomplete(Some(first), format!("the entries of {path} cannot be read"));
         }
         let variants = self.files.variants(&Tile { width: WIDTH, ..tile }.path());
         let read = variants.iter().filter_map(|variant| tree::hashes(&self.files.read(&variant.path, MAX_TILE)?));
@@ -398,7 +398,7 @@ impl Walk {
             }
         }
         if !whole {
-            self.incomplete(Some(first), format!("{} is not there", tile.path()));
+            self.incomplete(Some(first), format!("{} cannot be read", tile.path()));
         }
     }
 

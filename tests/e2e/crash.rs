@@ -106,8 +106,8 @@ fn what_was_answered_before_the_commit_window_survives_a_kill() {
     let data = daemon.data();
     let _setup = daemon.stop();
     assert_intact(&data);
-    assert!(data.join("log/1").exists() && !data.join("log/2").exists(), "one log was gone on with");
-    assert_eq!(journal_lines(&data), log_entries(&data.join("log/1")), "the journal and the log agree");
+    assert!(data.join("ledger/1").exists() && !data.join("ledger/2").exists(), "one log was gone on with");
+    assert_eq!(journal_lines(&data), log_entries(&data.join("ledger/1")), "the journal and the log agree");
 }
 
 /// Whatever was signed is there as it was signed.

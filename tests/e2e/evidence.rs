@@ -55,7 +55,7 @@ fn an_auditor_verifies_a_copy_of_a_log_that_goes_on() {
     place::until(PATIENCE, "records to be signed", || {
         (daemon.metric("interdict_ledger_log_signed_leaves") > 300.0).then_some(())
     });
-    let log = daemon.data().join("log");
+    let log = daemon.data().join("ledger");
     let folder = daemon.folder().to_owned();
     let key = told(&daemon, &["key"]).trim_end().to_owned();
     assert!(key.starts_with(&format!("{NAME}/1+")), "{key}");
@@ -102,11 +102,11 @@ fn what_was_changed_or_lost_has_an_exit_code_of_its_own() {
     ask(&daemon, 0..5);
     let data = daemon.data();
     let setup = daemon.stop();
-    let log = data.join("log/1");
+    let log = data.join("ledger/1");
     let before = std::fs::read_to_string(log.join("checkpoint")).unwrap();
     let kept = setup.folder.path().join("kept");
     std::fs::write(&kept, &before).unwrap();
-    let place = copied(&data.join("log"));
+    let place = copied(&data.join("ledger"));
     let copy = place.path().join("copy");
     let bundle = std::fs::read_dir(copy.join("1/tile/entries/000.p")).unwrap().next().unwrap().unwrap().path();
     let whole = std::fs::read(&bundle).unwrap();
@@ -137,7 +137,7 @@ fn a_program_that_is_not_ours_verifies_the_log() {
     let data = daemon.data();
     let _setup = daemon.stop();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verify_log.py");
-    let log = data.join("log/1");
+    let log = data.join("ledger/1");
     let theirs = || Command::new("python3").arg(&script).arg(&log).arg(&key).output().unwrap();
     let good = theirs();
     assert!(good.status.success(), "{}", text(&good));

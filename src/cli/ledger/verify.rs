@@ -14,7 +14,7 @@ const MAX_HOLES: usize = 10;
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// A data folder, its folder `log`, or a copy of one log; the configured data folder without it.
+    /// A data folder, its folder `ledger`, or a copy of one log; the configured data folder without it.
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
     /// A checkpoint that was kept elsewhere: whether the log continues it.

@@ -101,6 +101,7 @@ impl Work {
     }
 
     fn run(mut self, stop: &Stop) {
+        let _alarm = Alarm(Arc::clone(&self.following.inbox));
         loop {
             let end = *stop.end.lock().expect("no holder of this lock panics");
             if end == Some(End::Abrupt) {
@@ -177,6 +178,18 @@ impl Work {
     }
 }
 
+/// Tells by the health that the thread is gone, if it goes by a panic.
+struct Alarm(Arc<Inbox>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let reason = "the thread of the log has panicked; it goes on at the next start".to_owned();
+            self.0.told().log.failing = Some(reason);
+        }
+    }
+}
+
 fn make(found: &mut Option<Found>) -> Result<Log, LogError> {
     match found {
         Some(Found::Fresh { place, number, name, why: _, next: _ }) => {
@@ -209,7 +222,9 @@ fn begin(journal: &Path, log: &Log) -> Result<Position, BehindError> {
 fn take(journal: &Path, position: &mut Position, durable: u64, log: &mut Log) -> Result<bool, BehindError> {
     let from = log.last.map_or(0, |last| last + 1);
     let mut reader = Reader::resume(journal, *position);
-    for _ in 0..BATCH {
+    let mut taken = 0;
+    // Only leaves count: damaged lines alone would never bring the place on.
+    while taken < BATCH {
         let leaf = match reader.next() {
             None => return Ok(true),
             // The index tells of damage, and so does a gap in the journal itself.
@@ -222,6 +237,7 @@ fn take(journal: &Path, position: &mut Position, durable: u64, log: &mut Log) ->
             append(log, &leaf, line(&reader));
         }
         *position = reader.position();
+        taken += 1;
     }
     Ok(false)
 }

@@ -13,7 +13,7 @@ const MAX_LOGS: usize = 10_000;
 
 /// There is nothing to verify.
 #[derive(Debug, thiserror::Error)]
-#[error("no log is in {}: a data folder, its folder `log` or a copy of one is expected", .0.display())]
+#[error("no log that this user can read is in {}: a data folder, its folder `ledger` or a copy of one is expected", .0.display())]
 pub struct NoLog(pub PathBuf);
 
 /// What verification of a folder has found.
@@ -63,7 +63,7 @@ fn find(folder: &Path) -> Option<(Vec<PathBuf>, Vec<String>)> {
     if folder.join("checkpoint").exists() || is_folder(&folder.join("tile")) {
         return Some((vec![folder.to_owned()], Vec::new()));
     }
-    let within = folder.join("log");
+    let within = folder.join("ledger");
     let folder = if is_folder(&within) { within } else { folder.to_owned() };
     let entries = fs::read_dir(&folder).ok()?.filter_map(Result::ok);
     let numbered = entries.filter_map(|entry| number(entry.file_name().to_str()?)).take(MAX_LOGS);
