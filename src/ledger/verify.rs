@@ -120,6 +120,9 @@ pub fn verify(folder: &Path, against: Against<'_>) -> Report {
     walk.finish()
 }
 
+/// The hash of a leaf, with the instant that it tells.
+type Timed = (Hash, Option<Timestamp>);
+
 struct Walk {
     files: Files,
     report: Report,
@@ -131,7 +134,7 @@ struct Walk {
     covering: Covering,
     /// The number of the first leaf whose entry is there, and of the last so far.
     numbers: Option<(u64, u64)>,
-    /// The instant of the last leaf so far.
+    /// The instant of the last leaf of the tree so far.
     at: Option<Timestamp>,
     /// The number up to which a leaf says that leaves were removed.
     removed: Option<u64>,
@@ -273,7 +276,8 @@ impl Walk {
                 return self.incomplete(Some(index * WIDTH), text);
             };
             let mut full = Vec::new();
-            for hash in hashes {
+            for (hash, at) in hashes {
+                self.at = at;
                 self.edge.push(hash, |tile, hashes| full.push((tile, hashes.to_vec())));
                 self.compare_earlier();
             }
@@ -298,7 +302,7 @@ impl Walk {
     }
 
     /// Returns the hashes of the leaves of one tile: from its entries, or from the tile itself where those are not there.
-    fn entries(&mut self, tile: Tile) -> Option<Vec<Hash>> {
+    fn entries(&mut self, tile: Tile) -> Option<Vec<Timed>> {
         let first = tile.index * WIDTH;
         let mut absent = true;
         let mut best: Vec<u8> = Vec::new();
@@ -326,14 +330,13 @@ impl Walk {
         if entries.len() as u64 != tile.width {
             return self.hashes_alone(tile, absent);
         }
-        for (entry, index) in entries.iter().zip(first..) {
-            self.entry(entry, index);
-        }
-        Some(entries.into_iter().map(tree::leaf_hash).collect())
+        let timed =
+            entries.iter().zip(first..).map(|(entry, index)| (tree::leaf_hash(entry), self.entry(entry, index)));
+        Some(timed.collect())
     }
 
     /// Takes the hashes of leaves whose entries are not there.
-    fn hashes_alone(&mut self, tile: Tile, absent: bool) -> Option<Vec<Hash>> {
+    fn hashes_alone(&mut self, tile: Tile, absent: bool) -> Option<Vec<Timed>> {
         let first = tile.index * WIDTH;
         if absent && self.numbers.is_none() && tile.width == WIDTH {
             self.report.pruned += WIDTH;
@@ -346,17 +349,15 @@ impl Walk {
         let width = usize::try_from(tile.width).ok()?;
         let mut hashes = read.max_by_key(Vec::len).filter(|hashes| hashes.len() >= width)?;
         hashes.truncate(width);
-        self.at = None;
-        Some(hashes)
+        Some(hashes.into_iter().map(|hash| (hash, None)).collect())
     }
 
-    /// Takes in what one leaf says.
-    fn entry(&mut self, octets: &[u8], index: u64) {
+    /// Takes in what one leaf says, and returns its instant.
+    fn entry(&mut self, octets: &[u8], index: u64) -> Option<Timestamp> {
         let entry: Option<Entry> = serde_json::from_slice(octets).ok();
         let kind = entry.as_ref().map_or("unreadable", Entry::kind);
         *self.report.kinds.entry(kind.to_owned()).or_default() += 1;
-        self.at = entry.as_ref().and_then(Entry::at);
-        let Some(entry) = entry else { return };
+        let entry = entry?;
         if self.bundles.last().is_none_or(|(_, bundle)| *bundle < index / WIDTH) {
             self.bundles.push((entry.seq, index / WIDTH));
         }
@@ -374,6 +375,7 @@ impl Walk {
         }
         self.removed = self.removed.max(entry.removed());
         self.covering.take(&entry);
+        entry.at()
     }
 
     /// Compares what is on disk of a tile with what its hashes have to be.
@@ -427,7 +429,7 @@ impl Walk {
                 Line::Leaf(number, line) if (first..=last).contains(&number) => (number, line),
                 Line::Leaf(..) => continue,
                 Line::TooLong => {
-                    self.tampered(None, "the journal has a line that is longer than any record");
+                    self.incomplete(None, "the journal has a line that is longer than any record of a log");
                     continue;
                 }
             };
