@@ -19,3 +19,9 @@ pub(super) const ORDERS: &[(&str, &str)] = &[
 
 /// The orders that are chosen where a configuration says nothing. The others bind only some networks, and stricter.
 pub(super) const DEFAULT_ORDERS: &[&str] = &["us-commerce-2024"];
+
+/// Catalogues for measures that a network takes by its own choice; switched on by name or by the configuration's switches.
+pub(super) const MEASURE_CATALOGUES: &[(&str, &str)] = &[("ways-round", include_str!("catalogues/ways-round.toml"))];
+
+/// Measures that a network takes by its own choice, in the form of orders; no law asks for them.
+pub(super) const MEASURES: &[(&str, &str)] = &[("ways-round", include_str!("orders/ways-round.toml"))];

@@ -114,6 +114,11 @@ pub enum Outcome<'a> {
         /// Seconds until another decision may be due.
         left: Option<u32>,
     },
+    /// Withheld, since it tells a private address of a name that must have none.
+    Private {
+        /// Seconds until another decision may be due.
+        left: Option<u32>,
+    },
     /// Without an answer.
     Trouble(Trouble),
     /// Asked without recursion for what is neither local nor kept.
@@ -174,6 +179,11 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             let code = write_sunk(&mut writer, query, (owner, ttl, *name_exists), sink.unwrap_or(style.sink));
             let error = ExtendedError { info: info_code(*demand), text: [blocked_text(*demand), citation] };
             (code, Some(error))
+        }
+        Outcome::Private { left } => {
+            let ttl = cut(style.sink_ttl, *left);
+            let code = write_sunk(&mut writer, query, (&query.question.name, ttl, true), Sink::Nodata);
+            (code, Some(ExtendedError { info: InfoCode::Blocked, text: ["private address", ""] }))
         }
         Outcome::Found { body, age, left } => {
             let error = body.extended_error.as_deref();
@@ -391,6 +401,12 @@ pub fn immediate(query: &Query, edns_version: u8) -> Option<Outcome<'static>> {
         (Class::IN, _) => None,
         _ => Some(Outcome::Refused),
     }
+}
+
+/// Returns whether `name` must never be denied: names for the discovery of resolvers exist, and have data or none
+/// (RFC 9462, section 6.4).
+pub fn exists_by_definition(name: &Name) -> bool {
+    name.suffixes().any(|suffix| suffix == b"\x08resolver\x04arpa\x00")
 }
 
 fn asks_for_version(name: &Name) -> bool {

@@ -9,14 +9,18 @@ use quick_cache::Weighter;
 use quick_cache::sync::{Cache as Store, DefaultLifecycle};
 
 use crate::message::{Body, MAX_NAME};
-use crate::query::{Query, Question, Subject};
+use crate::query::{Query, Question, Subjects};
 
 /// An answer that is kept.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub body: Body,
-    /// The names in the answer that were decided on.
-    pub subjects: Box<[Subject]>,
+    /// The names and addresses in the answer that were decided on.
+    pub subjects: Subjects,
+    /// Whether the answer tells an address of a private network.
+    pub private: bool,
+    /// Whether keys for Encrypted ClientHello were taken out.
+    pub ech_removed: bool,
     /// Whether any rule matches any subject, so that each hit has to be decided again for its client.
     pub matched: bool,
     /// The epoch of policy in which the subjects were decided.
@@ -73,9 +77,9 @@ struct Weight;
 impl Weighter<Box<[u8]>, std::sync::Arc<Entry>> for Weight {
     fn weight(&self, key: &Box<[u8]>, entry: &std::sync::Arc<Entry>) -> u64 {
         let body = &entry.body;
-        let subjects = entry.subjects.len() * size_of::<Subject>();
         let error = body.extended_error.as_ref().map_or(0, |error| error.len());
-        let parts = key.len() + error + body.octets.len() + 2 * (body.ttls.len() + body.minimums.len()) + subjects;
+        let parts =
+            key.len() + error + body.octets.len() + 2 * (body.ttls.len() + body.minimums.len()) + entry.subjects.size();
         // The fixed part covers the entry itself, the allocator's overhead and the slot in the table.
         (parts + size_of::<Entry>() + 128) as u64
     }
@@ -138,7 +142,7 @@ mod tests {
         let query = Query {
             question: Question { name, record_type: RecordType::A, class: Class::IN },
             spelling,
-            peer: Peer { remote: "127.0.0.1:9".parse().unwrap(), local: None },
+            peer: Peer::direct("127.0.0.1:9".parse().unwrap(), None),
             transport: Transport::Udp,
             id: 7,
             recursion_desired: true,
@@ -160,7 +164,8 @@ mod tests {
             extended_error: None,
         };
         let stored = Duration::from_secs(100);
-        Arc::new(Entry { body, subjects: Box::default(), matched: false, epoch: 0, stored })
+        let subjects = Subjects::default();
+        Arc::new(Entry { body, subjects, private: false, ech_removed: false, matched: false, epoch: 0, stored })
     }
 
     #[test]

@@ -4,4 +4,4 @@ mod log;
 mod metrics;
 
 pub use log::{Format, LogError, start};
-pub use metrics::{Dropped, Gauges, Metrics, Served, UpstreamEvent, plain};
+pub use metrics::{Claimed, Dropped, Gauges, Metrics, Served, UpstreamEvent, Withheld, plain};

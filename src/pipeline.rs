@@ -1,39 +1,49 @@
 //! The path of a query, top to bottom. Every transport calls [`Pipeline::begin`] and, where that says so,
 //! [`Pipeline::complete`]; there is no second copy of any rule.
 
+mod judgement;
+
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 use crate::answer::{self, Outcome, Style, Trouble};
 use crate::cache::{Cache, Entry, Key};
-use crate::client::Client;
+use crate::client::{Clients, Table};
 use crate::clock::{Clock, Reading};
-use crate::inspect;
+use crate::inspect::Guards;
 use crate::ledger::{Attempt, Recorder};
-use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, ResponseView, Unusable, flag};
-use crate::observe::{Dropped, Metrics, Served};
+use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, Unusable, flag};
+use crate::observe::{Claimed, Dropped, Metrics, Served, Withheld};
 use crate::policy::{Application, Decision, Snapshot, Verdict, When};
-use crate::query::{Edns, Peer, Query, Question, Subject, Through, Transport};
-use crate::resolve::{Asking, Failure, Resolved, Resolver, Route, Routes};
+use crate::query::{Claim, Edns, Peer, Query, Question, Through, Transport};
+use crate::resolve::{Asking, Resolved, Resolver, Route, Routes};
+
+use judgement::{Judgement, decide, inspected, judge, without_sunk};
 
 /// Everything that a reload swaps, whole or not at all.
 #[derive(Debug, Clone)]
 pub struct State {
     pub snapshot: Arc<Snapshot>,
+    /// The groups of the policy, and who belongs to them; the latter is learnt while it runs.
+    pub clients: Arc<Clients>,
     pub routes: Arc<Routes>,
     pub asking: Asking,
     pub style: Style,
+    pub guards: Guards,
     pub probes: Arc<[Probe]>,
 }
 
-/// The state and the reading of the clock that one batch of queries is decided by.
+/// The state, the clients and the reading of the clock that one batch of queries is decided by.
 #[derive(Debug, Clone)]
 pub struct Moment {
     pub state: Arc<State>,
+    pub clients: Arc<Table>,
     pub now: Reading,
 }
 
@@ -76,7 +86,8 @@ impl Pipeline {
 
     /// Takes the state and the time for a batch of queries.
     pub fn moment(&self) -> Moment {
-        Moment { state: self.state.load_full(), now: self.clock.read() }
+        let state = self.state.load_full();
+        Moment { clients: state.clients.table(), state, now: self.clock.read() }
     }
 
     /// The first part: decides, and answers from policy or cache. Allocates nothing where `out` has room.
@@ -88,7 +99,7 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) -> Step {
-        let Moment { state, now } = moment;
+        let Moment { state, clients: _, now } = moment;
         self.metrics.count_query(transport.as_str());
 
         // 1. What was asked. What is no query, or asks for what is never served, needs no decision.
@@ -97,6 +108,10 @@ impl Pipeline {
             Err(unusable) => return self.refuse(unusable, out),
         };
         let edns_version = view.opt.map_or(0, |opt| opt.version);
+        let (id, flags) = (view.id, view.flags);
+        let Ok(peer) = self.speaking_for(peer, view.opt.and_then(|opt| opt.subnet)) else {
+            return self.refuse(Unusable::Malformed { id, flags }, out);
+        };
         let query = query_of(view, peer, transport);
         if let Some(outcome) = answer::immediate(&query, edns_version) {
             self.write(&query, &outcome, Served::Policy, moment, out);
@@ -104,10 +119,13 @@ impl Pipeline {
         }
 
         // 2. Who asks, and what policy says of the name; all record types alike.
-        let client = Client::identify(peer.remote);
-        let own = state.snapshot.decide(&query.question.name, &client, moment.when());
-        if own.verdict == Verdict::Sunk {
-            self.sink(&query, Judgement::of(own), moment, recorder, out);
+        let own = decide(&query, moment);
+        self.metrics.count_identified(own.client.identification().as_str());
+        if let Some(strangers) = state.clients.strangers() {
+            strangers.note(own.client.address());
+        }
+        if own.decision.verdict == Verdict::Sunk {
+            self.sink(&query, own, moment, recorder, out);
             return Step::Answer;
         }
 
@@ -123,14 +141,28 @@ impl Pipeline {
         // 4. What is asked of nobody else: ANY, our own probes, and what no local zone has for a stub that wants no
         //    recursion. Everything else goes on to the second part.
         let outcome = match (query.question.record_type, state.routes.route(&query.question)) {
-            (RecordType::ANY, _) => Outcome::MinimalAny { left: seconds_left(&own, now) },
+            (RecordType::ANY, _) => Outcome::MinimalAny { left: seconds_left(&own.decision, now) },
             (_, Route::Forward(_)) if !query.recursion_desired => Outcome::NotRecursive,
             (_, _) if state.came_back(&query.question.name) => Outcome::Refused,
             (_, Route::Local | Route::Forward(_)) => return Step::Resolve(query),
         };
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
-        self.record(&query, Judgement::of(own), code, moment, recorder);
+        self.record(&query, own, code, moment, recorder);
         Step::Answer
+    }
+
+    /// Takes over what an EDNS Client Subnet option says of who asks (RFC 7871), from those who are believed. A prefix of
+    /// no bits says nothing.
+    fn speaking_for(&self, peer: Peer, subnet: Option<Result<IpNet, Malformed>>) -> Result<Peer, Malformed> {
+        let (claim, claimed) = match subnet {
+            None => return Ok(peer),
+            Some(_) if !peer.tells_subnets => (Claimed::SubnetIgnored, Ok(peer.claimed)),
+            Some(Err(Malformed)) => (Claimed::SubnetMalformed, Err(Malformed)),
+            Some(Ok(network)) if network.prefix_len() == 0 => (Claimed::SubnetTaken, Ok(peer.claimed)),
+            Some(Ok(network)) => (Claimed::SubnetTaken, Ok(Some(Claim::Subnet(network)))),
+        };
+        self.metrics.count_claim(claim);
+        claimed.map(|claimed| Peer { claimed, ..peer })
     }
 
     /// The second part: finds the true answer, inspects it, and decides again with the state and the time of its
@@ -150,64 +182,59 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) {
-        let Moment { state, now } = moment;
-        let client = Client::identify(query.peer.remote);
-        let own = state.snapshot.decide(&query.question.name, &client, moment.when());
-        let failed = |trouble: Trouble, lifetime, error| (trouble.kept(lifetime, error), Vec::new(), Served::Failure);
-        let (body, subjects, served) = match resolved {
-            Resolved::Found { message, body, local } => {
-                let served = if *local { Served::Local } else { Served::Upstream };
-                match ResponseView::read(message).and_then(|view| inspect::subjects(&view)) {
-                    Ok(subjects) => (body.clone(), subjects, served),
-                    // What cannot be inspected must not pass.
-                    Err(Malformed) => failed(Trouble::Suspicious, state.asking.lifetimes.failure, None),
-                }
-            }
-            Resolved::Failed(of) => {
-                failed(trouble(of.failure), state.asking.lifetimes.failure, of.extended_error.as_deref())
-            }
-        };
-        let matched = subjects.iter().any(|subject| state.snapshot.is_listed(&subject.name));
-        let epoch = state.snapshot.epoch(moment.when()).0;
-        let entry = Arc::new(Entry { body, subjects: subjects.into(), matched, epoch, stored: now.boot });
+        let own = decide(query, moment);
+        let (entry, served) = inspected(query, resolved, moment);
+        let entry = Arc::new(entry);
         if served != Served::Local && entry.body.lifetime > 0 {
             self.cache.insert(&Key::new(query, generation), Arc::clone(&entry));
         }
         self.deliver(query, own, (&entry, 0, served), moment, recorder, out);
     }
 
-    /// Answers with an entry, fresh or kept, unless the question or a name in the answer is sunk. A kept one is decided
-    /// again where policy may have changed since, or where any rule matches a name in it.
+    /// Answers with an entry, fresh or kept, unless the question or what the answer leads to is sunk. A kept one is
+    /// decided again where policy may have changed since, or where any rule matches something in it.
     fn deliver(
         &self,
         query: &Query,
-        own: Decision,
+        own: Judgement,
         (entry, age, served): (&Entry, u32, Served),
         moment: &Moment,
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) {
         let again = entry.matched || entry.epoch != moment.state.snapshot.epoch(moment.when()).0;
-        let judgement = judge(query, own, if again { &entry.subjects } else { &[] }, moment);
-        if judgement.decision.verdict == Verdict::Sunk {
-            return self.sink(query, judgement, moment, recorder, out);
-        }
+        let judgement = judge(query, own, again.then_some(&entry.subjects), moment);
+        // What stands beside the answer is taken out of it, and all of it is withheld where that cannot be done.
+        let body = match judgement.decision.verdict == Verdict::Sunk {
+            true if judgement.is_aside() => without_sunk(query, entry, &judgement, moment).ok().map(Cow::Owned),
+            true => None,
+            false => Some(Cow::Borrowed(&entry.body)),
+        };
+        let Some(body) = body else { return self.sink(query, judgement, moment, recorder, out) };
         let left = seconds_left(&judgement.decision, &moment.now);
-        let code = self.write(query, &Outcome::Found { body: &entry.body, age, left }, served, moment, out);
+        let outcome = match entry.private && moment.state.withholds_private(&query.question) {
+            true => Outcome::Private { left },
+            false => Outcome::Found { body: &body, age, left },
+        };
+        self.count_withheld(entry, &outcome);
+        let code = self.write(query, &outcome, served, moment, out);
         self.record(query, judgement, code, moment, recorder);
     }
 
     /// Withholds the answer.
-    fn sink(&self, query: &Query, judgement: Judgement<'_>, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
+    fn sink(&self, query: &Query, judgement: Judgement, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");
-        let client = Client::identify(query.peer.remote);
+        let client = judgement.client;
         // The entry's name owns the SOA only where it lies at or above the question: not behind an alias.
-        let (owner, name_exists) = match judgement.subject {
-            None => (snapshot.owner(&matched, name), snapshot.has_open_name_below(name, &client, moment.when())),
-            // A service target is prohibited for one type of the name; the others are not denied with it.
-            Some(subject) => (name.clone(), subject.through == Through::Svcb),
+        let (owner, name_exists) = match &judgement.subject {
+            None => {
+                let open = snapshot.has_open_name_below(name, &client, moment.when());
+                (snapshot.owner(&matched, name), open || answer::exists_by_definition(name))
+            }
+            // What is no alias is prohibited for one type of the name; the others are not denied with it.
+            Some(subject) => (name.clone(), !subject.through.is_alias()),
         };
         let citation = &snapshot.order_of(&matched).citation;
         let Application { demand, sink, phase: _ } = *snapshot.application_of(&matched, client.group());
@@ -220,10 +247,9 @@ impl Pipeline {
     /// Answers that too many queries are under way; recorded like any other.
     pub fn turn_away(&self, query: &Query, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         self.metrics.count_dropped(Dropped::Busy);
-        let client = Client::identify(query.peer.remote);
-        let own = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
+        let own = decide(query, moment);
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
-        self.record(query, Judgement::of(own), code, moment, recorder);
+        self.record(query, own, code, moment, recorder);
     }
 
     /// Returns whether a query that has to be resolved is answered here, and waits for nobody.
@@ -240,6 +266,14 @@ impl Pipeline {
         answer::respond_to_unusable(unusable, out).map_or(Step::Ignore, |_| Step::Answer)
     }
 
+    fn count_withheld(&self, entry: &Entry, outcome: &Outcome<'_>) {
+        match outcome {
+            Outcome::Private { .. } => self.metrics.count_withheld(Withheld::PrivateAddress),
+            _ if entry.ech_removed => self.metrics.count_withheld(Withheld::Ech),
+            _ => {}
+        }
+    }
+
     fn write(
         &self,
         query: &Query,
@@ -254,14 +288,7 @@ impl Pipeline {
     }
 
     /// Hands the record over before the response goes out. Names that no rule matches are counted only.
-    fn record(
-        &self,
-        query: &Query,
-        judgement: Judgement<'_>,
-        code: ResponseCode,
-        moment: &Moment,
-        recorder: &Recorder,
-    ) {
+    fn record(&self, query: &Query, judgement: Judgement, code: ResponseCode, moment: &Moment, recorder: &Recorder) {
         self.metrics.count_verdict(judgement.decision.verdict.as_str());
         let Some(matched) = judgement.decision.deciding else { return };
         if matched.threat {
@@ -269,12 +296,12 @@ impl Pipeline {
         }
         recorder.record(Attempt {
             reading: moment.now,
-            client: Client::identify(query.peer.remote),
+            client: judgement.client,
             transport: query.transport,
             name: query.question.name.clone(),
             record_type: query.question.record_type,
-            subject: judgement.subject.map(|subject| subject.name.clone()),
-            through: judgement.subject.map_or(Through::Question, |subject| subject.through),
+            through: judgement.subject.as_ref().map_or(Through::Question, |subject| subject.through),
+            subject: judgement.subject.map(|subject| subject.target),
             matched,
             rcode: code.0,
             snapshot: Arc::clone(&moment.state.snapshot),
@@ -295,41 +322,6 @@ impl Pipeline {
     pub const fn resolver(&self) -> &Resolver {
         &self.resolver
     }
-}
-
-/// What was decided on a question and on the names that its answer leads to.
-#[derive(Debug, Clone, Copy)]
-struct Judgement<'a> {
-    decision: Decision,
-    /// The name in the answer that decided, where it was not the question.
-    subject: Option<&'a Subject>,
-}
-
-impl Judgement<'_> {
-    const fn of(decision: Decision) -> Self {
-        Self { decision, subject: None }
-    }
-}
-
-/// Decides on the names in an answer; the severest verdict counts, and among equal ones the question's.
-fn judge<'a>(query: &Query, own: Decision, subjects: &'a [Subject], moment: &Moment) -> Judgement<'a> {
-    let client = Client::identify(query.peer.remote);
-    let mut judgement = Judgement::of(own);
-    // The last name of the chain that an order protects, exempts or keeps stands before what it leads to.
-    let mut before = &query.question.name;
-    for subject in subjects {
-        let snapshot = &moment.state.snapshot;
-        let found = snapshot.decide_subject(before, &subject.name, &client, moment.when());
-        if found.deciding.is_some_and(|matched| matched.is_shield()) {
-            before = &subject.name;
-        }
-        let until = [judgement.decision.until, found.until].into_iter().flatten().min();
-        if found.verdict > judgement.decision.verdict {
-            judgement = Judgement { decision: found, subject: Some(subject) };
-        }
-        judgement.decision.until = until;
-    }
-    judgement
 }
 
 /// Returns the whole seconds until another decision may be due.
@@ -354,14 +346,6 @@ fn query_of(view: QueryView, peer: Peer, transport: Transport) -> Query {
     }
 }
 
-const fn trouble(failure: Failure) -> Trouble {
-    match failure {
-        Failure::Unreachable => Trouble::Unreachable,
-        Failure::TimedOut => Trouble::Silent,
-        Failure::Refused => Trouble::Unwilling,
-    }
-}
-
 impl Moment {
     /// Returns the time that policy decides by.
     const fn when(&self) -> When {
@@ -370,6 +354,16 @@ impl Moment {
 }
 
 impl State {
+    /// Returns whether an upstream's answer to `question` must not tell private addresses. Zones that are answered here,
+    /// or by servers of their own, are the operator's, and may.
+    fn withholds_private(&self, question: &Question) -> bool {
+        let own = || {
+            let forward = self.routes.forward.iter().any(|(zone, _)| question.name.is_at_or_below(zone));
+            forward || self.routes.zones.origin_for(question).is_some()
+        };
+        self.guards.rebinding.as_ref().is_some_and(|rebinding| rebinding.protects(&question.name)) && !own()
+    }
+
     /// Notes that a probe of ours was asked here, if `name` is one: then the upstream that it was sent to leads back.
     fn came_back(&self, name: &Name) -> bool {
         let probe = self.probes.iter().find(|probe| probe.name == *name);

@@ -1,7 +1,12 @@
 //! What was asked, by which peer, over what. Holds values only; it neither parses nor answers.
 
+mod subject;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+pub use subject::{Place, Subject, Subjects, Target, TargetRef, Through};
 
 use crate::message::{Class, Name, NameError, RecordType, Spelling};
 
@@ -36,44 +41,6 @@ impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Where in an exchange a name stood that was decided on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Through {
-    /// It was asked for.
-    Question,
-    /// It is the target of a CNAME record in the answer.
-    Cname,
-    /// It is the target of a DNAME record in the answer (RFC 6672).
-    Dname,
-    /// It is the target of an SVCB or HTTPS record in the answer (RFC 9460).
-    Svcb,
-}
-
-impl Through {
-    /// Returns the word that records and scenario files use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Question => "question",
-            Self::Cname => "cname",
-            Self::Dname => "dname",
-            Self::Svcb => "svcb",
-        }
-    }
-}
-
-impl fmt::Display for Through {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A name in an answer that a rule could match.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    pub name: Name,
-    pub through: Through,
 }
 
 /// Names that belong together: one, or all below one.
@@ -122,6 +89,54 @@ pub struct Peer {
     pub remote: SocketAddr,
     /// The address of ours that was asked, and the interface it was asked on, where the transport tells them.
     pub local: Option<LocalEnd>,
+    /// For whom the peer says that it asks, where it is believed.
+    pub claimed: Option<Claim>,
+    /// Whether the EDNS Client Subnet option of its queries is believed (RFC 7871).
+    pub tells_subnets: bool,
+}
+
+impl Peer {
+    /// Returns a peer that asks for itself.
+    pub const fn direct(remote: SocketAddr, local: Option<LocalEnd>) -> Self {
+        Self { remote, local, claimed: None, tells_subnets: false }
+    }
+}
+
+/// For whom a peer says that it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// The source address in a PROXY header.
+    Proxy(IpAddr),
+    /// The network in an EDNS Client Subnet option (RFC 7871), which may be one address.
+    Subnet(IpNet),
+}
+
+/// Who told the address of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Via {
+    /// The network: the query came from that address.
+    Direct,
+    /// A trusted proxy, in a PROXY header.
+    Proxy,
+    /// A trusted forwarder, in an EDNS Client Subnet option.
+    Subnet,
+}
+
+impl Via {
+    /// Returns the word that records use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Proxy => "proxy",
+            Self::Subnet => "subnet",
+        }
+    }
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// The end of ours that a datagram was sent to, so that the answer can leave from there.

@@ -9,6 +9,7 @@ use interdict::policy::{
     Party, Pattern, Phase, Prohibition, Protected, Removal, Rules, Scope, Service, Snapshot, Term, Then, Validity,
     Verdict, Verification, Waiver, When,
 };
+use interdict::query::Target;
 use jiff::Timestamp;
 use jiff::civil::date;
 use proptest::prelude::*;
@@ -77,6 +78,19 @@ fn host() -> impl Strategy<Value = String> {
     prop::collection::vec("[ab]{1,2}", 1..4).prop_map(|labels| format!("{}.x", labels.join(".")))
 }
 
+/// Networks that hold each other, and few addresses in them.
+fn network() -> impl Strategy<Value = String> {
+    let lengths = prop_oneof![Just(8u8), Just(24), Just(30), Just(31), Just(32)];
+    (address(), lengths).prop_map(|(address, length)| {
+        let shift = 32 - u32::from(length);
+        format!("{}/{length}", Ipv4Addr::from(u32::from(address) >> shift << shift))
+    })
+}
+
+fn address() -> impl Strategy<Value = Ipv4Addr> {
+    (0u8..2, 0u8..8).prop_map(|(third, last)| Ipv4Addr::new(198, 51, third, last))
+}
+
 fn entry() -> impl Strategy<Value = (String, Matching, usize)> {
     let text = prop_oneof![
         host().prop_map(|text| (text, Matching::Exact)),
@@ -84,6 +98,7 @@ fn entry() -> impl Strategy<Value = (String, Matching, usize)> {
         host().prop_map(|text| (format!("{{a,b}}.{text}"), Matching::Pattern)),
         host().prop_map(|text| (format!("a*.{text}"), Matching::Pattern)),
         host().prop_map(|text| (format!("*b.{text}"), Matching::Pattern)),
+        network().prop_map(|text| (text, Matching::Network)),
     ];
     (text, 0usize..3).prop_map(|((text, matching), service)| (text, matching, service))
 }
@@ -167,10 +182,10 @@ impl Waived {
     }
 
     /// Whether it lifts a rule on `service` of `order` that matches `name`, for a client of `group`.
-    fn lifts(&self, (order, service): (usize, usize), name: &str, group: u16, second: i64, lag: i64) -> bool {
+    fn lifts(&self, (order, service): (usize, usize), name: Option<&str>, group: u16, second: i64, lag: i64) -> bool {
         let fits = |text: &String| match text.strip_prefix("*.") {
-            Some(above) => name.ends_with(&format!(".{above}")),
-            None => name == text,
+            Some(above) => name.is_some_and(|name| name.ends_with(&format!(".{above}"))),
+            None => name == Some(text),
         };
         self.order.is_none_or(|of| of == order)
             && self.service.is_none_or(|of| of == service)
@@ -226,9 +241,9 @@ impl World {
     }
 
     /// The rules, read plainly: across orders the sternest verdict counts.
-    fn verdict(&self, name: &Name, group: u16, second: i64, lag: i64) -> Verdict {
+    fn verdict(&self, target: &Target, group: u16, second: i64, lag: i64) -> Verdict {
         let orders = 0..self.orders.len();
-        orders.map(|order| self.verdict_of(order, name, group, second, lag)).max().unwrap_or(Verdict::Pass)
+        orders.map(|order| self.verdict_of(order, target, group, second, lag)).max().unwrap_or(Verdict::Pass)
     }
 
     /// How an order applies to a group: what was set last counts, and a dry run only monitors.
@@ -243,12 +258,15 @@ impl World {
     }
 
     /// What becomes of a prohibition in force.
-    fn enforced(&self, rule: (usize, usize), name: &Name, group: u16, second: i64, lag: i64) -> Verdict {
+    fn enforced(&self, rule: (usize, usize), target: &Target, group: u16, second: i64, lag: i64) -> Verdict {
         match self.phase(rule.0, group) {
             Phase::Monitor { until } if until.is_none_or(|until| at(second) < until) => Verdict::Monitored,
             Phase::Enforce | Phase::Monitor { .. } | Phase::Off => {
-                let name = name.to_string();
-                match self.waivers.iter().any(|waiver| waiver.lifts(rule, &name, group, second, lag)) {
+                let name = match target {
+                    Target::Name(name) => Some(name.to_string()),
+                    Target::Address(_) => None,
+                };
+                match self.waivers.iter().any(|waiver| waiver.lifts(rule, name.as_deref(), group, second, lag)) {
                     true => Verdict::Waived,
                     false => Verdict::Sunk,
                 }
@@ -259,14 +277,14 @@ impl World {
     /// Inside an order: protected or exempt, before kept, before the prohibition of the most specific entry that a
     /// prohibition not yet over names, before noted. Of equally specific entries the sternest verdict counts. A
     /// prohibition is over `lag` seconds late; everything else is on time.
-    fn verdict_of(&self, order: usize, name: &Name, group: u16, second: i64, lag: i64) -> Verdict {
+    fn verdict_of(&self, order: usize, target: &Target, group: u16, second: i64, lag: i64) -> Verdict {
         if self.phase(order, group) == Phase::Off {
             return Verdict::Pass;
         }
         let treats = &self.orders[order];
         let found: Vec<_> = (self.entries.iter())
             .filter_map(|(text, matching, service)| {
-                Some((specificity(text, *matching, name)?, *service, &treats[*service]))
+                Some((specificity(text, *matching, target)?, *service, &treats[*service]))
             })
             .collect();
         let untouched = found.iter().filter_map(|(specificity, _, of)| match of {
@@ -295,7 +313,7 @@ impl World {
                 false => Some(Verdict::Monitored),
                 true => until
                     .is_none_or(|until| second - lag < until)
-                    .then(|| self.enforced((order, service), name, group, second, lag)),
+                    .then(|| self.enforced((order, service), target, group, second, lag)),
             });
             verdicts.max()
         };
@@ -309,9 +327,20 @@ impl World {
     }
 }
 
-/// How well an entry matches, by comparing texts label by label; exact 1000, pattern 500, suffix its labels.
-fn specificity(text: &str, matching: Matching, name: &Name) -> Option<usize> {
-    let name = name.to_string();
+/// How well an entry matches, by comparing texts label by label; exact 1000, pattern 500, suffix its labels; for
+/// addresses, by comparing bits, the length of the prefix.
+fn specificity(text: &str, matching: Matching, target: &Target) -> Option<usize> {
+    let name = match (matching, target) {
+        (Matching::Exact | Matching::Suffix | Matching::Pattern, Target::Name(name)) => name.to_string(),
+        (Matching::Network, Target::Address(IpAddr::V4(address))) => {
+            let (network, length) = text.split_once('/').expect("the strategy writes prefixes");
+            let network: Ipv4Addr = network.parse().expect("the strategy makes networks");
+            let length: u32 = length.parse().expect("the strategy makes networks");
+            let differing = u32::from(network) ^ u32::from(*address);
+            return (differing.leading_zeros() >= length).then_some(usize::try_from(length).expect("32 at most"));
+        }
+        _ => return None,
+    };
     let labels: Vec<_> = name.split('.').collect();
     let listed: Vec<_> = text.split('.').collect();
     match matching {
@@ -327,6 +356,7 @@ fn specificity(text: &str, matching: Matching, name: &Name) -> Option<usize> {
             };
             (fits && labels[1..] == listed[1..]).then_some(500)
         }
+        Matching::Network => None,
     }
 }
 
@@ -396,12 +426,28 @@ proptest! {
         let snapshot = world.compile();
         for (name, client) in names.iter().flat_map(|name| clients().map(move |client| (name, client))) {
             let (name, group): (Name, _) = (name.parse().expect("the strategy makes names"), client.group().0);
+            let target = Target::Name(name.clone());
             for second in -1..2 * LAST {
                 let told = snapshot.decide(&name, &client, at(second)).verdict;
-                prop_assert_eq!(told, world.verdict(&name, group, second, 0), "{} at {} for {}", name, second, group);
+                prop_assert_eq!(told, world.verdict(&target, group, second, 0), "{} at {} for {}", name, second, group);
                 let late = snapshot.decide(&name, &client, lagging(second, lag)).verdict;
-                let expected = world.verdict(&name, group, second, lag);
+                let expected = world.verdict(&target, group, second, lag);
                 prop_assert_eq!(late, expected, "{} at {}, {} late, for {}", name, second, lag, group);
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_are_decided_as_a_plain_list_does(
+        world in world(), addresses in prop::collection::vec(address(), 1..8), lag in 0..LAST,
+    ) {
+        let snapshot = world.compile();
+        for (address, client) in addresses.into_iter().flat_map(|of| clients().map(move |client| (of, client))) {
+            let (target, group) = (Target::Address(address.into()), client.group().0);
+            for second in -1..2 * LAST {
+                let told = snapshot.decide_subject(&Name::root(), &target, &client, lagging(second, lag)).verdict;
+                let expected = world.verdict(&target, group, second, lag);
+                prop_assert_eq!(told, expected, "{} at {}, {} late, for {}", address, second, lag, group);
             }
         }
     }

@@ -15,7 +15,7 @@ fn query(record_type: RecordType, edns: Option<Edns>) -> Query {
     Query {
         question: Question { name, record_type, class: Class::IN },
         spelling,
-        peer: Peer { remote: "127.0.0.1:9".parse().unwrap(), local: None },
+        peer: Peer::direct("127.0.0.1:9".parse().unwrap(), None),
         transport: Transport::Udp,
         id: 7,
         recursion_desired: true,

@@ -1,15 +1,16 @@
-//! `interdict clock`: how far the system clock is trusted, and what time policy goes by.
+//! `interdict clock`: how far the system clock is trusted, what time policy goes by, and what an operator says of it.
 
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
-use serde::Serialize;
 
+use super::command::DaemonArgs;
 use super::folder::Folder;
 use super::output::plain;
 use super::settings::ConfigArgs;
-use crate::clock::{Clock as _, GuardedClock, Reading, Status};
+use crate::clock::{Clock as _, GuardedClock, Reading};
+use crate::config::ControlSocket;
+use crate::control::{AskError, Command as Commanded, ShownClock};
 use crate::policy::When;
 
 #[derive(Debug, Args)]
@@ -22,6 +23,12 @@ pub(super) struct Clock {
 enum Command {
     /// Show how far the system clock is trusted, and the instant that policy goes by.
     Show(Show),
+    /// Take the system clock for right as it is now, as a time service would: after a leap ahead, prohibitions end by it
+    /// again.
+    Accept(Act),
+    /// Forget the instants seen and take the system clock as it is now, also where policy time goes back by that: after a
+    /// wrong clock was accepted. A prohibition that had begun may not have begun then.
+    Reset(Act),
 }
 
 #[derive(Debug, Args)]
@@ -33,44 +40,63 @@ struct Show {
     config: ConfigArgs,
 }
 
-#[derive(Debug, Serialize)]
-struct Shown {
-    state: &'static str,
-    policy: Timestamp,
-    ends: Timestamp,
-    system: Timestamp,
-    latest: Timestamp,
-    synchronised: Option<Timestamp>,
-    file: String,
-    fault: Option<String>,
+#[derive(Debug, Args)]
+struct Act {
+    /// Why; it is recorded.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    daemon: DaemonArgs,
 }
 
 pub(super) fn run(of: &Clock, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Command::Show(Show { json, config }) = &of.command;
-    let config = config.load()?;
-    let folder = Folder::new(&config.data_dir, false);
-    let status = guarded(&folder).assess();
-    let text = status.to_string();
-    let Status { trust, reading, latest, marked, fault } = status;
-    let Reading { at, ends, raw, boot: _ } = reading;
-    let file = folder.clock().display().to_string();
-    let state = trust.as_str();
-    let shown = Shown { state, policy: at, ends, system: raw, latest, synchronised: marked, file, fault };
-    if *json {
+    match &of.command {
+        Command::Show(show) => write_state(show, out),
+        Command::Accept(Act { reason, daemon }) => {
+            daemon.ask(&Commanded::ClockAccept { reason: reason.clone() })?.write(out)
+        }
+        Command::Reset(Act { reason, daemon }) => {
+            daemon.ask(&Commanded::ClockReset { reason: reason.clone() })?.write(out)
+        }
+    }
+}
+
+fn write_state(of: &Show, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = of.config.load()?;
+    let daemon = DaemonArgs::real(of.config.clone());
+    let asked = match config.control.listen {
+        ControlSocket::Off => None,
+        ControlSocket::InDataFolder | ControlSocket::At(_) => match daemon.ask(&Commanded::ClockShow) {
+            Ok(done) => Some(done.read()?),
+            // Whoever may not command may still look at the file.
+            Err(error) if error.is::<AskError>() => None,
+            Err(error) => return Err(error),
+        },
+    };
+    let shown: ShownClock = match asked {
+        Some(shown) => shown,
+        None => {
+            let folder = Folder::new(&config.data_dir, false);
+            ShownClock::new(&guarded(&folder).assess(), folder.clock().display().to_string())
+        }
+    };
+    if of.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
         return Ok(());
     }
-    writeln!(out, "{}", plain(&text))?;
-    writeln!(out)?;
+    // Taken apart field by field, so that a field added to `ShownClock` has to be dealt with here.
+    let ShownClock { state: _, policy, ends, system, latest, synchronised, witness, file, fault: _, words } = shown;
+    writeln!(out, "{}\n", plain(&words))?;
     let mut row = |title: &str, value: String| writeln!(out, "  {title:<12} {}", plain(&value));
-    row("policy time", shown.policy.to_string())?;
-    if shown.ends != shown.policy {
-        row("ends by", shown.ends.to_string())?;
+    row("policy time", policy.to_string())?;
+    if ends != policy {
+        row("ends by", ends.to_string())?;
     }
-    row("system clock", shown.system.to_string())?;
-    row("latest seen", shown.latest.to_string())?;
-    row("borne out", shown.synchronised.map_or_else(|| "not seen".to_owned(), |mark| mark.to_string()))?;
-    row("kept in", shown.file)?;
+    row("system clock", system.to_string())?;
+    row("latest seen", latest.to_string())?;
+    row("borne out", synchronised.map_or_else(|| "not seen".to_owned(), |mark| mark.to_string()))?;
+    row("asked", witness)?;
+    row("kept in", file)?;
     Ok(())
 }
 

@@ -1,8 +1,10 @@
 //! The command line: one file a command. Only this module writes to standard output, and nothing outside it says `anyhow`.
 
 mod attempts;
+mod changes;
 mod check;
 mod clock;
+mod command;
 mod completions;
 mod explain;
 mod folder;
@@ -10,10 +12,12 @@ mod index;
 mod instant;
 mod ledger;
 mod man;
+mod monitor_only;
 mod orders;
 mod output;
 mod run;
 mod settings;
+mod waiver;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -38,14 +42,14 @@ Any key of the configuration can be set as INTERDICT_<SECTION>__<KEY>, and the d
 
 const EXIT_CODES: &str = "Exit codes:
   0   it is done
-  1   it could not be done
+  1   it could not be done, or the daemon refused it
   3   a log was tampered with
   4   a log is incomplete
   64  the command line is wrong
-  69  an address is in use, or another Interdict works in the data folder
+  69  an address is in use, another Interdict works in the data folder, or none is there to take a command
   71  the system gives no thread, socket or signal handler
   73  the data folder or the ledger cannot be written
-  77  an address is refused to this user
+  77  an address or the control socket is refused to this user
   78  the configuration, a catalogue, an order or a zone is faulty; every fault is told, one a line";
 
 #[derive(Debug, Parser)]
@@ -65,11 +69,17 @@ enum Command {
     Explain(Box<explain::Explain>),
     /// List what was recorded, newest first.
     Attempts(Box<attempts::Attempts>),
+    /// List what was changed, by whom and why, newest first.
+    Changes(changes::Changes),
+    /// Add, list, confirm and revoke exceptions, each with a scope, an end and somebody who answers for it.
+    Waiver(waiver::Waiver),
+    /// In an emergency, enforce nothing for a while, and record all of it.
+    MonitorOnly(monitor_only::MonitorOnly),
     /// List the orders with their prohibitions, phases and instants.
     Orders(orders::Orders),
     /// Check everything that the daemon would load.
     Check(check::Check),
-    /// Tell how far the system clock is trusted.
+    /// Tell how far the system clock is trusted, and bear it out.
     Clock(clock::Clock),
     /// Verify the log of records, and give others what they need to do so.
     Ledger(Box<ledger::Ledger>),
@@ -114,6 +124,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Run(of) => run::run(&of),
         Command::Explain(of) => explain::run(&of, &mut out),
         Command::Attempts(of) => attempts::run(&of, &mut out),
+        Command::Changes(of) => changes::run(&of, &mut out),
+        Command::Waiver(of) => waiver::run(&of, &mut out),
+        Command::MonitorOnly(of) => monitor_only::run(&of, &mut out),
         Command::Orders(of) => orders::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
         Command::Clock(of) => clock::run(&of, &mut out),
@@ -137,13 +150,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return CONFIGURATION;
     }
     let unsound = error.downcast_ref::<ledger::Unsound>().map(ledger::Unsound::exit_code);
-    unsound.or_else(|| run::exit_code(error)).unwrap_or(1)
+    unsound.or_else(|| run::exit_code(error)).or_else(|| command::exit_code(error)).unwrap_or(1)
 }
 
 /// Returns the lines that tell an error: faults one a line, anything else with the whole chain behind it.
 fn told(error: &anyhow::Error) -> Vec<String> {
     match error.downcast_ref::<Faults>() {
         Some(Faults(faults)) => faults.clone(),
+        None if error.is::<command::Refused>() => error.to_string().lines().map(str::to_owned).collect(),
         None => format!("interdict: {error:#}").lines().map(str::to_owned).collect(),
     }
 }
@@ -170,10 +184,28 @@ mod tests {
         let mut script = Vec::new();
         clap_complete::generate(clap_complete::Shell::Bash, &mut definition(), "interdict", &mut script);
         let script = String::from_utf8(script).unwrap();
-        for command in ["run", "explain", "attempts", "orders", "check", "clock show", "ledger verify", "index rebuild"]
-        {
+        for command in [
+            "run",
+            "explain",
+            "attempts",
+            "changes",
+            "waiver add",
+            "waiver list",
+            "waiver show",
+            "waiver revoke",
+            "waiver confirm",
+            "monitor-only",
+            "orders",
+            "check",
+            "clock show",
+            "clock accept",
+            "clock reset",
+            "ledger verify",
+            "ledger prove",
+            "index rebuild",
+        ] {
             assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");
-            let word = format!("\"interdict__subcmd__{}\"", command.replace(' ', "__subcmd__"));
+            let word = format!("\"interdict__subcmd__{}\"", command.replace([' ', '-'], "__subcmd__"));
             assert!(script.contains(&word), "{word}\n{script}");
         }
     }

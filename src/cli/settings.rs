@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jiff::SignedDuration;
 
 use super::folder::Folder;
 use crate::config::{self, Config};
-use crate::feed::{self, Loaded, Selection};
+use crate::feed::{self, Loaded};
+use crate::policy::Operator;
 
 /// Which configuration a command works with.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct ConfigArgs {
     /// The configuration file; without it, the defaults and the environment.
     #[arg(long, value_name = "FILE")]
@@ -17,7 +19,7 @@ pub(super) struct ConfigArgs {
 }
 
 /// Which records a command works with.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct FolderArgs {
     /// Look at rehearsals, whose records are kept apart.
     #[arg(long)]
@@ -42,16 +44,24 @@ impl ConfigArgs {
 }
 
 impl FolderArgs {
+    pub(super) const fn is_rehearsal(&self) -> bool {
+        self.rehearsal
+    }
+
     pub(super) fn of(&self, config: &Config) -> Folder {
         Folder::new(&config.data_dir, self.rehearsal)
     }
 }
 
-/// Reads and compiles what the configuration chooses.
+/// Reads and compiles what the configuration chooses; waivers that were added by command are the daemon's alone.
 pub(super) fn load_policy(config: &Config) -> Result<Loaded, Faults> {
-    let policy = &config.policy;
-    let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
-    feed::load(&selection, policy.operator.clone(), 1).map_err(|faults| Faults(texts(&faults)))
+    let days = config.control.waiver_max_days;
+    let longest = (days > 0).then(|| SignedDuration::from_hours(i64::from(days) * 24));
+    let faults = |faults: Vec<feed::Fault>| Faults(texts(&faults));
+    let files = feed::read_waivers(&config.policy.waivers, longest).map_err(faults)?;
+    let waivers = files.into_iter().map(|file| file.waiver).collect();
+    let operator = Operator { waivers, ..config.operator() };
+    feed::load(&config.selection(), operator, 1).map_err(faults)
 }
 
 pub(super) fn texts(faults: &[impl ToString]) -> Vec<String> {

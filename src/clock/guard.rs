@@ -4,6 +4,8 @@
 //! lock: they compare the system clock with the line, and note the highest instant given in one atomic number. A thread
 //! moves the line along once a second and keeps it in a file.
 
+mod acts;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+
+pub use acts::{Acted, Earlier};
 
 use super::kept::{self, Kept, ReadError};
 use super::{Clock, Reading, SystemClock, later, marks};
@@ -88,12 +92,12 @@ impl fmt::Display for Status {
             Trust::Behind => write!(
                 f,
                 ": the system clock tells {raw:.0}, earlier than it did before; policy time goes on at {at:.0}; set the \
-                 clock right"
+                 clock right, or see `interdict clock reset --help`"
             )?,
             Trust::Ahead => write!(
                 f,
                 ": the system clock leapt to {raw:.0}, and no time service bears that out; prohibitions begin by it, and \
-                 end by {ends:.0}; set the clock right, or let a time service do it"
+                 end by {ends:.0}; set the clock right, let a time service do it, or see `interdict clock accept --help`"
             )?,
         }
         self.fault.iter().try_for_each(|fault| write!(f, "; {fault}"))
@@ -106,9 +110,9 @@ pub struct GuardedClock {
     marks: Box<dyn Fn() -> Option<Timestamp> + Send + Sync>,
     boot_id: String,
     view: ArcSwap<View>,
-    /// The highest policy instant given by a clock that had not leapt, in microseconds.
-    highest: AtomicI64,
     keeping: Mutex<Keeping>,
+    /// Held while the file is written, and taken before `keeping`.
+    writing: Mutex<()>,
 }
 
 /// An instant that goes on with the time since boot.
@@ -121,7 +125,7 @@ struct Line {
 }
 
 /// What readings compare the system clock with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct View {
     /// Policy time is never before this.
     line: Line,
@@ -130,6 +134,9 @@ struct View {
     expected: Line,
     /// When a time service last set or checked the system clock.
     marked: Option<Timestamp>,
+    /// The highest policy instant given by a clock that had not leapt, in microseconds. A view that does not go on from
+    /// the one before has another, so that a reading under way cannot carry over what the operator has taken back.
+    highest: Arc<AtomicI64>,
 }
 
 /// What only the thread that moves the line needs.
@@ -155,6 +162,17 @@ impl Line {
 }
 
 impl View {
+    /// Takes `raw` for right, as if nothing had been seen before.
+    fn new(raw: Timestamp, boot: Duration, marked: Option<Timestamp>) -> Self {
+        let line = Line::new(raw, boot);
+        let highest = Arc::new(AtomicI64::new(raw.as_microsecond()));
+        Self { line, expected: line, marked, highest }
+    }
+
+    fn highest(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.highest.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX)
+    }
+
     fn is_borne_out(&self, raw: Timestamp) -> bool {
         self.marked.is_some_and(|mark| marks::bears_out(mark, raw))
     }
@@ -176,21 +194,20 @@ impl GuardedClock {
         marks: Box<dyn Fn() -> Option<Timestamp> + Send + Sync>,
         boot_id: String,
     ) -> Self {
+        let marked = marks();
         let Reading { raw, boot, .. } = source.read();
-        let line = Line::new(raw, boot);
-        let view = ArcSwap::from_pointee(View { line, expected: line, marked: marks() });
+        let view = ArcSwap::from_pointee(View::new(raw, boot, marked));
         let keeping = Keeping { latest: raw, borne_out: false, told: None, path: None, fault: None };
-        let highest = AtomicI64::new(raw.as_microsecond());
-        Self { source, marks, boot_id, view, highest, keeping: Mutex::new(keeping) }
+        Self { source, marks, boot_id, view, keeping: Mutex::new(keeping), writing: Mutex::new(()) }
     }
 
     /// Goes on from what the file at `path` kept, which [`Self::keep`] writes to. A file that cannot be read is told,
     /// and as if there were none.
     pub fn take_over(&self, path: &Path) {
         let mut keeping = self.lock();
+        let marked = (self.marks)();
         let Reading { raw, boot, .. } = self.source.read();
-        let line = Line::new(raw, boot);
-        let view = View { line, expected: line, marked: (self.marks)() };
+        let view = View::new(raw, boot, marked);
         let (view, latest, borne_out) = match Kept::read(path) {
             Ok(Some(kept)) => {
                 let line = |at, passed| Line::new(later(at, passed), boot);
@@ -209,7 +226,7 @@ impl GuardedClock {
                 (view, raw, false)
             }
         };
-        self.highest.store(view.line.at.as_microsecond(), Ordering::Relaxed);
+        view.highest.store(view.line.at.as_microsecond(), Ordering::Relaxed);
         self.view.store(Arc::new(view));
         (keeping.latest, keeping.borne_out, keeping.path) = (latest, borne_out, Some(path.to_owned()));
         self.advance(&mut keeping);
@@ -266,8 +283,10 @@ impl GuardedClock {
     }
 
     fn advance(&self, keeping: &mut Keeping) {
+        // In this order: a mark that is later than the clock bears nothing out.
+        let marked = (self.marks)();
         let Reading { raw, boot, .. } = self.source.read();
-        let mut view = View { marked: (self.marks)(), ..**self.view.load() };
+        let mut view = View { marked, ..View::clone(&self.view.load()) };
         if view.is_borne_out(raw) {
             // Before a time service spoke, the first instant seen was as good as any other, and may have been far off.
             let expected = if keeping.borne_out { raw.max(view.expected.at(boot)) } else { raw };
@@ -277,10 +296,10 @@ impl GuardedClock {
         }
         // Beyond a leap there is only what stems from such a first instant.
         let bound = later(view.expected.at(boot), LEAP);
-        let seen = [view.line.at(boot), self.highest()].into_iter().filter(|seen| *seen <= bound);
+        let seen = [view.line.at(boot), view.highest()].into_iter().filter(|seen| *seen <= bound);
         let floor = seen.max().unwrap_or(raw);
-        if self.highest() > bound {
-            self.highest.store(floor.as_microsecond(), Ordering::Relaxed);
+        if view.highest() > bound {
+            view.highest.store(floor.as_microsecond(), Ordering::Relaxed);
         }
         if view.has_leapt(raw, boot) {
             view.line = Line::new(floor, boot);
@@ -296,10 +315,11 @@ impl GuardedClock {
 
     /// Keeps the line in the file, if there is one. The first failure is told; the next write tries again.
     pub(super) fn save(&self) {
-        let mut keeping = self.lock();
+        let _writing = self.writing.lock().expect("no holder of this lock panics");
+        let keeping = self.lock();
         let Some(path) = keeping.path.clone() else { return };
         let Reading { raw, boot, .. } = self.source.read();
-        let view = **self.view.load();
+        let view = self.view.load();
         // While the system clock only catches up, what it told is enough: no later run has to go on from more.
         let latest = if view.line.slow { raw.max(keeping.latest) } else { view.line.at(boot) };
         let kept = Kept {
@@ -309,7 +329,11 @@ impl GuardedClock {
             boot: self.boot_id.clone(),
             since_boot: u64::try_from(boot.as_millis()).unwrap_or(u64::MAX),
         };
-        match kept.write(&path) {
+        // Whoever asks how far the clock is trusted must not wait for a disk that hangs.
+        drop(keeping);
+        let written = kept.write(&path);
+        let mut keeping = self.lock();
+        match written {
             Ok(()) => keeping.fault = None,
             Err(error) => {
                 let fault = format!("the latest instant seen cannot be kept in {}: {error}", path.display());
@@ -324,7 +348,7 @@ impl GuardedClock {
     /// Returns how far the system clock is trusted now.
     pub fn assess(&self) -> Status {
         let reading = self.read();
-        let view = **self.view.load();
+        let view = self.view.load();
         let trust = if view.has_leapt(reading.raw, reading.boot) {
             Trust::Ahead
         } else if reading.at > later(reading.raw, TOLD) {
@@ -338,23 +362,20 @@ impl GuardedClock {
         Status { trust, reading, latest: keeping.latest, marked: view.marked, fault: keeping.fault.clone() }
     }
 
-    fn highest(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.highest.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX)
-    }
-
     /// The system clock seems to be set back since the line was moved along: lets the line go on from the highest
     /// instant given, so that policy time does not stand still until the next move.
     #[cold]
     fn hold_up(&self) -> Reading {
         let Reading { raw, boot, .. } = self.source.read();
-        let highest = self.highest();
-        if later(raw, SLACK) < highest {
+        if later(raw, SLACK) < self.view.load().highest() {
             self.view.rcu(|view| {
-                let behind = view.line.at(boot) < highest;
-                View { line: if behind { Line::new(highest, boot) } else { view.line }, ..**view }
+                let highest = view.highest();
+                let line = if view.line.at(boot) < highest { Line::new(highest, boot) } else { view.line };
+                View { line, ..View::clone(view) }
             });
         }
-        let at = raw.max(self.view.load().line.at(boot)).max(highest);
+        let view = self.view.load();
+        let at = raw.max(view.line.at(boot)).max(view.highest());
         Reading { at, ends: at, raw, boot }
     }
 
@@ -367,7 +388,7 @@ impl Clock for GuardedClock {
     fn read(&self) -> Reading {
         let Reading { raw, boot, .. } = self.source.read();
         let view = self.view.load();
-        let (line, highest) = (view.line.at(boot), self.highest());
+        let (line, highest) = (view.line.at(boot), view.highest());
         let floor = line.max(highest);
         if view.has_leapt(raw, boot) {
             return Reading { at: raw.max(floor), ends: floor, raw, boot };
@@ -379,7 +400,7 @@ impl Clock for GuardedClock {
         };
         // Written once in a while only: each write takes the number away from the other threads.
         if at > later(highest, SLACK / 10) {
-            self.highest.fetch_max(at.as_microsecond(), Ordering::Relaxed);
+            view.highest.fetch_max(at.as_microsecond(), Ordering::Relaxed);
         }
         Reading { at, ends: at, raw, boot }
     }

@@ -1,5 +1,6 @@
 //! The time. The only module that reads a clock; everything else takes an instant as an argument.
 
+mod adjtimex;
 mod guard;
 mod kept;
 mod marks;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use guard::{GuardedClock, Keeper, Status, Trust};
+pub use guard::{Acted, Earlier, GuardedClock, Keeper, Status, Trust};
+pub use marks::Witness;
 
 /// One reading of the clock, taken once for a batch of queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

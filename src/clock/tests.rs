@@ -376,3 +376,71 @@ fn the_clock_of_this_machine_can_be_guarded() {
     assert_eq!((reading.at, reading.ends), (reading.raw, reading.raw));
     assert!(trust(&guard).is_fine());
 }
+
+#[test]
+fn an_operator_bears_a_leap_out_and_prohibitions_end_by_it_again() {
+    let mut machine = Machine::starting_at("2026-01-01T00:00:00Z");
+    let guard = machine.start();
+    machine.run(&guard, HOUR);
+    machine.clock.leap_to(instant("2026-03-01T00:00:00Z"));
+    guard.tick();
+    assert_eq!(trust(&guard), Trust::Ahead);
+    let acted = guard.accept().unwrap();
+    assert_eq!((acted.before.trust, acted.after.trust), (Trust::Ahead, Trust::Unsynchronised));
+    assert_eq!(guard.read().ends, instant("2026-03-01T00:00:00Z"));
+    assert_eq!(machine.kept().latest, instant("2026-03-01T00:00:00Z"));
+    // It is seen from now on: what is earlier is behind, also after the next start, and accepting cannot turn it back.
+    machine.run(&guard, HOUR);
+    machine.reboot_at("2026-01-02T00:00:00Z");
+    let guard = machine.start();
+    assert_eq!(trust(&guard), Trust::Behind);
+    assert!(guard.accept().is_err());
+    assert!(guard.read().at >= instant("2026-03-01T01:00:00Z"));
+}
+
+#[test]
+fn a_reset_forgets_what_a_wrong_clock_has_told() {
+    let machine = Machine::starting_at("2026-01-01T00:00:00Z");
+    let guard = machine.start();
+    machine.clock.leap_to(instant("2060-01-01T00:00:00Z"));
+    guard.accept().unwrap();
+    machine.clock.leap_to(instant("2026-01-01T00:00:00Z"));
+    guard.tick();
+    assert_eq!((trust(&guard), guard.read().at >= instant("2060-01-01T00:00:00Z")), (Trust::Behind, true));
+    let acted = guard.reset();
+    assert_eq!(acted.before.reading.at.strftime("%Y").to_string(), "2060");
+    assert_eq!(guard.read().at, instant("2026-01-01T00:00:00Z"));
+    guard.tick();
+    machine.run(&guard, HOUR);
+    assert_eq!(guard.read().at, instant("2026-01-01T01:00:00Z"));
+    assert_eq!(machine.kept().latest, instant("2026-01-01T01:00:00Z"));
+}
+
+#[test]
+fn a_reading_under_way_does_not_carry_over_what_was_reset() {
+    let machine = Machine::starting_at("2060-01-01T00:00:00Z");
+    let guard = machine.start();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    guard.read();
+                }
+            });
+        }
+        for _ in 0..200 {
+            machine.clock.leap_to(instant("2060-01-01T00:00:00Z"));
+            guard.reset();
+            machine.clock.pass(Duration::from_millis(50));
+            guard.tick();
+            machine.clock.leap_to(instant("2026-01-01T00:00:00Z"));
+            guard.reset();
+            machine.clock.pass(Duration::from_millis(50));
+            guard.tick();
+            let (reading, trust) = (guard.read(), trust(&guard));
+            assert!((reading.at, trust) == (reading.raw, Trust::Unsynchronised), "{reading:?} {trust:?}");
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use super::check_clients::check_clients;
 use super::load::Settings;
 use super::node::{Faults, Place, quote};
 use super::value::{Row, Value};
@@ -16,6 +17,8 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_sink(settings, faults);
     check_sizes(settings, faults);
     check_origin(settings, faults);
+    check_rebinding(settings, faults);
+    check_clients(settings, faults);
     for row in rows(settings, "policy", "treatment") {
         check_treatment(row, faults);
     }
@@ -83,6 +86,17 @@ fn check_sink(settings: &Settings, faults: &mut Faults) {
             let text = format!("`answer.{key}` is set although `answer.sink` is \"{sink}\"");
             faults.push(place, text, format!("write sink = \"address\", or leave {key} out"));
         }
+    }
+}
+
+/// Whoever names zones that may have private addresses means others to have none.
+fn check_rebinding(settings: &Settings, faults: &mut Faults) {
+    if let Some((_, Value::Switch(false))) = settings.get("rebinding", "protect")
+        && let Some((place, Value::Names(names))) = settings.get("rebinding", "allow")
+        && !names.is_empty()
+    {
+        let text = "`rebinding.allow` names zones although `rebinding.protect` is false, so that all may";
+        faults.push(place, text, "write protect = true, or leave allow out");
     }
 }
 
@@ -157,7 +171,11 @@ fn check_repeated(
     }
 }
 
-fn rows<'s>(settings: &'s Settings, section: &'static str, key: &'static str) -> impl Iterator<Item = &'s Row> {
+pub(super) fn rows<'s>(
+    settings: &'s Settings,
+    section: &'static str,
+    key: &'static str,
+) -> impl Iterator<Item = &'s Row> {
     let rows = match settings.get(section, key) {
         Some((_, Value::Rows(rows))) => rows.as_slice(),
         _ => &[],

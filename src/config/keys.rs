@@ -1,7 +1,11 @@
 //! The keys themselves, section by section in the order of the file.
 
+mod client;
+mod guards;
+
 use super::spec::{Key, Kind, Preset, Section};
 use crate::feed::Selection;
+use guards::{REBINDING, WAYS_ROUND};
 
 const MANY: u64 = 1_000_000;
 
@@ -67,14 +71,32 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
         ],
     },
+    Section {
+        name: "control",
+        doc: &[
+            "Commands that change what the daemon does: `interdict waiver`, `monitor-only`, `clock accept`. They come over a",
+            "Unix socket that is open to the user and the group of the daemon; who commands is what the system says.",
+        ],
+        keys: CONTROL,
+    },
     Section { name: "upstream", doc: &["Who answers what is not known here."], keys: UPSTREAM },
     Section { name: "cache", doc: &["The cache of answers, in memory only."], keys: CACHE },
     Section { name: "zones", doc: &["Names that are answered here and never asked of an upstream."], keys: ZONES },
+    Section {
+        name: "client",
+        doc: &[
+            "Who asks: groups of clients, and what tells devices apart. Hardware addresses and names are told by the client",
+            "itself, which can take those of another: a group that is treated more mildly should be one of networks.",
+        ],
+        keys: client::KEYS,
+    },
     Section {
         name: "policy",
         doc: &["Which catalogues and orders apply, and what the operator makes of them."],
         keys: POLICY,
     },
+    WAYS_ROUND,
+    REBINDING,
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
     Section { name: "ledger", doc: &["How records are kept."], keys: LEDGER },
     Section {
@@ -103,10 +125,32 @@ const LISTEN: &[Key] = &[
     ),
     key(
         "allow",
-        Kind::Networks,
+        Kind::Networks { least: 1 },
         r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"]"#,
         "",
         &["Networks whose clients are answered. Anyone else gets no answer and is counted."],
+    ),
+    key(
+        "proxy_from",
+        Kind::Networks { least: 0 },
+        "[]",
+        "",
+        &[
+            "Networks of trusted proxies, such as dnsdist or HAProxy. Each of their datagrams and connections has to begin",
+            "with a PROXY header of version 2, which says who the client is; `allow` is held against that client, and",
+            "answers go to the proxy. From anyone else, what begins with such a header is dropped and counted.",
+        ],
+    ),
+    key(
+        "ecs_from",
+        Kind::Networks { least: 0 },
+        "[]",
+        "",
+        &[
+            "Networks of trusted forwarders whose EDNS Client Subnet option (RFC 7871) says who the client is. Let them send",
+            "whole addresses (/32 and /128): a shorter prefix stands for all of its clients. From anyone else the option",
+            "is ignored and counted. It is never passed on to an upstream.",
+        ],
     ),
     number("workers", (0, 256), "0", "threads", &["Threads that take queries over UDP; 0 for one a core."]),
     number(
@@ -136,6 +180,40 @@ const LISTEN: &[Key] = &[
         "10000",
         "milliseconds",
         &["How long a connection may be silent before it is closed (RFC 7766, section 6.2.3)."],
+    ),
+];
+
+const CONTROL: &[Key] = &[
+    key(
+        "listen",
+        Kind::SwitchOrPath,
+        "true",
+        "",
+        &["true for `control.sock` in the data folder, false for no such socket, or the path of another one."],
+    ),
+    key(
+        "four_eyes",
+        Kind::Switch,
+        "false",
+        "",
+        &[
+            "Whether a waiver that is added lifts nothing before another user confirms it. Users are told apart by their",
+            "uid: whoever commands through `sudo` is root, so let people use the group of the daemon.",
+        ],
+    ),
+    number(
+        "monitor_only_max_minutes",
+        (0, 10_080),
+        "60",
+        "minutes",
+        &["How long `interdict monitor-only` may lift every prohibition in an emergency; 0 to forbid it."],
+    ),
+    number(
+        "waiver_max_days",
+        (0, 36_500),
+        "366",
+        "days",
+        &["How long a waiver may last, by command or in a file; 0 for any time."],
     ),
 ];
 
@@ -229,6 +307,17 @@ const POLICY: &[Key] = &[
         ],
     ),
     key_of_texts("orders", || Selection::default().orders, &["What is prohibited and when: orders, chosen likewise."]),
+    key(
+        "waivers",
+        Kind::Texts,
+        "[]",
+        "",
+        &[
+            "Files of waivers, which several resolvers may share, such as \"/etc/interdict/waivers.toml\"; each has tables",
+            "`[[waiver]]` with id, order and services (or service = \"CATALOGUE/SERVICE\"), names, clients, reason, approver,",
+            "ticket, from and until. `interdict waiver add` adds others by command.",
+        ],
+    ),
     key(
         "mode",
         Kind::Word(&["enforce", "monitor"]),

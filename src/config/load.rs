@@ -1,7 +1,9 @@
 //! File and environment, key by key, to the settings.
 
+mod client;
+
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,14 +15,16 @@ use super::nearest::nearest;
 use super::node::{Faults, Node, Place, Raw, Word, quote, read_default, read_file, read_variable};
 use super::spec::{Key, Section, Spec};
 use super::types::{
-    Admin, AnswerConfig, CacheConfig, Config, ForwardZone, HostRecord, LedgerConfig, Listen, LogConfig, PolicyConfig,
-    UpstreamConfig, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, ControlSocket, ForwardZone, HostRecord, LedgerConfig,
+    Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
+use crate::client::{Group, Hardware};
 use crate::feed::Fault;
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
+use crate::query::NamePattern;
 
 const PREFIX: &str = "INTERDICT_";
 const MIB: u64 = 1024 * 1024;
@@ -156,18 +160,27 @@ impl Settings {
         let take = &mut self;
         let millis = |take: &mut Self, section, key| Duration::from_millis(take.take(section, key));
         let mib = |take: &mut Self, section, key| take.take::<u64>(section, key) * MIB;
+        let client = take.client();
         Config {
             data_dir: PathBuf::from(take.take::<String>("", "data_dir")),
             listen: Listen {
                 dns: take.take("listen", "dns"),
                 allow: take.take("listen", "allow"),
                 workers: take.take("listen", "workers"),
+                proxy_from: take.take("listen", "proxy_from"),
+                ecs_from: take.take("listen", "ecs_from"),
                 tcp_connections: take.take("listen", "tcp_connections"),
                 tcp_connections_per_client: take.take("listen", "tcp_connections_per_client"),
                 tcp_in_flight: take.take("listen", "tcp_in_flight"),
                 tcp_idle: millis(take, "listen", "tcp_idle_ms"),
             },
             admin: Admin { listen: take.take("admin", "listen"), hosts: take.take("admin", "hosts") },
+            control: ControlConfig {
+                listen: take.take("control", "listen"),
+                four_eyes: take.take("control", "four_eyes"),
+                monitor_only_max_minutes: take.take("control", "monitor_only_max_minutes"),
+                waiver_max_days: take.take("control", "waiver_max_days"),
+            },
             upstream: UpstreamConfig {
                 servers: take.take("upstream", "servers"),
                 timeout: millis(take, "upstream", "timeout_ms"),
@@ -192,10 +205,24 @@ impl Settings {
                 }),
                 special_use: take.take("zones", "special_use"),
             },
+            client: client.clone(),
             policy: PolicyConfig {
                 catalogues: take.take("policy", "catalogues"),
                 orders: take.take("policy", "orders"),
-                operator: take.operator(),
+                waivers: take.take("policy", "waivers"),
+                operator: take.operator(&client.groups),
+            },
+            ways_round: WaysRound {
+                canary: take.take("ways_round", "canary"),
+                relay: take.take("ways_round", "relay"),
+                discovery: take.take("ways_round", "discovery"),
+                public_resolvers: take.take("ways_round", "public_resolvers"),
+                ech: take.take("ways_round", "ech"),
+                catalogue: take.take("ways_round", "catalogue"),
+            },
+            rebinding: RebindingConfig {
+                protect: take.take("rebinding", "protect"),
+                allow: take.take("rebinding", "allow"),
             },
             answer: AnswerConfig {
                 sink: take.sink(),
@@ -222,7 +249,7 @@ impl Settings {
         self.take::<Vec<Row>>(section, key).iter_mut().map(of).collect()
     }
 
-    fn operator(&mut self) -> Operator {
+    fn operator(&mut self, groups: &[Group]) -> Operator {
         let finished = self.take::<&str>("policy", "removal") == "finished";
         let until: Option<Timestamp> = self.take("policy", "removal_until");
         Operator {
@@ -243,7 +270,7 @@ impl Settings {
                     _ => TreatmentChoice::Noted,
                 },
             }),
-            groups: Vec::new(),
+            groups: groups.to_vec(),
             applies: self.rows("policy", "apply", apply),
             waivers: Vec::new(),
         }
@@ -312,6 +339,7 @@ macro_rules! settings {
 
 settings! {
     Switch => bool,
+    Socket => ControlSocket,
     Number => u8,
     Number => u16,
     Number => u32,
@@ -323,8 +351,13 @@ settings! {
     Networks => Vec<IpNet>,
     V4 => Option<Ipv4Addr>,
     V6 => Option<Ipv6Addr>,
+    Ips => Vec<IpAddr>,
+    Hardware => Option<Hardware>,
+    Hardwares => Vec<Hardware>,
+    Patterns => Vec<NamePattern>,
     Instant => Option<Timestamp>,
     Name => Box<Name>,
+    Names => Vec<Name>,
     Texts => Vec<String>,
     Hosts => Vec<HostRecord>,
     Rows => Vec<Row>,

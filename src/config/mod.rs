@@ -1,6 +1,7 @@
 //! File and environment to settings: every fault at once, before anything is bound. Never opens anything but the file.
 
 mod check;
+mod check_clients;
 mod keys;
 mod load;
 mod nearest;
@@ -9,14 +10,15 @@ mod parse;
 mod spec;
 mod types;
 mod value;
+mod ways_round;
 
 #[cfg(test)]
 mod tests;
 
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
-    Admin, AnswerConfig, CacheConfig, Config, ForwardZone, HostRecord, LedgerConfig, Listen, LogConfig, PolicyConfig,
-    UpstreamConfig, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, ForwardZone, HostRecord,
+    LedgerConfig, Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

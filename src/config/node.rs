@@ -193,14 +193,25 @@ impl Kind {
     fn takes(&self, raw: &Raw) -> bool {
         match self {
             Self::Switch => matches!(raw, Raw::Switch(_)),
+            Self::SwitchOrPath => matches!(raw, Raw::Switch(_) | Raw::Text(_)),
             Self::Number { .. } => matches!(raw, Raw::Integer(_)),
             Self::Instant => matches!(raw, Raw::Text(_) | Raw::Datetime(_)),
-            Self::Word(_) | Self::Text { .. } | Self::Lines | Self::Listener | Self::V4 | Self::V6 | Self::Name => {
-                matches!(raw, Raw::Text(_))
-            }
+            Self::Word(_)
+            | Self::Text { .. }
+            | Self::Lines
+            | Self::Listener
+            | Self::V4
+            | Self::V6
+            | Self::Hardware
+            | Self::Name
+            | Self::Id => matches!(raw, Raw::Text(_)),
             Self::Listeners
             | Self::Servers { .. }
-            | Self::Networks
+            | Self::Networks { .. }
+            | Self::Names
+            | Self::Ips
+            | Self::Hardwares
+            | Self::Patterns
             | Self::HostNames
             | Self::Hosts
             | Self::Texts
@@ -212,7 +223,16 @@ impl Kind {
     const fn is_list(&self) -> bool {
         matches!(
             self,
-            Self::Listeners | Self::Servers { .. } | Self::Networks | Self::HostNames | Self::Hosts | Self::Texts
+            Self::Listeners
+                | Self::Servers { .. }
+                | Self::Networks { .. }
+                | Self::Names
+                | Self::Ips
+                | Self::Hardwares
+                | Self::Patterns
+                | Self::HostNames
+                | Self::Hosts
+                | Self::Texts
         )
     }
 }

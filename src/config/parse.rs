@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use crate::client::Hardware;
 use crate::message::Name;
+use crate::query::NamePattern;
 
 const DNS_PORT: u16 = 53;
 
@@ -93,6 +95,33 @@ pub(super) fn v4(text: &str) -> Result<Ipv4Addr, Wrong> {
 
 pub(super) fn v6(text: &str) -> Result<Ipv6Addr, Wrong> {
     text.parse().or_else(|_| wrong("not an IPv6 address", "write it as \"2001:db8::1\""))
+}
+
+/// Reads an address, one of IPv4 as such however it is written.
+pub(super) fn ip(text: &str) -> Result<IpAddr, Wrong> {
+    let address = text.parse().map(|address: IpAddr| address.to_canonical());
+    address.or_else(|_| wrong("not an address", "write it as \"192.0.2.1\" or \"2001:db8::1\""))
+}
+
+/// Reads the hardware address of a device.
+pub(super) fn hardware(text: &str) -> Result<Hardware, Wrong> {
+    text.parse().or_else(|_| wrong("not a hardware address", "write it as \"00:00:5e:00:53:01\""))
+}
+
+/// Reads a name, or `*.NAME` for all names below it.
+pub(super) fn pattern(text: &str) -> Result<NamePattern, Wrong> {
+    text.parse().or_else(|error| {
+        wrong(format!("not a domain name: {error}"), "write a name such as \"laptop-7\", or \"*.lab.example\"")
+    })
+}
+
+/// Accepts lower-case letters, digits and hyphens.
+pub(super) fn id(text: &str) -> Result<&str, Wrong> {
+    let fits = text.bytes().all(|octet| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    match fits && (1..=64).contains(&text.len()) {
+        true => Ok(text),
+        false => wrong("not an id", "write 1 to 64 lower-case letters, digits and hyphens, such as \"sales-2\""),
+    }
 }
 
 /// Reads an instant with its offset from UTC (RFC 3339).

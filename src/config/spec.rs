@@ -45,6 +45,8 @@ pub enum Preset {
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     Switch,
+    /// A switch, or a path for something to be elsewhere than where it usually is.
+    SwitchOrPath,
     /// A whole number, both bounds included.
     Number {
         least: u64,
@@ -67,12 +69,25 @@ pub enum Kind {
     Servers {
         least: usize,
     },
-    Networks,
+    Networks {
+        least: usize,
+    },
     V4,
     V6,
+    /// IP addresses.
+    Ips,
+    /// The hardware address of a device, or nothing.
+    Hardware,
+    /// Hardware addresses of devices.
+    Hardwares,
     /// An instant with its offset from UTC, or nothing.
     Instant,
     Name,
+    Names,
+    /// Names, each for itself or, as `*.NAME`, for all below it.
+    Patterns,
+    /// Lower-case letters, digits and hyphens, up to 64.
+    Id,
     /// Names as a Host header has them.
     HostNames,
     /// Names, each with its addresses.
@@ -174,16 +189,23 @@ impl Kind {
             Self::Number { least, most } => Some(format!("{least} to {most} {unit}.")),
             Self::Word(words) => Some(format!("One of {}.", list(words))),
             Self::Switch => Some("true or false.".to_owned()),
-            Self::Text { .. }
+            Self::SwitchOrPath
+            | Self::Text { .. }
             | Self::Lines
             | Self::Listener
             | Self::Listeners
             | Self::Servers { .. }
-            | Self::Networks
+            | Self::Networks { .. }
             | Self::V4
             | Self::V6
+            | Self::Ips
+            | Self::Hardware
+            | Self::Hardwares
             | Self::Instant
             | Self::Name
+            | Self::Names
+            | Self::Patterns
+            | Self::Id
             | Self::HostNames
             | Self::Hosts
             | Self::Texts

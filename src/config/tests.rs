@@ -1,5 +1,7 @@
 //! What is loaded from files and variables, and how each fault is told.
 
+mod clients;
+
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::feed::Selection;
+use crate::identify::Sources;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
 
@@ -54,12 +57,20 @@ fn defaults() -> Config {
             .map(|network| network.parse().unwrap())
             .to_vec(),
             workers: 0,
+            proxy_from: Vec::new(),
+            ecs_from: Vec::new(),
             tcp_connections: 1024,
             tcp_connections_per_client: 64,
             tcp_in_flight: 64,
             tcp_idle: Duration::from_secs(10),
         },
         admin: Admin { listen: Some("127.0.0.1:5380".parse().unwrap()), hosts: Vec::new() },
+        control: ControlConfig {
+            listen: ControlSocket::InDataFolder,
+            four_eyes: false,
+            monitor_only_max_minutes: 60,
+            waiver_max_days: 366,
+        },
         upstream: UpstreamConfig {
             servers: Vec::new(),
             timeout: Duration::from_millis(1500),
@@ -69,7 +80,17 @@ fn defaults() -> Config {
         },
         cache: CacheConfig { size: 64 << 20, max_ttl: 86_400, negative_max_ttl: 3600, failure_ttl: 5 },
         zones: ZonesConfig { hosts: Vec::new(), zone: Vec::new(), special_use: true },
-        policy: PolicyConfig { catalogues, orders, operator: Operator::default() },
+        client: ClientConfig { groups: Vec::new(), sources: Sources::default() },
+        policy: PolicyConfig { catalogues, orders, waivers: Vec::new(), operator: Operator::default() },
+        ways_round: WaysRound {
+            canary: false,
+            relay: false,
+            discovery: false,
+            public_resolvers: false,
+            ech: false,
+            catalogue: "ways-round".to_owned(),
+        },
+        rebinding: RebindingConfig { protect: false, allow: Vec::new() },
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
         ledger: LedgerConfig {
             commit: Duration::from_millis(200),
@@ -115,6 +136,18 @@ fn the_shipped_file_holds_every_key_at_its_default() {
 }
 
 #[test]
+fn the_control_socket_is_on_off_or_elsewhere() {
+    let listen = |text: &str| load(text, &[]).unwrap().control.listen;
+    assert_eq!(listen("[control]\nlisten = true"), ControlSocket::InDataFolder);
+    assert_eq!(listen("[control]\nlisten = false"), ControlSocket::Off);
+    assert_eq!(listen("[control]\nlisten = \"/run/x.sock\""), ControlSocket::At("/run/x.sock".into()));
+    let by = |text| load("", &[("INTERDICT_CONTROL__LISTEN", text)]).unwrap().control.listen;
+    assert_eq!((by("false"), by("/run/x.sock")), (ControlSocket::Off, ControlSocket::At("/run/x.sock".into())));
+    assert_faults("[control]\nlisten = 7", &[], &[("file:2: ", "true, false or a path")]);
+    assert_faults("[control]\nlisten = \"\"", &[], &[("file:2: ", "`control.listen`")]);
+}
+
+#[test]
 fn the_examples_of_tables_are_right_and_change_what_they_say() {
     let keys = Spec::SECTIONS.iter().flat_map(|section| section.keys);
     let examples: Vec<_> = keys
@@ -123,7 +156,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 6);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");
@@ -314,6 +347,11 @@ servers = ["10.0.0.2"]
         ("INTERDICT_ADMIN__LISTEN: `admin.listen` is 127.0.0.1:5380", "another port"),
     ];
     assert_faults(text, &[("INTERDICT_ADMIN__LISTEN", "127.0.0.1:5380")], &expected);
+    assert_faults(
+        "[rebinding]\nallow = [\"corp.example\"]\n",
+        &[],
+        &[("file:2: `rebinding.allow` names zones although `rebinding.protect` is false", "protect = true")],
+    );
     assert_faults("[answer]\nsink = \"address\"\n", &[], &[("file:2: `answer.sink` is \"address\"", "set sink_v4")]);
     assert_faults("[answer]\nversion = 2026-01-01\n", &[], &[("file:2: `answer.version`", "not a text")]);
     assert_faults("[listen]\nallow = []\n", &[], &[("file:2: `listen.allow` is `[]`", "at least 1")]);

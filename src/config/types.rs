@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::client::Group;
+use crate::identify::Sources;
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Operator, Sink};
@@ -16,10 +18,14 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub listen: Listen,
     pub admin: Admin,
+    pub control: ControlConfig,
     pub upstream: UpstreamConfig,
     pub cache: CacheConfig,
     pub zones: ZonesConfig,
+    pub client: ClientConfig,
     pub policy: PolicyConfig,
+    pub ways_round: WaysRound,
+    pub rebinding: RebindingConfig,
     pub answer: AnswerConfig,
     pub ledger: LedgerConfig,
     pub log: LogConfig,
@@ -32,6 +38,10 @@ pub struct Listen {
     pub allow: Vec<IpNet>,
     /// 0 for one a core.
     pub workers: u16,
+    /// Trusted proxies, which say in a PROXY header who asks.
+    pub proxy_from: Vec<IpNet>,
+    /// Trusted forwarders, which say in an EDNS Client Subnet option who asks.
+    pub ecs_from: Vec<IpNet>,
     pub tcp_connections: u32,
     pub tcp_connections_per_client: u32,
     /// Queries of one connection that may be under way.
@@ -46,6 +56,26 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// Names that a Host header may have besides addresses and `localhost`.
     pub hosts: Vec<String>,
+}
+
+/// Commands that change what the daemon does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlConfig {
+    pub listen: ControlSocket,
+    /// Whether a waiver needs another user than who added it.
+    pub four_eyes: bool,
+    /// How long the installation may only monitor, in minutes; 0 for never.
+    pub monitor_only_max_minutes: u32,
+    /// How long a waiver may last; 0 for any time.
+    pub waiver_max_days: u32,
+}
+
+/// Where commands are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlSocket {
+    Off,
+    InDataFolder,
+    At(PathBuf),
 }
 
 /// Who answers what is not known here.
@@ -102,13 +132,49 @@ pub struct ZoneText {
     pub text: String,
 }
 
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// In the order of their ids, from 1 on.
+    pub groups: Vec<Group>,
+    /// What tells devices and names.
+    pub sources: Sources,
+}
+
 /// Which catalogues and orders apply, and what the operator makes of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyConfig {
     /// Shipped names, files or folders.
     pub catalogues: Vec<String>,
     pub orders: Vec<String>,
+    /// Files of waivers.
+    pub waivers: Vec<String>,
     pub operator: Operator,
+}
+
+/// Which ways round this resolver are withheld.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaysRound {
+    /// The name by which browsers ask whether the network wants them to use its resolver.
+    pub canary: bool,
+    /// Names of relays that carry look-ups past the network's resolver.
+    pub relay: bool,
+    /// The discovery of encrypted resolvers (RFC 9462).
+    pub discovery: bool,
+    /// Names and addresses of public resolvers.
+    pub public_resolvers: bool,
+    /// Whether keys for Encrypted ClientHello are taken out of answers.
+    pub ech: bool,
+    /// The catalogue of those names: a shipped one, or a file.
+    pub catalogue: String,
+}
+
+/// Protection from public names with private addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RebindingConfig {
+    pub protect: bool,
+    /// Zones whose names may have private addresses.
+    pub allow: Vec<Name>,
 }
 
 /// How responses look.

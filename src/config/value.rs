@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -11,13 +11,16 @@ use super::nearest::nearest;
 use super::node::{Faults, Node, Place, Raw, Word, quote, read_default};
 use super::parse::{self, Wrong};
 use super::spec::{Key, Kind, list};
-use super::types::HostRecord;
+use super::types::{ControlSocket, HostRecord};
+use crate::client::Hardware;
 use crate::message::Name;
+use crate::query::NamePattern;
 
 /// A value that holds to the bounds of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Switch(bool),
+    Socket(ControlSocket),
     Number(u64),
     Word(&'static str),
     Text(String),
@@ -26,8 +29,13 @@ pub(super) enum Value {
     Networks(Vec<IpNet>),
     V4(Option<Ipv4Addr>),
     V6(Option<Ipv6Addr>),
+    Ips(Vec<IpAddr>),
+    Hardware(Option<Hardware>),
+    Hardwares(Vec<Hardware>),
     Instant(Option<Timestamp>),
     Name(Box<Name>),
+    Names(Vec<Name>),
+    Patterns(Vec<NamePattern>),
     Texts(Vec<String>),
     Hosts(Vec<HostRecord>),
     Rows(Vec<Row>),
@@ -48,6 +56,14 @@ pub(super) fn read(kind: &Kind, name: &str, node: &Node, faults: &mut Faults) ->
             Raw::Switch(on) => Some(Value::Switch(on)),
             _ => reader.wrong(node, "neither true nor false", "write true or false"),
         },
+        Kind::SwitchOrPath => match &node.raw {
+            Raw::Switch(true) => Some(Value::Socket(ControlSocket::InDataFolder)),
+            Raw::Switch(false) => Some(Value::Socket(ControlSocket::Off)),
+            Raw::Text(text) => reader
+                .parsed(node, parse::text(text, 1, 4096))
+                .map(|path| Value::Socket(ControlSocket::At(path.into()))),
+            _ => reader.wrong(node, "neither true nor false nor a path", "write true, false or a path between quotes"),
+        },
         Kind::Number { least, most } => reader.number(node, least, most).map(Value::Number),
         Kind::Word(words) => {
             let found = node.text().and_then(|text| words.iter().find(|word| **word == text));
@@ -64,15 +80,21 @@ pub(super) fn read(kind: &Kind, name: &str, node: &Node, faults: &mut Faults) ->
             .items(node, 1, parse::listener, |address| address.port() == 0)
             .map(Value::Addresses),
         Kind::Servers { least } => reader.items(node, least, parse::server, |_| false).map(Value::Addresses),
-        Kind::Networks => reader.items(node, 1, parse::network, |_| false).map(Value::Networks),
+        Kind::Networks { least } => reader.items(node, least, parse::network, |_| false).map(Value::Networks),
         Kind::V4 => reader.text(node, |text| parse::optional(text, parse::v4)).map(Value::V4),
         Kind::V6 => reader.text(node, |text| parse::optional(text, parse::v6)).map(Value::V6),
+        Kind::Ips => reader.items(node, 0, parse::ip, |_| false).map(Value::Ips),
+        Kind::Hardware => reader.text(node, |text| parse::optional(text, parse::hardware)).map(Value::Hardware),
+        Kind::Hardwares => reader.items(node, 0, parse::hardware, |_| false).map(Value::Hardwares),
         Kind::Instant => match &node.raw {
             // TOML has instants of its own, which are written without quotes.
             Raw::Datetime(text) => reader.parsed(node, parse::instant(text)).map(|at| Value::Instant(Some(at))),
             _ => reader.text(node, |text| parse::optional(text, parse::instant)).map(Value::Instant),
         },
         Kind::Name => reader.text(node, parse::name).map(|name| Value::Name(Box::new(name))),
+        Kind::Names => reader.items(node, 0, parse::name, |_| false).map(Value::Names),
+        Kind::Patterns => reader.items(node, 0, parse::pattern, |_| false).map(Value::Patterns),
+        Kind::Id => reader.text(node, parse::id).map(|text| Value::Text(text.to_owned())),
         Kind::HostNames => reader.items(node, 0, parse::host_name, |_| false).map(Value::Texts),
         Kind::Hosts => {
             let hosts = reader.items(node, 0, parse::host, |_| false)?;

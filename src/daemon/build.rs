@@ -5,11 +5,17 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
+use crate::client::{self, Clients};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::feed::{self, Archive, Selection};
+use crate::control::Kept;
+use crate::feed::{self, Archive, FileWaiver, Loaded};
+use crate::identify::Sources;
+use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
+use crate::policy::{Operator, Waiver};
 use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
 use crate::zones::{Zones, ZonesSpec};
 
@@ -23,16 +29,21 @@ pub(super) struct Built {
     pub(super) archive: Archive,
     /// What the operator should know of, though it is no fault.
     pub(super) notes: Vec<String>,
+    /// The waivers of files, which the policy holds.
+    pub(super) files: Vec<FileWaiver>,
+    /// Waivers of the register that the policy does not hold.
+    pub(super) left_out: Vec<LeftOut>,
 }
 
-/// Builds the state with the snapshot number `number`.
-pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Result<Built, Vec<String>> {
+/// Builds the state with the snapshot number `number`, and the waivers that `kept` grants.
+pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: &Kept) -> Result<Built, Vec<String>> {
     let mut faults = Vec::new();
     let mut notes = Vec::new();
-    let policy = &config.policy;
-    let selection = Selection { catalogues: policy.catalogues.clone(), orders: policy.orders.clone() };
-    let loaded = feed::load(&selection, policy.operator.clone(), number)
-        .map_err(|of| faults.extend(of.iter().map(ToString::to_string)));
+    let mut tell = |of: Vec<feed::Fault>| faults.extend(of.iter().map(ToString::to_string));
+    let files = feed::read_waivers(&config.policy.waivers, limits(&config.control).longest_waiver).map_err(&mut tell);
+    let waivers = files.iter().flatten().map(|file| file.waiver.clone()).collect();
+    let operator = Operator { waivers, ..config.operator() };
+    let loaded = feed::load(&config.selection(), operator, number).map_err(&mut tell);
     let zones = zones(config).map_err(|of| faults.extend(of));
     let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
     for forward in &config.upstream.zones {
@@ -40,22 +51,81 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>) -> Res
             faults.push(own_address(*server, &format!("the upstream of zone {}", forward.zone)));
         }
     }
-    let (Ok(loaded), Ok(zones), Ok(default), true) = (loaded, zones, default, faults.is_empty()) else {
+    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), true) = (files, loaded, zones, default, faults.is_empty())
+    else {
         return Err(faults);
     };
+    let (loaded, left_out) = with_register(loaded, kept, number);
+    notes.extend(left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault)));
     let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
     let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
     let generation = generation(&default, config);
     let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
+    let guards = guards(config);
     let probes = super::loops::probes(&routes).into();
-    let state =
-        State { snapshot: Arc::new(loaded.snapshot), routes, asking: asking(config), style: style(config), probes };
-    Ok(Built { state, archive: loaded.archive, notes })
+    // The groups by whose ids policy decides are those that clients are put into.
+    let groups = loaded.snapshot.inputs().operator.groups.clone();
+    notes.extend(groups_without_source(&groups, &config.client.sources));
+    let state = State {
+        snapshot: Arc::new(loaded.snapshot),
+        clients: Arc::new(Clients::new(groups, config.client.sources.ptr)),
+        routes,
+        asking: asking(config),
+        style: style(config),
+        guards,
+        probes,
+    };
+    Ok(Built { state, archive: loaded.archive, notes, files, left_out })
 }
 
-/// Tells apart who answers for what: the same settings have the same number.
+/// Adds the waivers that were granted by command. One that names what is no longer there lifts nothing, and neither keeps
+/// the daemon from starting nor another waiver from counting.
+fn with_register(loaded: Loaded, kept: &Kept, number: u64) -> (Loaded, Vec<LeftOut>) {
+    let granted: Vec<&Waiver> = kept.granted().collect();
+    let with = |loaded: &Loaded, waivers: &[&Waiver]| -> Result<Loaded, Vec<feed::Fault>> {
+        let mut operator = loaded.archive.operator().clone();
+        operator.waivers.extend(waivers.iter().copied().cloned());
+        let archive = loaded.archive.with_operator(operator);
+        Ok(Loaded { snapshot: archive.compile(number)?, archive })
+    };
+    if granted.is_empty() {
+        return (loaded, Vec::new());
+    }
+    if let Ok(all) = with(&loaded, &granted) {
+        return (all, Vec::new());
+    }
+    let (mut loaded, mut left_out) = (loaded, Vec::new());
+    for waiver in granted {
+        match with(&loaded, &[waiver]) {
+            Ok(one_more) => loaded = one_more,
+            Err(faults) => {
+                let fault = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                left_out.push(LeftOut { id: waiver.id.clone(), fault });
+            }
+        }
+    }
+    (loaded, left_out)
+}
+
+/// Tells of groups whose members nothing would tell apart from others.
+fn groups_without_source(groups: &[client::Group], sources: &Sources) -> impl Iterator<Item = String> {
+    let Sources { devices, leases, neighbours, ptr } = sources;
+    let (has_leases, located) = (!leases.is_empty(), devices.iter().any(|device| !device.addresses.is_empty()));
+    let hardware = groups.iter().any(|group| !group.devices.is_empty());
+    let names = groups.iter().any(|group| !group.names.is_empty());
+    let hardware = hardware && !(has_leases || *neighbours || located);
+    let names = names && !(has_leases || *neighbours && !devices.is_empty() || *ptr || located);
+    let note = |is_so: bool, what: &str, remedy: &str| {
+        is_so.then(|| format!("groups have {what}, and nothing tells them: set [client] {remedy}"))
+    };
+    let hardware = note(hardware, "hardware addresses", "leases, neighbours or device");
+    hardware.into_iter().chain(note(names, "names", "leases, ptr or device"))
+}
+
+/// Tells apart who answers for what, and what is kept of it: the same settings have the same number.
 fn generation(default: &[SocketAddr], config: &Config) -> u32 {
-    let described = format!("{default:?} {:?} {:?}", config.upstream.zones, config.zones);
+    let Config { upstream, zones, ways_round, .. } = config;
+    let described = format!("{default:?} {:?} {zones:?} {}", upstream.zones, ways_round.ech);
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(described));
     u32::from_be_bytes([a, b, c, d])
 }
@@ -79,6 +149,11 @@ fn asking(config: &Config) -> Asking {
             failure: config.cache.failure_ttl,
         },
     }
+}
+
+fn guards(config: &Config) -> Guards {
+    let rebinding = config.rebinding.protect.then(|| Rebinding { allow: config.rebinding.allow.clone() });
+    Guards { rebinding, removes_ech: config.ways_round.ech }
 }
 
 fn style(config: &Config) -> Style {

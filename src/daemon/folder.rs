@@ -24,6 +24,10 @@ pub const CURRENT: &str = "current";
 pub const REHEARSED: &str = "rehearsed";
 /// The latest instant that the clock was seen at.
 pub const CLOCK: &str = "clock";
+/// The waivers that were added by command.
+pub const WAIVERS: &str = "waivers.json";
+/// The socket that commands come over.
+pub const CONTROL: &str = "control.sock";
 /// The index over the journal.
 pub const INDEX: &str = "index.sqlite";
 
@@ -56,6 +60,22 @@ impl Folder {
             }
         }
         Err(StartError::Locked { path: root })
+    }
+
+    /// Archives a policy, before a record names it.
+    pub(super) fn archive(&self, archive: &Archive) -> Result<(), StartError> {
+        let folder = self.root.join(POLICY);
+        let stored = archive.store(&folder).map_err(io::Error::other);
+        stored.map(|_| ()).map_err(|source| StartError::Unwritable { path: folder, source })
+    }
+
+    /// Returns the policy that was active last, if it can still be read.
+    pub(super) fn last_policy(&self) -> Option<Archive> {
+        let folder = self.root.join(POLICY);
+        let current = fs::read_to_string(folder.join(CURRENT)).ok()?;
+        let mut digest = [0; 32];
+        hex::decode_to_slice(current.trim(), &mut digest).ok()?;
+        Archive::open(&folder, &digest).ok()
     }
 
     /// Archives a policy and names it the active one, for those who ask beside the daemon.
@@ -97,6 +117,11 @@ impl Folder {
     /// Returns the file in which the latest instant seen is kept.
     pub(super) fn clock(&self) -> PathBuf {
         self.root.join(CLOCK)
+    }
+
+    /// Returns the file of the waivers that were added by command.
+    pub(super) fn waivers(&self) -> PathBuf {
+        self.root.join(WAIVERS)
     }
 
     /// Returns the file of the index.

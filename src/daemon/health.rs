@@ -10,10 +10,12 @@ use crate::clock::{Clock, Trust};
 use crate::ledger::{self, Ledger};
 use crate::observe::Gauges;
 use crate::pipeline::Pipeline;
+use crate::policy::Mode;
 use crate::resolve::Condition;
 
 /// Ready is who answers by a policy and has an upstream that answers. A ledger that fails or a clock that is not
-/// trusted is told, and does not take a resolver out of service: answers go on without the one, and by the guard.
+/// trusted is told, and does not take a resolver out of service: answers go on without the one, and by the guard. So are
+/// waivers that are lost, and an emergency in which nothing is enforced.
 pub(super) fn readiness(
     ledger: &Ledger,
     pipeline: &Pipeline,
@@ -66,6 +68,24 @@ pub(super) fn readiness(
             Some(_) => "the disk has no room for the policy in use; it is tried again".to_owned(),
         },
     };
+    let waivers = Check {
+        name: "waivers",
+        ok: standing.waivers.faults.is_empty(),
+        detail: match standing.waivers.faults.as_slice() {
+            [] => format!("{} in force, {} to be confirmed", standing.waivers.in_force, standing.waivers.pending),
+            faults => faults.join("; "),
+        },
+    };
+    let mode = snapshot.inputs().operator.mode;
+    let monitor_only = Check {
+        name: "monitor-only",
+        ok: standing.waivers.monitor_only.is_none() && mode == Mode::Enforce,
+        detail: match (&standing.waivers.monitor_only, mode) {
+            (Some(waiver), _) => format!("nothing is enforced: {waiver}"),
+            (None, Mode::Monitor) => "nothing is enforced: [policy] mode is \"monitor\", a dry run".to_owned(),
+            (None, Mode::Enforce) => "prohibitions are enforced".to_owned(),
+        },
+    };
     let reload = Check {
         name: "reload",
         ok: standing.refused.is_none(),
@@ -79,11 +99,15 @@ pub(super) fn readiness(
         None => (true, format!("rehearsed: policy time is {:.0}", clock.read().at)),
     };
     let clock = Check { name: "clock", ok, detail };
-    Readiness { ready: policy.ok && upstream.ok, checks: vec![policy, upstream, ledger, log, clock, archive, reload] }
+    Readiness {
+        ready: policy.ok && upstream.ok,
+        checks: vec![policy, upstream, ledger, log, clock, archive, reload, waivers, monitor_only],
+    }
 }
 
 /// Reads off the parts what metrics show of them.
-pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock) -> Gauges {
+pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock, standing: &Mutex<Standing>) -> Gauges {
+    let waivers = standing.lock().expect("no holder of this lock panics").waivers.clone();
     let health = ledger.health();
     let trust = clock.status().map(|status| status.trust);
     let snapshot = pipeline.moment().state.snapshot.clone();
@@ -100,6 +124,9 @@ pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock) ->
         log_failing: health.log.failing.is_some(),
         policy_entries: snapshot.entry_count() as u64,
         policy_orders: snapshot.inputs().orders.len() as u64,
+        waivers_in_force: waivers.in_force,
+        waivers_pending: waivers.pending,
+        monitor_only: waivers.monitor_only.is_some() || snapshot.inputs().operator.mode == Mode::Monitor,
         clock_state: trust.map(Trust::as_str),
     }
 }

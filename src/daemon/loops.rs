@@ -1,15 +1,18 @@
-//! Looks after upstreams: finds those that lead back to us, and asks those that fell silent until they answer again.
+//! What is asked of upstreams for our own sake: which of them lead back to us, whether silent ones answer again, and the
+//! names of clients.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::RngExt as _;
 
-use crate::message::{Class, Name, RecordType};
+use crate::identify::Identifier;
+use crate::message::{Class, Name, Record, RecordType, ResponseView, Section, Spelling};
 use crate::pipeline::{Pipeline, Probe};
-use crate::query::Question;
-use crate::resolve::{Condition, Failed, Failure, Routes};
+use crate::query::{Peer, Query, Question, Transport};
+use crate::resolve::{Condition, Failed, Failure, Resolved, Routes};
 
 /// Below a name that belongs to nobody and that resolvers forward as any other (RFC 6761, section 6.5). Names below `test`
 /// would not do: many resolvers answer for those themselves, so that a loop through one of them would stay unseen.
@@ -61,6 +64,85 @@ pub(super) async fn look(pipeline: Arc<Pipeline>) {
                 upstream = %probe.upstream,
                 "what is sent to this upstream comes back to us, a loop: it is left out; name another in [upstream] servers"
             );
+        }
+    }
+}
+
+/// How long there is between two PTR records that are asked for, at least.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Asks for the PTR records of clients whose names may matter, one at a time, for as long as the runtime runs. They are
+/// asked for as a client's question would be, of local zones or of upstreams.
+pub(super) async fn name_clients(pipeline: Arc<Pipeline>, identifier: Arc<Identifier>) {
+    let mut pace = tokio::time::interval(PACE);
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        pace.tick().await;
+        let Some(address) = identifier.next_stranger() else { continue };
+        let query = pointer_query(address);
+        let state = pipeline.moment().state;
+        let resolved = pipeline.resolver().resolve(&query, &state.routes, &state.asking).await;
+        let name = match &*resolved {
+            Resolved::Found { message, .. } => pointer(message),
+            Resolved::Failed(_) => None,
+        };
+        identifier.named(address, name);
+    }
+}
+
+/// Returns the question for the name of an address.
+fn pointer_query(address: IpAddr) -> Query {
+    let name = reverse_name(address);
+    Query {
+        spelling: Spelling::from(&name),
+        question: Question { name, record_type: RecordType::PTR, class: Class::IN },
+        // Nobody is answered; the question is ours.
+        peer: Peer::direct(SocketAddr::new(address, 0), None),
+        transport: Transport::Tcp,
+        id: 0,
+        recursion_desired: true,
+        authentic_data: false,
+        checking_disabled: false,
+        edns: None,
+    }
+}
+
+/// Returns the name below which an address has its PTR record (RFC 1035, section 3.5; RFC 3596, section 2.5).
+fn reverse_name(address: IpAddr) -> Name {
+    let text = match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(address) => {
+            let octets = address.octets();
+            let nibbles = octets.iter().rev().map(|octet| format!("{:x}.{:x}.", octet & 0x0F, octet >> 4));
+            nibbles.collect::<String>() + "ip6.arpa"
+        }
+    };
+    text.parse().expect("short labels of digits are a name")
+}
+
+/// Returns the first name that an answer tells, with its TTL.
+fn pointer(message: &[u8]) -> Option<(Name, Duration)> {
+    let view = ResponseView::read(message).ok()?;
+    let is_pointer = |record: &Record| record.section == Section::Answer && record.record_type == RecordType::PTR;
+    let record = view.records().filter_map(Result::ok).find(is_pointer)?;
+    let (name, end) = Name::read(message, record.data).ok()?;
+    (end == record.end).then_some((name, Duration::from_secs(record.ttl.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_their_names_below_arpa() {
+        for (address, name) in [
+            ("192.0.2.7", "7.2.0.192.in-addr.arpa"),
+            ("2001:db8::1a", "a.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"),
+        ] {
+            assert_eq!(reverse_name(address.parse().unwrap()).to_string(), name);
         }
     }
 }

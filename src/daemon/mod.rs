@@ -1,9 +1,12 @@
 //! Connects the parts, reloads them, stops them.
 
 mod build;
+mod command;
 pub mod folder;
 mod health;
 mod loops;
+mod waivers;
+mod watch;
 mod welcome;
 
 use std::io;
@@ -15,12 +18,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::admin;
 use crate::cache::Cache;
-use crate::clock::{Clock, GuardedClock, RehearsalClock, SystemClock};
-use crate::config::{self, Config};
+use crate::clock::{Clock, GuardedClock, RehearsalClock, SystemClock, Trust};
+use crate::config::{self, Config, ControlSocket};
+use crate::control::{self, Call, Kept, Register};
 use crate::feed::Archive;
+use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
 use crate::listen::{self, BindError, Limit, Listeners};
 use crate::observe::Metrics;
@@ -28,6 +34,7 @@ use crate::pipeline::Pipeline;
 use crate::policy::Snapshot;
 use crate::store;
 use folder::Folder;
+use waivers::{Tally, Waivers};
 use welcome::announcement;
 
 /// How long a stop waits for the answers that are under way.
@@ -53,6 +60,8 @@ pub enum StartError {
     AdminRefused { address: SocketAddr },
     #[error("cannot listen on the admin address {address}")]
     Admin { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Control(#[from] control::BindError),
     #[error("cannot open the ledger")]
     Ledger(#[source] ledger::OpenError),
     #[error("the system gives no thread, socket or signal handler")]
@@ -63,7 +72,9 @@ impl StartError {
     /// Returns the exit code (sysexits.h).
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Faults(_) => 78,
+            Self::Faults(_) | Self::Control(control::BindError::Long { .. } | control::BindError::Other { .. }) => 78,
+            Self::Control(control::BindError::Failed { .. }) => 73,
+            Self::Control(control::BindError::InUse { .. }) => 69,
             Self::Unwritable { .. } | Self::Ledger(_) => 73,
             Self::Locked { .. } | Self::AdminInUse { .. } => 69,
             Self::Bind(BindError::InUse { .. } | BindError::Failed { .. }) => 69,
@@ -104,7 +115,8 @@ pub struct Checked {
 /// Every fault of catalogues, orders, local zones and upstreams.
 pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    build::build(config, 1, &clock).map(|built| Checked { snapshot: built.state.snapshot, notes: built.notes })
+    build::build(config, 1, &clock, &Kept::default())
+        .map(|built| Checked { snapshot: built.state.snapshot, notes: built.notes })
 }
 
 /// Runs until SIGTERM or SIGINT; reloads at SIGHUP.
@@ -120,8 +132,13 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
             (Arc::clone(&guard) as Arc<dyn Clock>, Some(guard))
         }
     };
-    let built = build::build(&config, 1, &clock).map_err(StartError::Faults)?;
+    // What faults a configuration has is told before anything is written.
+    let mut built = build::build(&config, 1, &clock, &Kept::default()).map_err(StartError::Faults)?;
     let folder = Folder::open(&config.data_dir, clock.is_rehearsal())?;
+    let mut waivers = Waivers::new(Register::open(&folder.waivers()));
+    if waivers.register.kept().granted().next().is_some() {
+        built = build::build(&config, 1, &clock, waivers.register.kept()).map_err(StartError::Faults)?;
+    }
     if let Some(start) = invocation.at {
         folder.rehearse(start, clock.read().boot)?;
     }
@@ -131,8 +148,11 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     raise_descriptor_limit();
     let bound = listen::bind(&config.listen.dns, NonZeroUsize::new(config.listen.workers.into()))?;
     let admin = config.admin.listen.map(bind_admin).transpose()?;
+    let control = control_path(&config, &folder, clock.is_rehearsal());
+    let commands = control.as_deref().map(control::bind).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
 
+    let last = folder.last_policy();
     let standing = Standing::new(&folder, &built.archive)?;
     let metrics = Arc::new(Metrics::new());
     metrics.started(clock.read().raw.as_duration().as_secs_f64());
@@ -141,25 +161,36 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     settings.totals = Some(Arc::new(move || totals.totals()));
     let journal = settings.journal();
     let ledger = Arc::new(Ledger::open(settings, Arc::clone(&clock)).map_err(StartError::Ledger)?);
+    waivers.look(&journal).map_err(StartError::System)?;
     let follower = store::follow(journal, folder.index()).map_err(StartError::System)?;
     let announcement = announcement(&config, &built, &folder, &clock);
+    waivers.take(&mut built);
     let keeper = guard.as_ref().map(GuardedClock::keep).transpose().map_err(StartError::System)?;
     ledger.install(&built.state.snapshot);
     ledger.change(Change::started(built.state.snapshot.digest()));
+    let before = last.map(|archive| archive.operator().waivers.clone()).unwrap_or_default();
+    waivers.tell(&ledger, &before, &built.archive, &clock.read());
+    let identifier = identifier(&config, &built, &clock, &metrics).map_err(StartError::System)?;
     let cache = Cache::new(config.cache.size);
     let pipeline = Arc::new(Pipeline::new(built.state, cache, Arc::clone(&clock), Arc::clone(&metrics)));
     let limit = limit(&config);
     let listeners = Listeners::start(bound, &pipeline, &metrics, limit, runtime.handle(), || ledger.recorder())
         .map_err(StartError::System)?;
     let standing = Arc::new(Mutex::new(standing));
-    let daemon = Daemon { config, clock, folder, metrics, ledger, pipeline, standing };
-    let served = runtime.block_on(daemon.serve(admin, invocation, &announcement));
+    let mut work = Work::new(config.clone(), built.archive, waivers);
+    let daemon = Daemon { config, clock, guard, folder, metrics, ledger, identifier, pipeline, standing };
+    let served = runtime.block_on(daemon.serve(&mut work, admin, commands, invocation, &announcement));
+    if let Some(path) = control {
+        // One that stays is replaced at the next start.
+        let _ = std::fs::remove_file(path);
+    }
     let left = runtime.block_on(listeners.stop(PATIENCE));
     if left > 0 {
         tracing::warn!(queries = left, "stopped before these were answered");
     }
     daemon.ledger.change(Change::stopped());
     runtime.shutdown_timeout(Duration::from_millis(100));
+    daemon.identifier.stop();
     daemon.ledger.close();
     follower.stop();
     if let Some(keeper) = keeper {
@@ -169,24 +200,64 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     served.map_err(StartError::System)
 }
 
+/// Starts to find out who the clients are.
+fn identifier(
+    config: &Config,
+    built: &build::Built,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> io::Result<Arc<Identifier>> {
+    let (sources, clients) = (config.client.sources.clone(), Arc::clone(&built.state.clients));
+    Identifier::start(sources, clients, Arc::clone(clock), Arc::clone(metrics)).map(Arc::new)
+}
+
 /// The parts that run.
 struct Daemon {
     config: Config,
     clock: Arc<dyn Clock>,
+    /// None in a rehearsal.
+    guard: Option<Arc<GuardedClock>>,
     folder: Folder,
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
+    identifier: Arc<Identifier>,
     pipeline: Arc<Pipeline>,
     standing: Arc<Mutex<Standing>>,
 }
 
-/// What has gone wrong and still stands.
+/// What reloads, commands and the passing of time work on, one after the other.
+struct Work {
+    /// The number of the last snapshot.
+    number: u64,
+    /// The configuration that was accepted last.
+    config: Config,
+    /// The policy in use.
+    archive: Archive,
+    waivers: Waivers,
+    trust: Option<Trust>,
+    /// Up to when waivers were looked at.
+    lapsed: Option<Timestamp>,
+    /// When the next try is due to put lapsed waivers away, in time since boot.
+    next_lapse: Duration,
+    /// When it was last told in the log that nothing is enforced, in time since boot.
+    reminded: Duration,
+}
+
+impl Work {
+    fn new(config: Config, archive: Archive, waivers: Waivers) -> Self {
+        let (next_lapse, reminded) = (Duration::ZERO, Duration::ZERO);
+        Self { number: 1, config, archive, waivers, trust: None, lapsed: None, next_lapse, reminded }
+    }
+}
+
+/// What has gone wrong and still stands, and what is not as it usually is.
 #[derive(Debug, Default)]
 struct Standing {
     /// The first fault of a reload that was refused, until one is accepted.
     refused: Option<String>,
     /// The policy in use, where the disk had no room for its archive.
     unarchived: Option<Archive>,
+    waivers: Tally,
 }
 
 impl Standing {
@@ -223,7 +294,9 @@ impl Daemon {
     /// Serves until a signal says to stop.
     async fn serve(
         &self,
+        work: &mut Work,
         admin: Option<std::net::TcpListener>,
+        commands: Option<std::os::unix::net::UnixListener>,
         invocation: &Invocation<'_>,
         announcement: &str,
     ) -> io::Result<()> {
@@ -234,18 +307,24 @@ impl Daemon {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::spawn(admin::serve(listener, self.admin_state()));
         }
+        // The sender is held, so that nobody to take commands is not taken for their end.
+        let (calls, mut called) = mpsc::channel::<Call>(1);
+        if let Some(listener) = commands {
+            tokio::spawn(control::serve(tokio::net::UnixListener::from_std(listener)?, calls.clone()));
+        }
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
         tokio::spawn(loops::revive(Arc::clone(&self.pipeline)));
+        self.watch(work);
+        tokio::spawn(loops::name_clients(Arc::clone(&self.pipeline), Arc::clone(&self.identifier)));
         (invocation.announce)(announcement);
-        let mut number = 1;
+        let mut passing = tokio::time::interval(watch::PACE);
         let mut again = tokio::time::interval(ARCHIVE_AGAIN);
         loop {
             tokio::select! {
                 _ = again.tick() => self.archive_again(),
-                _ = hangup.recv() => {
-                    number += 1;
-                    self.reload(number, invocation);
-                }
+                _ = passing.tick() => self.watch(work),
+                Some(call) = called.recv() => self.carry_out(work, call),
+                _ = hangup.recv() => self.reload(work, invocation),
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
             }
@@ -256,12 +335,13 @@ impl Daemon {
         let (ledger, pipeline, metrics) =
             (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
         let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
+        let standing = Arc::clone(&self.standing);
         let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
         admin::State {
             readiness: Box::new(move || {
                 health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2)
             }),
-            metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline, clock.as_ref()))),
+            metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline, clock.as_ref(), &standing))),
             hosts: self.config.admin.hosts.clone(),
         }
     }
@@ -281,14 +361,15 @@ impl Daemon {
     }
 
     /// Loads configuration, catalogues and orders anew: all of it, or none and every fault is told.
-    fn reload(&self, number: u64, invocation: &Invocation<'_>) {
+    fn reload(&self, work: &mut Work, invocation: &Invocation<'_>) {
+        work.number += 1;
         let loaded = (invocation.load)().map_err(|of| of.iter().map(ToString::to_string).collect::<Vec<_>>());
         let built = loaded.and_then(|config| {
-            let built = build::build(&config, number, &self.clock)?;
+            let built = build::build(&config, work.number, &self.clock, work.waivers.register.kept())?;
             self.folder.activate(&built.archive).map_err(|error| vec![error.to_string()])?;
             Ok((config, built))
         });
-        let (config, built) = match built {
+        let (config, mut built) = match built {
             Ok(built) => built,
             Err(faults) => {
                 for fault in &faults {
@@ -305,10 +386,17 @@ impl Daemon {
         }
         let digest = *built.state.snapshot.digest();
         self.ledger.install(&built.state.snapshot);
+        work.waivers.take(&mut built);
+        // The new groups have their members before anybody is decided by them.
+        self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
         self.metrics.count_reload(true);
         *self.standing() = Standing::default();
         self.ledger.change(Change::reloaded(&digest));
+        let before = work.archive.operator().waivers.clone();
+        work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
+        (work.config, work.archive) = (config, built.archive);
+        self.tally(work);
         tracing::info!(policy = %hex::encode(digest), "reloaded");
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
     }
@@ -320,6 +408,7 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
         ("data_dir", old.data_dir != new.data_dir),
         ("[listen]", old.listen != new.listen),
         ("[admin]", old.admin != new.admin),
+        ("[control] listen", old.control.listen != new.control.listen),
         ("[cache] size_mib", old.cache.size != new.cache.size),
         ("[ledger]", old.ledger != new.ledger),
         ("[log]", old.log != new.log),
@@ -328,10 +417,21 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
     changed.map(|(key, _)| format!("{key} was changed; that takes effect at the next start")).collect()
 }
 
+/// Returns where commands are taken. A rehearsal takes them beside its records, so that none is meant for the real thing.
+fn control_path(config: &Config, folder: &Folder, rehearsal: bool) -> Option<PathBuf> {
+    match &config.control.listen {
+        ControlSocket::Off => None,
+        ControlSocket::At(path) if !rehearsal => Some(path.clone()),
+        ControlSocket::InDataFolder | ControlSocket::At(_) => Some(folder.root().join(folder::CONTROL)),
+    }
+}
+
 fn limit(config: &Config) -> Limit {
     let listen = &config.listen;
     Limit {
         allow: listen.allow.clone(),
+        proxy_from: listen.proxy_from.clone(),
+        ecs_from: listen.ecs_from.clone(),
         in_flight: config.upstream.in_flight as usize,
         connections: listen.tcp_connections as usize,
         connections_per_client: listen.tcp_connections_per_client as usize,

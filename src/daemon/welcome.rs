@@ -7,7 +7,7 @@ use super::build::Built;
 use super::folder::Folder;
 use crate::clock::{Clock, Reading};
 use crate::config::Config;
-use crate::policy::When;
+use crate::policy::{Mode, Waiver, When};
 
 /// One screen for the operator: what is listened on, what is in force, where records go, and a line to try.
 pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, clock: &Arc<dyn Clock>) -> String {
@@ -36,6 +36,14 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
     line("records", folder.root().display().to_string());
     line("policy", hex::encode(built.state.snapshot.digest()));
     let snapshot = &built.state.snapshot;
+    if snapshot.inputs().operator.mode == Mode::Monitor {
+        line("mode", "monitor: a dry run in which nothing is withheld, and all of it is recorded".to_owned());
+    }
+    let waivers = &snapshot.inputs().operator.waivers;
+    for waiver in waivers.iter().filter(|waiver| now < waiver.term.until()) {
+        let Waiver { id, scope, term, .. } = waiver;
+        line("waiver", format!("{id}: {}, until {}", scope.rules, term.until()));
+    }
     let orders = &snapshot.inputs().orders;
     for order in orders {
         line("order", format!("{}: {} ({})", order.id, order.title, order.citation));

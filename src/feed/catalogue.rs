@@ -12,8 +12,12 @@ use crate::policy::{Catalogue, Confidence, Entry, Matching, Pattern, Service};
 /// and a file of a few lines must not be able to take all of it.
 const MAX_NAMES: usize = 250_000;
 
-const MATCHINGS: [(&str, Matching); 3] =
-    [("exact", Matching::Exact), ("suffix", Matching::Suffix), ("pattern", Matching::Pattern)];
+const MATCHINGS: [(&str, Matching); 4] = [
+    ("exact", Matching::Exact),
+    ("suffix", Matching::Suffix),
+    ("pattern", Matching::Pattern),
+    ("network", Matching::Network),
+];
 const CONFIDENCES: [(&str, Confidence); 3] =
     [("high", Confidence::High), ("medium", Confidence::Medium), ("low", Confidence::Low)];
 
@@ -47,7 +51,10 @@ pub(super) fn read(sheet: &mut Sheet<'_>, keys: &mut Keys<'_, '_>) -> ReadCatalo
         let span = table.span.clone();
         table.finish(sheet);
         let Some(entry) = entry else { continue };
-        names += entry.pattern.names().len() + entry.pattern.globs().len();
+        names += match &entry.pattern {
+            Pattern::Network(_) => 1,
+            pattern => pattern.names().len() + pattern.globs().len(),
+        };
         if names > MAX_NAMES {
             let text = format!("with this entry the catalogue stands for more than {MAX_NAMES} names");
             sheet.fault(&span, text, "use suffixes, or `*`, instead of long ranges");
@@ -126,7 +133,8 @@ fn read_entry(sheet: &mut Sheet<'_>, table: &mut Keys<'_, '_>, ground: &mut Grou
     let pattern = match Pattern::parse(&text.text, matching, &ground.suffixes) {
         Ok(pattern) => pattern,
         Err(error) => {
-            let what = format!("{} is not a name or pattern: {error}", quote(&text.text));
+            let kind = if matching == Matching::Network { "network" } else { "name or pattern" };
+            let what = format!("{} is not a {kind}: {error}", quote(&text.text));
             sheet.fault(&text.span, what, "see blocklists/README.md on how entries match");
             return None;
         }
@@ -156,11 +164,14 @@ fn find_service(sheet: &mut Sheet<'_>, service: &Text, services: &BTreeMap<Strin
 /// The DNS allows any octet in a name, but an address, a URL or a blank in a catalogue is a slip that would never match.
 fn check_host(sheet: &mut Sheet<'_>, text: &Text, pattern: &Pattern) {
     let quoted = quote(&text.text);
+    if matches!(pattern, Pattern::Network(_)) {
+        return;
+    }
     if !text.text.bytes().all(|octet| is_host(octet) || b"{},".contains(&octet)) {
         let remedy = "write the name alone, in letters, digits, hyphens and underscores";
         sheet.fault(&text.span, format!("{quoted} is not the name of a host or zone"), remedy);
     } else if text.text.parse::<IpAddr>().is_ok() {
-        sheet.fault(&text.span, format!("{quoted} is an address"), "write a name");
+        sheet.fault(&text.span, format!("{quoted} is an address"), "write a name, or match = \"network\"");
     } else if pattern.names().iter().any(Name::is_root) {
         sheet.fault(&text.span, format!("{quoted} is the root"), "write a name below it");
     }
@@ -170,7 +181,7 @@ fn check_host(sheet: &mut Sheet<'_>, text: &Text, pattern: &Pattern) {
 fn check_reach(sheet: &mut Sheet<'_>, text: &Text, pattern: &Pattern, public_suffixes: &BTreeSet<Name>) {
     let claimed = match pattern {
         Pattern::Suffix(name) => public_suffixes.contains(name),
-        Pattern::Exact(_) => false,
+        Pattern::Exact(_) | Pattern::Network(_) => false,
         Pattern::Pattern { globs, .. } => globs.iter().any(|glob| public_suffixes.contains(glob.tail())),
     };
     if claimed {
@@ -184,5 +195,6 @@ fn spelling(text: &str, pattern: &Pattern) -> String {
     match pattern {
         Pattern::Exact(name) | Pattern::Suffix(name) => name.to_string(),
         Pattern::Pattern { .. } => text.to_ascii_lowercase(),
+        Pattern::Network(network) => network.to_string(),
     }
 }

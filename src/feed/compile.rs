@@ -141,6 +141,7 @@ impl<'a> Files<'a> {
                 let names: Vec<_> = std::iter::once(DEFAULT_GROUP).chain(names).collect();
                 in_configuration(format!("name one of the groups: {}", names.join(", ")))
             }
+            CompileError::TooManyInstants(_) => in_configuration("make do with fewer waivers".into()),
             CompileError::DuplicateWaiver(_) => in_configuration("give each its own id".into()),
             CompileError::WaiverOfUnknownCatalogue { .. } => {
                 in_configuration(format!("name one of the catalogues that are chosen: {}", self.catalogue_ids()))

@@ -36,6 +36,14 @@ impl Kind {
             Self::Order => shipped::ORDERS,
         }
     }
+
+    /// Returns what the program carries of this kind besides: a network's own measures, which are no law.
+    pub(super) const fn measures(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Catalogue => shipped::MEASURE_CATALOGUES,
+            Self::Order => shipped::MEASURES,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -65,7 +73,7 @@ pub struct Selection {
 }
 
 impl Default for Selection {
-    /// Every catalogue that the program carries, and those of its orders that apply unless others are chosen.
+    /// Every catalogue that the program carries for a legal act, and those of its orders that apply unless others are chosen.
     fn default() -> Self {
         let catalogues = Self::shipped(Kind::Catalogue).map(str::to_owned).collect();
         Self { catalogues, orders: shipped::DEFAULT_ORDERS.iter().map(|name| (*name).to_owned()).collect() }
@@ -73,7 +81,7 @@ impl Default for Selection {
 }
 
 impl Selection {
-    /// Returns the names of the files of this kind that the program carries.
+    /// Returns the names of the files of this kind that the program carries, measures that are no law left out.
     pub fn shipped(kind: Kind) -> impl Iterator<Item = &'static str> {
         kind.shipped().iter().map(|(name, _)| *name)
     }
@@ -107,7 +115,8 @@ pub fn gather(selection: &Selection) -> Result<Vec<Document>, Vec<Fault>> {
 }
 
 fn choose(kind: Kind, item: &str) -> Vec<Result<Document, Fault>> {
-    if let Some((name, text)) = kind.shipped().iter().find(|(name, _)| *name == item) {
+    let mut carried = kind.shipped().iter().chain(kind.measures());
+    if let Some((name, text)) = carried.find(|(name, _)| *name == item) {
         return vec![Ok(Document { kind, path: format!("shipped:{name}"), text: (*text).to_owned() })];
     }
     let path = Path::new(item);
@@ -118,7 +127,7 @@ fn choose(kind: Kind, item: &str) -> Vec<Result<Document, Fault>> {
         };
     }
     if !path.exists() {
-        let shipped: Vec<_> = kind.shipped().iter().map(|(name, _)| *name).collect();
+        let shipped: Vec<_> = kind.shipped().iter().chain(kind.measures()).map(|(name, _)| *name).collect();
         let text = format!("{} is no file, no folder and no {kind} that comes with the program", quote(item));
         let remedy = format!("give a path, or one of: {}", shipped.join(", "));
         return vec![Err(Fault::of(item, text, remedy))];
@@ -148,6 +157,11 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
 }
 
 fn read(kind: Kind, path: &Path) -> Result<Document, Fault> {
+    Ok(Document { kind, path: path.display().to_string(), text: read_text(path)? })
+}
+
+/// Reads a file that holds text and more than nothing.
+pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
     let shown = path.display().to_string();
     let fault = |text: String, remedy: &str| Fault::of(&shown, text, remedy);
     let unreadable = |error: std::io::Error| fault(format!("the file cannot be read: {error}"), "make it readable");
@@ -168,6 +182,6 @@ fn read(kind: Kind, path: &Path) -> Result<Document, Fault> {
     match text.trim_start_matches('\u{feff}').trim_start().chars().next() {
         None => Err(fault("the file is empty".to_owned(), "fill it, or leave it out")),
         Some('<') => Err(fault("the file is a web page, not TOML".to_owned(), "fetch the file itself")),
-        Some(_) => Ok(Document { kind, path: shown, text }),
+        Some(_) => Ok(text),
     }
 }

@@ -13,11 +13,14 @@ mod order;
 mod sheet;
 #[path = "../../blocklists/shipped.rs"]
 mod shipped;
+mod waivers;
 
 pub use archive::{Archive, ArchiveError};
 pub use choices::WaiverForm;
 pub use fault::Fault;
 pub use files::{Document, Kind, Selection, gather};
+pub use sheet::is_visible;
+pub use waivers::{FileWaiver, of_every_order, party, read_waivers};
 
 use crate::policy::{Operator, Snapshot};
 

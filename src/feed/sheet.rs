@@ -301,12 +301,17 @@ fn read_text(sheet: &mut Sheet<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> 
         return None;
     }
     // These texts go to terminals, records and reports, none of which a file may forge.
-    if text.chars().any(|character| character.is_control() || is_invisible(character)) {
+    if !is_visible(text) {
         let fault = format!("`{key}` holds control or invisible characters: {}", sheet.source(&value.span()));
         sheet.fault(&value.span(), fault, "write it in one line of visible characters");
         return None;
     }
     Some(Text { text: text.to_owned(), span: value.span() })
+}
+
+/// Returns whether a text holds no character that a terminal would obey, or that hides or turns what stands beside it.
+pub fn is_visible(text: &str) -> bool {
+    !text.chars().any(|character| character.is_control() || is_invisible(character))
 }
 
 /// Returns whether a character changes the direction of writing or takes no room (Unicode, category Cf, as far as it

@@ -178,13 +178,50 @@ evidence = ["x"]
             ("names.toml:17: `confidence` is `\"sure\"`; write one of \"high\", \"medium\", \"low\"", ""),
             ("names.toml:18: `evidence` is an empty list; list at least one", ""),
             ("names.toml:20: [[entry]] has no `confidence`; add `confidence`, one of \"high\"", ""),
-            ("names.toml:22: `match` is `\"sufix\"`; write one of \"exact\", \"suffix\", \"pattern\"", ""),
+            ("names.toml:22: `match` is `\"sufix\"`; write one of \"exact\", \"suffix\", \"pattern\", \"network\"", ""),
             ("names.toml:23: `updates` is not in `[services]`; the services are o k, update", ""),
             ("names.toml:24: `evidence` is `3`, not a text", ""),
             ("names.toml:25: `notes` is not a key of [[entry]]; the keys are `name`, `match`", "`note`"),
             ("names.toml:28: `https://acme.com/` is not the name of a host or zone; write the name alone", ""),
             ("names.toml:42: `dup.acme.com` is listed twice, first in line 35; keep one", ""),
             ("names.toml:49: `192.0.2.1` is an address; write a name", ""),
+        ],
+    );
+}
+
+#[test]
+fn networks_are_read_and_their_faults_are_told() {
+    let entry = |text: &str| {
+        let keys = "match = \"network\"\nservice = \"update\"\nconfidence = \"high\"\nevidence = [\"x\"]";
+        format!("\n[[entry]]\nname = \"{text}\"\n{keys}\n")
+    };
+    let with = |texts: &[&str]| format!("{CATALOGUE}{}", texts.iter().map(|text| entry(text)).collect::<String>());
+    let good = with(&["192.0.2.7", "192.0.2.0/24", "2001:DB8::/32"]);
+    let first = good[..good.find("192.0.2.7").unwrap()].lines().count();
+    let document = |kind, text: &str| Document { kind, path: "x".to_owned(), text: text.to_owned() };
+    let documents = vec![document(Kind::Catalogue, &good), document(Kind::Order, ORDER)];
+    let loaded = Archive::new(documents, Operator::default());
+    let kept = Archive::from_json(&loaded.to_json()).unwrap().compile(1).unwrap();
+    let anyone = crate::client::Client::at([10, 0, 0, 1].into());
+    let at: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    for (address, verdict) in [("192.0.2.7", "sunk"), ("2001:db8::9", "sunk"), ("192.0.3.1", "pass")] {
+        let target = crate::query::Target::Address(address.parse().unwrap());
+        let decision = kept.decide_subject(&crate::message::Name::root(), &target, &anyone, at);
+        assert_eq!(decision.verdict.as_str(), verdict, "{address}");
+    }
+    let bad = with(&["0.0.0.0/0", "192.0.2.1/24", "a.example", "::ffff:8.8.8.8", "192.0.2.7", "192.0.2.7/32"]);
+    let line = |number: usize| first + 7 * number;
+    assert_faults(
+        &faults(&bad, ORDER, Operator::default()),
+        &[
+            (&format!("names.toml:{}: `0.0.0.0/0` is not a network: it is too wide; name at least /8", line(0)), ""),
+            (
+                &format!("names.toml:{}: `192.0.2.1/24` is not a network: it has bits behind its", line(1)),
+                "192.0.2.0/24",
+            ),
+            (&format!("names.toml:{}: `a.example` is not a network: it is not an address, nor", line(2)), ""),
+            (&format!("names.toml:{}: `::ffff:8.8.8.8` is not a network: it carries an IPv4", line(3)), "8.8.8.8"),
+            (&format!("names.toml:{}: `192.0.2.7/32` is listed twice, first in line {}", line(5), line(4)), ""),
         ],
     );
 }

@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::clock::Reading;
 use crate::message::{Name, RecordType};
 use crate::policy::{Match, Snapshot, Verdict};
-use crate::query::{Through, Transport};
+use crate::query::{Target, Through, Transport};
 
 /// One look-up that a rule matched, whatever became of it. Holds nothing on the heap but the snapshot, which is shared.
 #[derive(Debug, Clone)]
@@ -18,8 +18,8 @@ pub struct Attempt {
     /// The name that was asked for.
     pub name: Name,
     pub record_type: RecordType,
-    /// The name that the rule matched, where it is not the one that was asked for.
-    pub subject: Option<Name>,
+    /// What the rule matched, where it is not the name that was asked for.
+    pub subject: Option<Target>,
     /// What led from the question to the subject.
     pub through: Through,
     pub matched: Match,

@@ -8,7 +8,7 @@ use crate::client::Hardware;
 const PREFIX: [u8; 10] = *b"hardware\0\0";
 
 /// Returns the address that stands for a hardware address.
-pub fn address_of(hardware: Hardware) -> IpAddr {
+pub(super) fn address_of(hardware: Hardware) -> IpAddr {
     let mut octets = [0; 16];
     octets[..PREFIX.len()].copy_from_slice(&PREFIX);
     octets[PREFIX.len()..].copy_from_slice(&hardware.0);

@@ -1,11 +1,13 @@
 //! No leaf is longer than an entry of the log can be. What may be longer, lists by rule and by policy, is parted over
 //! several leaves, so that sums over all leaves stay what they were.
 
-use super::leaf::{Body, Coverage, Gap, RuleCount, bounded};
+use super::leaf::{Body, Changed, Coverage, Gap, RuleCount, bounded};
 use super::tree::MAX_ENTRY;
 
 /// How many octets of lists one leaf takes; far below what an entry can be, for all else that a leaf says.
 const LISTS: usize = MAX_ENTRY / 2;
+/// How many octets one text of a leaf takes, of at most three that nothing else bounds.
+const TEXT: usize = 18_000;
 /// How many octets a rule takes besides its texts, and how many a character of those takes at most.
 const AROUND: usize = 96;
 /// A control character takes six octets in JSON.
@@ -16,7 +18,30 @@ pub(super) fn fit(body: Body) -> Vec<Body> {
     match body {
         Body::Coverage(coverage) => covers(*coverage),
         Body::Gap(gap) => gaps(*gap),
-        Body::Attempt(_) | Body::Change(_) | Body::Unknown => vec![body],
+        Body::Change(mut change) => {
+            let Changed { by, why, what, .. } = change.as_mut();
+            [Some(by), Some(why), what.as_mut()].into_iter().flatten().for_each(cut);
+            vec![Body::Change(change)]
+        }
+        // Names, identifiers and entries of catalogues are bounded where they are read.
+        Body::Attempt(_) | Body::Unknown => vec![body],
+    }
+}
+
+/// Cuts a text where its form in JSON would be too long.
+fn cut(text: &mut String) {
+    let mut length = 0;
+    let end = text.char_indices().find_map(|(at, character)| {
+        length += match character {
+            '"' | '\\' => 2,
+            control if control < ' ' => ESCAPED,
+            other => other.len_utf8(),
+        };
+        (length > TEXT).then_some(at)
+    });
+    if let Some(end) = end {
+        text.truncate(end);
+        text.push('…');
     }
 }
 
@@ -57,12 +82,14 @@ fn covers(mut of: Coverage) -> Vec<Body> {
         }
         // What is no list is told once.
         of.queries.clear();
+        of.withheld.clear();
         of.recorded.clear();
         (of.overflowed, of.leaves) = (0, 0);
     }
 }
 
 fn gaps(mut of: Gap) -> Vec<Body> {
+    cut(&mut of.found);
     let mut rules = std::mem::take(&mut of.rules);
     let mut leaves = Vec::new();
     loop {
@@ -105,6 +132,30 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_many_words_is_cut() {
+        for word in ["x", "\u{1}", "\"", "ü"] {
+            let text = word.repeat(40_000);
+            let at = "2024-09-29T04:00:00Z".parse().unwrap();
+            let changed = Changed {
+                at,
+                raw: at,
+                act: super::super::leaf::Act::Waiver,
+                accepted: true,
+                by: text.clone(),
+                why: text.clone(),
+                what: Some(text),
+                policy: None,
+                first_seq: None,
+                last_seq: None,
+                rehearsal: false,
+            };
+            let [body] = &fit(Body::Change(Box::new(changed)))[..] else { panic!("a change is one leaf") };
+            let line = line(body.clone());
+            assert!(line.len() <= MAX_ENTRY && line.matches('…').count() == 3, "{}", line.len());
+        }
+    }
+
+    #[test]
     fn long_lists_are_parted_and_sums_stay() {
         let at = "2024-09-29T04:00:00Z".parse().unwrap();
         for (number, octets) in [(0, 0), (3, 5), (2000, 20), (300, 800)] {
@@ -114,12 +165,14 @@ mod tests {
                 event: CoverageEvent::Minute,
                 from: at,
                 queries: [("answered".to_owned(), 7)].into(),
+                withheld: [("rebinding".to_owned(), 1)].into(),
                 recorded: [("sunk".to_owned(), 7)].into(),
                 counted: rules(number, octets),
                 threats: rules(number / 2, octets),
                 overflowed: 3,
                 leaves: 4,
                 policies: vec!["00".repeat(32); number],
+                clock: None,
                 rehearsal: false,
             };
             let gap = Gap {
@@ -143,7 +196,10 @@ mod tests {
                     Body::Coverage(part) => {
                         counted += part.counted.len();
                         threats += part.threats.len();
-                        once += part.queries.len() as u64 + part.leaves + part.overflowed;
+                        once += part.queries.len() as u64
+                            + part.withheld.values().sum::<u64>()
+                            + part.leaves
+                            + part.overflowed;
                     }
                     Body::Gap(part) => {
                         missing += part.count.unwrap();
@@ -152,7 +208,7 @@ mod tests {
                     Body::Attempt(_) | Body::Change(_) | Body::Unknown => panic!("{body:?}"),
                 }
             }
-            assert_eq!((counted, threats, once), (number, number / 2, 8));
+            assert_eq!((counted, threats, once), (number, number / 2, 9));
             assert_eq!((missing, changes), (2 * number as u64, 5));
             assert_eq!(parts.len() > 2, number > 200, "{number}");
             for body in parts {

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use super::attempt::{Attempt, Rule};
 use super::counts::rule_text;
+use super::device::address_of;
 use super::estimate::Estimate;
 use super::keys::KeyRing;
 use super::leaf::{Folded, Record, bounded};
-use crate::client::{Client, GroupId};
+use crate::client::{Client, GroupId, Identification};
 use crate::clock::Reading;
 use crate::message::{Name, RecordType, ResponseCode};
 use crate::policy::{Epoch, Match, Snapshot, When};
-use crate::query::{Through, Transport};
+use crate::query::{Target, Through, Transport, Via};
 
 /// How much of a minute's look-ups is told apart. Beyond it they are put together, first by network, then by rule; sums
 /// by rule and verdict stay exact. A leaf takes about 600 octets, so that these bound what a flood can write.
@@ -66,7 +67,7 @@ struct Single {
     transport: Transport,
     name: Name,
     record_type: RecordType,
-    subject: Option<Name>,
+    subject: Option<Target>,
     through: Through,
     rcode: u16,
     rule: Rule,
@@ -194,9 +195,8 @@ impl Window {
             let (place, mut of) = draft(rule, run);
             let record = &mut of.record;
             seal(record, client.address(), run.first, keys);
-            record.group = Some(client.group())
-                .filter(|group| *group != GroupId::DEFAULT)
-                .map(|group| of.snapshot.group_name(group).to_owned());
+            record.device = client.device().map(|device| keys.seal(address_of(device), run.first.raw).0);
+            describe(record, &client, &of.snapshot);
             record.transport = Some(transport.as_str().to_owned());
             record.name = Some(name.to_string());
             record.r#type = Some(record_type.to_string());
@@ -279,6 +279,19 @@ fn seal(record: &mut Record, address: IpAddr, first: Reading, keys: &mut KeyRing
     let (client, key) = keys.seal(address, first.raw);
     record.client = Some(client);
     record.key = Some(key.as_str().to_owned());
+}
+
+/// Says which group the client is in, by what, and who told its address; what says nothing is left out.
+fn describe(record: &mut Record, client: &Client, snapshot: &Snapshot) {
+    if client.group() != GroupId::DEFAULT {
+        record.group = Some(snapshot.group_name(client.group()).to_owned());
+    }
+    if client.identification() != Identification::Nothing {
+        record.identified = Some(client.identification().as_str().to_owned());
+    }
+    if client.via() != Via::Direct {
+        record.via = Some(client.via().as_str().to_owned());
+    }
 }
 
 fn record(snapshot: &Snapshot, rule: Rule, run: Run, rehearsal: bool) -> Record {

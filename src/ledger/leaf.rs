@@ -105,7 +105,7 @@ pub struct Record {
     /// Whether the look-up is a sign of a threat.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub threat: bool,
-    /// The name that the rule matched, where it is not the one that was asked for.
+    /// The name or address that the rule matched, where it is not the name that was asked for.
     pub subject: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<String>,
@@ -155,6 +155,10 @@ pub struct Coverage {
     pub from: Timestamp,
     /// All queries by outcome, whether a rule matched or not.
     pub queries: BTreeMap<String, u64>,
+    /// Answers from which something was withheld by the operator's own choice and without an order, by what it was. They
+    /// are in `queries` too, by what policy said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub withheld: BTreeMap<String, u64>,
     /// Look-ups that became records, by verdict: those in attempt leaves, and in gaps where the disk refused them.
     pub recorded: BTreeMap<String, u64>,
     /// Look-ups that are only counted.
@@ -167,6 +171,9 @@ pub struct Coverage {
     pub leaves: u64,
     /// The digests of the policies that were in use.
     pub policies: Vec<String>,
+    /// How far the system clock was trusted when the leaf was written; none in a rehearsal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
     pub rehearsal: bool,
 }
 
@@ -200,9 +207,12 @@ pub struct Changed {
     pub act: Act,
     /// Whether the change was made; one that was refused left everything as it was.
     pub accepted: bool,
-    /// Who made it: `uid 1000`, `signal SIGHUP`, `interdict`.
+    /// Who made it: `uid 1000 (name)`, `signal SIGHUP`, `file PATH`, `interdict`.
     pub by: String,
     pub why: String,
+    /// What was changed, in words: a waiver with its terms, the states of the clock. Holds no control characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
     /// The digest of the policy from then on; of the refused one where it could be read.
     pub policy: Option<String>,
     /// Where leaves were removed: the number of the first.
@@ -225,8 +235,41 @@ pub enum Act {
     Removed,
     /// Leaves were written again to a new segment, because the disk lost or refused them.
     Rewritten,
+    /// A waiver was added, or a file of waivers came to say something else.
+    Waiver,
+    /// Another than who added it has confirmed a waiver, which is in force by that.
+    Confirm,
+    /// A waiver was ended before its time.
+    Revoke,
+    /// A waiver came to its end, or one that needed confirming did without.
+    Lapse,
+    /// The installation was set to only monitor for a while, in an emergency.
+    #[serde(rename = "monitor-only")]
+    MonitorOnly,
+    /// The system clock came to be trusted otherwise, or an operator said that it is right.
+    Clock,
     /// A log of another name began, because the one before could not be gone on with.
     Origin,
+}
+
+impl Act {
+    /// Returns the word that records use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Reload => "reload",
+            Self::Removed => "removed",
+            Self::Rewritten => "rewritten",
+            Self::Waiver => "waiver",
+            Self::Confirm => "confirm",
+            Self::Revoke => "revoke",
+            Self::Lapse => "lapse",
+            Self::MonitorOnly => "monitor-only",
+            Self::Clock => "clock",
+            Self::Origin => "origin",
+        }
+    }
 }
 
 /// What could not be recorded, or is no longer there.
@@ -390,6 +433,14 @@ mod tests {
         let mut again = String::new();
         read.write(&mut again);
         assert_eq!(again, line);
+    }
+
+    #[test]
+    fn the_word_for_an_act_is_the_one_in_the_journal() {
+        use Act::{Clock, Confirm, Lapse, MonitorOnly, Reload, Removed, Revoke, Rewritten, Start, Stop, Waiver};
+        for act in [Start, Stop, Reload, Removed, Rewritten, Waiver, Confirm, Revoke, Lapse, MonitorOnly, Clock] {
+            assert_eq!(serde_json::to_value(act).unwrap(), act.as_str());
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod attempt;
 mod canonical;
+mod changes;
 pub mod checkpoint;
 mod counts;
 mod device;
@@ -37,7 +38,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use attempt::Attempt;
-pub use device::{address_of, hardware_of};
+pub use changes::changes;
+pub use device::hardware_of;
 pub use fold::{Bounds, network_of};
 pub use keys::{KeyError, KeyId, KeyRing};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
@@ -81,7 +83,8 @@ pub struct Settings {
     pub store_noted: bool,
     /// Whether policy time is rehearsed; leaves say so.
     pub rehearsal: bool,
-    /// Returns all queries since the program started, by outcome; coverage leaves hold the differences.
+    /// Returns all queries since the program started, by outcome; coverage leaves hold the differences. What begins with
+    /// `withheld_` is told apart.
     pub totals: Option<Totals>,
 }
 
@@ -147,9 +150,11 @@ pub struct Change {
     pub act: Act,
     /// Whether the change was made; one that was refused left everything as it was.
     pub accepted: bool,
-    /// Who made it: `uid 1000`, `signal SIGHUP`.
+    /// Who made it: `uid 1000 (name)`, `signal SIGHUP`, `file PATH`, `interdict`.
     pub by: String,
     pub why: String,
+    /// What was changed, in words without control characters, where the act alone does not say it.
+    pub what: Option<String>,
     /// The digest of the policy from then on; of the refused one where it could be read.
     pub policy: Option<[u8; 32]>,
 }
@@ -180,11 +185,14 @@ impl Change {
         Self { by: HANGUP.to_owned(), ..Self::own(Act::Reload, false, &why, None) }
     }
 
-    fn own(act: Act, accepted: bool, why: &str, policy: Option<[u8; 32]>) -> Self {
-        Self { act, accepted, by: "interdict".to_owned(), why: why.to_owned(), policy }
+    /// A change that the daemon makes by itself.
+    pub fn own(act: Act, accepted: bool, why: &str, policy: Option<[u8; 32]>) -> Self {
+        Self { act, accepted, by: OWN.to_owned(), why: why.to_owned(), what: None, policy }
     }
 }
 
+/// The daemon itself.
+pub const OWN: &str = "interdict";
 /// Who reloads: whoever may send the daemon a signal, which does not say more.
 const HANGUP: &str = "signal SIGHUP";
 /// How much of the faults of a refused reload a leaf holds, in octets; the log has all of them.

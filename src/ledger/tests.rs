@@ -139,7 +139,7 @@ fn changes_say_who_and_why_refused_ones_too() {
     let ledger = Ledger::open(settings.clone(), clock()).unwrap();
     for accepted in [true, false] {
         let (by, why) = ("signal SIGHUP".to_owned(), "reload\n\"quoted\"".to_owned());
-        ledger.change(Change { act: Act::Reload, accepted, by, why, policy: Some([7; 32]) });
+        ledger.change(Change { act: Act::Reload, accepted, by, why, what: None, policy: Some([7; 32]) });
     }
     assert!(ledger.flush(PROMPT));
     let leaves = leaves(&settings);
@@ -147,6 +147,10 @@ fn changes_say_who_and_why_refused_ones_too() {
         leaves.iter().filter_map(|leaf| if let Body::Change(of) = &leaf.body { Some(of) } else { None }).collect();
     assert_eq!(changes.iter().map(|change| change.accepted).collect::<Vec<_>>(), [true, false]);
     assert!(changes.iter().all(|change| change.rehearsal && change.why == "reload\n\"quoted\""));
+    let newest = super::changes(&settings.journal(), 1, |change| change.act == Act::Reload).unwrap();
+    assert_eq!(newest.len(), 1);
+    assert!(!newest[0].1.accepted && Some(newest[0].0) == leaves.last().map(|leaf| leaf.seq));
+    assert_eq!(super::changes(&settings.journal(), 9, |_| true).unwrap().len(), 2);
 }
 
 #[test]

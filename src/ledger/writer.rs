@@ -89,6 +89,9 @@ struct Failing {
     reminder: Duration,
 }
 
+/// What the names of totals begin with that are no outcomes of queries.
+const WITHHELD: &str = "withheld_";
+
 impl Writer {
     pub(super) fn open(
         settings: Settings,
@@ -267,33 +270,24 @@ impl Writer {
     fn write_changes(&mut self, reading: Reading) {
         let (changes, lost) = self.inbox.take_changes();
         self.missed.changes += lost;
-        for Change { act, accepted, by, why, policy } in changes {
-            if let Some(policy) = policy {
-                self.covered.policies.insert(policy);
-            }
+        for change in changes {
+            self.covered.policies.extend(change.policy);
             // They are few, and each matters: they get as much room again as look-ups have together.
             if self.journal.pending_bytes() < 2 * self.settings.unwritten {
-                let policy = policy.map(hex::encode);
-                self.journal.append(self.changed(reading, act, accepted, by, why, policy));
+                self.journal.append(self.changed(reading, change));
             } else {
                 self.missed.changes += 1;
             }
         }
     }
 
-    fn changed(
-        &self,
-        reading: Reading,
-        act: Act,
-        accepted: bool,
-        by: String,
-        why: String,
-        policy: Option<String>,
-    ) -> Body {
-        let Reading { at, raw, .. } = reading;
-        let rehearsal = self.settings.rehearsal;
+    fn changed(&self, reading: Reading, change: Change) -> Body {
+        let (Reading { at, raw, .. }, rehearsal) = (reading, self.settings.rehearsal);
+        let Change { act, accepted, by, why, what, policy } = change;
+        let policy = policy.map(hex::encode);
         let (first_seq, last_seq) = (None, None);
-        Body::Change(Box::new(Changed { at, raw, act, accepted, by, why, policy, first_seq, last_seq, rehearsal }))
+        let body = Changed { at, raw, act, accepted, by, why, what, policy, first_seq, last_seq, rehearsal };
+        Body::Change(Box::new(body))
     }
 
     fn write_window(&mut self) {
@@ -313,19 +307,24 @@ impl Writer {
             let since = count.saturating_sub(before.get(&outcome).copied().unwrap_or_default());
             (outcome, bounded(since))
         };
+        let (withheld, queries): (BTreeMap<_, _>, _) =
+            totals.into_iter().map(since).partition(|(outcome, _)| outcome.starts_with(WITHHELD));
+        let withheld = withheld.into_iter().filter(|(_, count)| *count > 0);
         let leaves = self.journal.durable() + self.journal.pending_leaves();
         let coverage = Coverage {
             at: reading.at,
             raw: reading.raw,
             event,
             from: self.covered.from.at,
-            queries: totals.into_iter().map(since).collect(),
+            queries,
+            withheld: withheld.map(|(what, count)| (what[WITHHELD.len()..].to_owned(), count)).collect(),
             recorded: std::mem::take(&mut self.covered.recorded),
             counted: self.covered.counted.take(),
             threats: self.covered.threats.take(),
             overflowed: bounded(std::mem::take(&mut self.covered.overflowed)),
             leaves: leaves - std::mem::replace(&mut self.covered.leaves, leaves),
             policies: std::mem::take(&mut self.covered.policies).iter().map(hex::encode).collect(),
+            clock: self.clock.status().map(|status| status.trust.as_str().to_owned()),
             rehearsal: self.settings.rehearsal,
         };
         self.covered.from = reading;
@@ -394,7 +393,7 @@ impl Writer {
     }
 
     fn notice(&self, reading: Reading, notice: Notice) -> Body {
-        let change = |act, why| self.changed(reading, act, true, "interdict".to_owned(), why, None);
+        let change = |act, why: String| self.changed(reading, Change::own(act, true, &why, None));
         match notice {
             Notice::Removed { first, last, bytes } => {
                 tracing::info!(first, last, bytes, "the oldest segment of the journal was removed");

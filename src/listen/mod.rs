@@ -1,5 +1,6 @@
 //! Binds the transports and adapts them to `pipeline`. Knows nothing of DNS but where a message begins and ends.
 
+mod proxy;
 mod tcp;
 mod udp;
 
@@ -18,15 +19,19 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::ledger::Recorder;
-use crate::observe::Metrics;
+use crate::observe::{Dropped, Metrics};
 use crate::pipeline::{Moment, Pipeline};
-use crate::query::Query;
+use crate::query::{Claim, Peer, Query};
 
 /// What clients may do and how much of it.
 #[derive(Debug, Clone)]
 pub struct Limit {
     /// Networks whose queries are taken. Anyone else gets no answer, and is counted.
     pub allow: Vec<IpNet>,
+    /// Networks of proxies that say in a PROXY header who asks.
+    pub proxy_from: Vec<IpNet>,
+    /// Networks of forwarders that say in an EDNS Client Subnet option who asks.
+    pub ecs_from: Vec<IpNet>,
     /// Queries that may wait for upstreams at a time, over all transports.
     pub in_flight: usize,
     /// Connections at a time.
@@ -42,9 +47,29 @@ pub struct Limit {
 impl Limit {
     /// Returns whether queries from `address` are taken.
     pub fn allows(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.allow.iter().any(|net| net.contains(&address))
+        holds(&self.allow, address)
     }
+
+    /// Returns whether `address` is a proxy's, which has to say who asks.
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        holds(&self.proxy_from, address)
+    }
+
+    /// Returns a peer that asks for itself, or for `source` where a trusted proxy says so. Of forwarders, it is the one
+    /// behind the proxy that may say for whom it asks.
+    fn admit(&self, peer: Peer, source: Option<IpAddr>) -> Result<Peer, Dropped> {
+        let address = source.unwrap_or(peer.remote.ip());
+        // Port 0 cannot be answered; a query from it is a forgery.
+        if peer.remote.port() == 0 || !self.allows(address) {
+            return Err(Dropped::NotAllowed);
+        }
+        Ok(Peer { claimed: source.map(Claim::Proxy), tells_subnets: holds(&self.ecs_from, address), ..peer })
+    }
+}
+
+fn holds(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|net| net.contains(&address))
 }
 
 /// Why an address cannot be listened on.
@@ -232,6 +257,8 @@ mod tests {
     fn mapped_addresses_are_judged_as_what_they_are() {
         let limit = Limit {
             allow: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            proxy_from: Vec::new(),
+            ecs_from: Vec::new(),
             in_flight: 1,
             connections: 1,
             connections_per_client: 1,

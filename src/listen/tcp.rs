@@ -12,9 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
-use super::Shared;
+use super::{Shared, proxy};
 use crate::message::u16_at;
-use crate::observe::Dropped;
+use crate::observe::{Claimed, Dropped};
 use crate::pipeline::Step;
 use crate::query::{Peer, Transport};
 
@@ -42,18 +42,22 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut closed
             }
         };
         let address = remote.ip().to_canonical();
-        if !shared.limit.allows(address) {
+        let proxied = shared.limit.is_proxy(address);
+        // Of whom a proxy brings, it says only in its header whether they are allowed.
+        if !proxied && !shared.limit.allows(address) {
             shared.metrics.count_dropped(Dropped::NotAllowed);
             continue;
         }
-        let seat = Seat::take(&by_client, address, shared.limit.connections_per_client);
+        // A proxy brings many clients: its connections are held against the limit for all.
+        let most = if proxied { usize::MAX } else { shared.limit.connections_per_client };
+        let seat = Seat::take(&by_client, address, most);
         let (Some(seat), Ok(permit)) = (seat, Arc::clone(&connections).try_acquire_owned()) else {
             shared.metrics.count_dropped(Dropped::ConnectionLimit);
             continue;
         };
         let local = stream.local_addr().ok().map(|local| crate::query::LocalEnd { address: local.ip(), interface: 0 });
-        let connection =
-            Connection { shared: Arc::clone(&shared), peer: Peer { remote, local }, closed: closed.clone() };
+        let peer = Peer::direct(remote, local);
+        let connection = Connection { shared: Arc::clone(&shared), peer, proxied, closed: closed.clone() };
         tokio::spawn(async move {
             // A connection that breaks concerns its client alone.
             let _ = connection.run(stream).await;
@@ -95,6 +99,8 @@ impl Drop for Seat {
 struct Connection {
     shared: Arc<Shared>,
     peer: Peer,
+    /// Whether a proxy brings it, which has to say at its start who asks.
+    proxied: bool,
     closed: watch::Receiver<bool>,
 }
 
@@ -110,7 +116,32 @@ impl Connection {
         ended
     }
 
+    /// Learns who asks; from a proxy, by the header that the connection starts with.
+    async fn meet(&mut self, stream: &mut BufReader<OwnedReadHalf>) -> io::Result<()> {
+        let Shared { limit, metrics, .. } = &*self.shared;
+        let refused = |dropped: Dropped| {
+            metrics.count_dropped(dropped);
+            io::Error::from(io::ErrorKind::PermissionDenied)
+        };
+        let source = match self.proxied {
+            false => None,
+            true => {
+                let header = tokio::select! {
+                    header = timeout(limit.idle, read_header(stream)) => header??,
+                    _ = self.closed.wait_for(|closed| *closed) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                };
+                header.ok_or_else(|| refused(Dropped::ProxyMalformed))?.source
+            }
+        };
+        self.peer = limit.admit(self.peer, source).map_err(refused)?;
+        if source.is_some() {
+            metrics.count_claim(Claimed::ProxyTaken);
+        }
+        Ok(())
+    }
+
     async fn read(&mut self, mut stream: BufReader<OwnedReadHalf>, answers: mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+        self.meet(&mut stream).await?;
         let places = self.shared.limit.connection_in_flight;
         let under_way = Arc::new(Semaphore::new(places));
         let mut packet = Vec::new();
@@ -132,7 +163,10 @@ impl Connection {
                 () = answers.closed() => return Ok(()),
             }
             // A message has to arrive whole in the time that a client may be silent: dribbling holds nothing up.
-            timeout(self.shared.limit.idle, read_message(&mut stream, &mut packet)).await??;
+            if timeout(self.shared.limit.idle, read_message(&mut stream, &mut packet)).await?? == Read::Header {
+                self.shared.metrics.count_dropped(Dropped::ProxyIgnored);
+                return Ok(());
+            }
             let moment = self.shared.pipeline.moment();
             let pipeline = &self.shared.pipeline;
             match pipeline.begin(&packet, (self.peer, Transport::Tcp), &moment, &self.shared.recorder, &mut out) {
@@ -169,10 +203,35 @@ fn has_message(arrived: &[u8]) -> bool {
     u16_at(arrived, 0).is_some_and(|length| arrived.len() >= 2 + usize::from(length))
 }
 
-async fn read_message(stream: &mut BufReader<OwnedReadHalf>, packet: &mut Vec<u8>) -> io::Result<()> {
+/// What stood in a stream.
+#[derive(PartialEq, Eq)]
+enum Read {
+    Message,
+    /// A PROXY header where there must be none.
+    Header,
+}
+
+/// Reads a message. A PROXY header is told from one as soon as it can be: it would be a message that has to be waited for.
+async fn read_message(stream: &mut BufReader<OwnedReadHalf>, packet: &mut Vec<u8>) -> io::Result<Read> {
     let length = stream.read_u16().await?;
     packet.resize(usize::from(length), 0);
-    stream.read_exact(packet).await.map(|_| ())
+    let (like_length, like_head) = proxy::SIGNATURE.split_at(2);
+    let (head, rest) = packet.split_at_mut(like_head.len().min(usize::from(length)));
+    stream.read_exact(head).await?;
+    if length.to_be_bytes() == like_length && head == like_head {
+        return Ok(Read::Header);
+    }
+    stream.read_exact(rest).await.map(|_| Read::Message)
+}
+
+/// Reads the header that a proxy starts a connection with; `None` where it is none.
+async fn read_header(stream: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<proxy::Header>> {
+    let mut wire = vec![0; proxy::FIXED];
+    stream.read_exact(&mut wire).await?;
+    let Some(length) = proxy::length(&wire) else { return Ok(None) };
+    wire.resize(length, 0);
+    stream.read_exact(&mut wire[proxy::FIXED..]).await?;
+    Ok(proxy::read(&wire))
 }
 
 /// Puts the length before a message (RFC 1035, section 4.2.2).

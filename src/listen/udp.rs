@@ -15,9 +15,9 @@ use nix::sys::socket::{
 use socket2::Socket;
 use tokio::runtime::Handle;
 
-use super::Shared;
+use super::{Limit, Shared, proxy};
 use crate::ledger::Recorder;
-use crate::observe::Dropped;
+use crate::observe::{Claimed, Dropped};
 use crate::pipeline::{Moment, Step};
 use crate::query::{LocalEnd, MAX_PAYLOAD, Peer, Query, Transport};
 
@@ -97,10 +97,12 @@ impl Worker {
 
     fn handle(&self, packet: &[u8], peer: Peer, moment: &Moment, out: &mut Vec<u8>) {
         let Shared { pipeline, metrics, limit, .. } = &*self.shared;
-        // Port 0 cannot be answered; a query from it is a forgery.
-        if peer.remote.port() == 0 || !limit.allows(peer.remote.ip()) {
-            metrics.count_dropped(Dropped::NotAllowed);
-            return;
+        let (packet, peer) = match admit(packet, peer, limit) {
+            Ok(admitted) => admitted,
+            Err(dropped) => return metrics.count_dropped(dropped),
+        };
+        if peer.claimed.is_some() {
+            metrics.count_claim(Claimed::ProxyTaken);
         }
         match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, out) {
             Step::Answer => self.send(out, peer),
@@ -126,6 +128,17 @@ impl Worker {
             self.shared.metrics.count_dropped(Dropped::Unsent);
         }
     }
+}
+
+/// Takes the PROXY header of a trusted proxy off a datagram, and says who asks. Nobody else may send one.
+fn admit<'p>(packet: &'p [u8], peer: Peer, limit: &Limit) -> Result<(&'p [u8], Peer), Dropped> {
+    if !limit.is_proxy(peer.remote.ip()) {
+        let peer = limit.admit(peer, None)?;
+        let forged = packet.starts_with(proxy::SIGNATURE);
+        return if forged { Err(Dropped::ProxyIgnored) } else { Ok((packet, peer)) };
+    }
+    let header = proxy::read(packet).ok_or(Dropped::ProxyMalformed)?;
+    Ok((&packet[header.length..], limit.admit(peer, header.source)?))
 }
 
 async fn resolve(socket: &UdpSocket, shared: &Shared, query: &Query) {
@@ -163,7 +176,7 @@ fn receive(socket: &UdpSocket, packet: &mut [u8], control: &mut [u8], flags: Msg
         }
         _ => None,
     });
-    Ok((message.bytes, Peer { remote, local }))
+    Ok((message.bytes, Peer::direct(remote, local)))
 }
 
 fn send(socket: &UdpSocket, message: &[u8], peer: Peer) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod body;
 mod name;
+mod subnet;
 mod view;
 mod writer;
 
@@ -36,15 +37,33 @@ impl RecordType {
     pub const NS: Self = Self(2);
     pub const CNAME: Self = Self(5);
     pub const SOA: Self = Self(6);
+    pub const MD: Self = Self(3);
+    pub const MF: Self = Self(4);
+    pub const MB: Self = Self(7);
+    pub const MG: Self = Self(8);
+    pub const MR: Self = Self(9);
     pub const PTR: Self = Self(12);
     pub const HINFO: Self = Self(13);
+    pub const MINFO: Self = Self(14);
     pub const MX: Self = Self(15);
     pub const TXT: Self = Self(16);
+    pub const RP: Self = Self(17);
+    pub const AFSDB: Self = Self(18);
+    pub const RT: Self = Self(21);
+    pub const SIG: Self = Self(24);
+    pub const PX: Self = Self(26);
     pub const AAAA: Self = Self(28);
+    pub const NXT: Self = Self(30);
     pub const SRV: Self = Self(33);
+    pub const NAPTR: Self = Self(35);
+    pub const KX: Self = Self(36);
     pub const DNAME: Self = Self(39);
     pub const OPT: Self = Self(41);
+    pub const DS: Self = Self(43);
     pub const RRSIG: Self = Self(46);
+    pub const NSEC: Self = Self(47);
+    pub const DNSKEY: Self = Self(48);
+    pub const NSEC3: Self = Self(50);
     pub const SVCB: Self = Self(64);
     pub const HTTPS: Self = Self(65);
     /// Said of names that do not exist; never asked (RFC 9824, section 3.4).

@@ -34,6 +34,22 @@ pub struct Spelling {
 }
 
 impl Spelling {
+    /// Reads the name at `at` of a message as [`Name::read`] does, in the case that it is written in.
+    ///
+    /// # Errors
+    /// Those of [`Name::read`].
+    pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
+        let mut spelling = Self { length: 0, octets: [0; MAX_NAME] };
+        let end = walk(message, at, |octets| {
+            let start = usize::from(spelling.length);
+            let target = spelling.octets.get_mut(start..start + octets.len()).ok_or(Malformed)?;
+            target.copy_from_slice(octets);
+            spelling.length = u8::try_from(start + octets.len()).map_err(|_| Malformed)?;
+            Ok(())
+        })?;
+        Ok((spelling, end))
+    }
+
     /// Keeps the wire form of a name that was read before; `None` where it is longer than a name can be.
     pub(super) fn of(wire: &[u8]) -> Option<Self> {
         let mut octets = [0; MAX_NAME];
@@ -44,6 +60,13 @@ impl Spelling {
     /// Returns the wire form, root label included.
     pub fn as_wire(&self) -> &[u8] {
         &self.octets[..usize::from(self.length)]
+    }
+}
+
+impl From<&Name> for Spelling {
+    /// Spells a name in lower case.
+    fn from(name: &Name) -> Self {
+        Self { length: name.length, octets: name.octets }
     }
 }
 
@@ -93,38 +116,8 @@ impl Name {
     /// or a pointer that does not point before the part that it continues.
     pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
         let mut name = Self { length: 0, octets: [0; MAX_NAME] };
-        let mut position = at;
-        let mut floor = at;
-        let mut jumps = 0;
-        let mut end = None;
-        loop {
-            let length = *message.get(position).ok_or(Malformed)?;
-            match length {
-                0 => {
-                    name.push(&[0])?;
-                    return Ok((name, end.unwrap_or(position + 1)));
-                }
-                1..=63 => {
-                    let next = position + 1 + usize::from(length);
-                    let label = message.get(position..next).ok_or(Malformed)?;
-                    name.push(label)?;
-                    position = next;
-                }
-                0xC0..=0xFF => {
-                    let low = *message.get(position + 1).ok_or(Malformed)?;
-                    end.get_or_insert(position + 2);
-                    position = usize::from(u16::from_be_bytes([length & 0x3F, low]));
-                    // Each jump goes below everything read so far, so that no chain can loop or grow long. None goes into
-                    // the header: its id is another in each response, and so would be the name.
-                    jumps += 1;
-                    if position >= floor || position < HEADER || jumps > MAX_JUMPS {
-                        return Err(Malformed);
-                    }
-                    floor = position;
-                }
-                64..=0xBF => return Err(Malformed),
-            }
-        }
+        let end = walk(message, at, |octets| name.push(octets))?;
+        Ok((name, end))
     }
 
     fn push(&mut self, octets: &[u8]) -> Result<(), Malformed> {
@@ -173,6 +166,42 @@ impl Name {
     /// Returns whether this name is `ancestor` or below it.
     pub fn is_at_or_below(&self, ancestor: &Self) -> bool {
         self.suffixes().any(|suffix| suffix == ancestor.as_wire())
+    }
+}
+
+/// Gives `push` the labels of the name at `at`, each with its length octet and the root label last, following pointers.
+/// Returns the offset of the first octet behind the name.
+fn walk(message: &[u8], at: usize, mut push: impl FnMut(&[u8]) -> Result<(), Malformed>) -> Result<usize, Malformed> {
+    let mut position = at;
+    let mut floor = at;
+    let mut jumps = 0;
+    let mut end = None;
+    loop {
+        let length = *message.get(position).ok_or(Malformed)?;
+        match length {
+            0 => {
+                push(&[0])?;
+                return Ok(end.unwrap_or(position + 1));
+            }
+            1..=63 => {
+                let next = position + 1 + usize::from(length);
+                push(message.get(position..next).ok_or(Malformed)?)?;
+                position = next;
+            }
+            0xC0..=0xFF => {
+                let low = *message.get(position + 1).ok_or(Malformed)?;
+                end.get_or_insert(position + 2);
+                position = usize::from(u16::from_be_bytes([length & 0x3F, low]));
+                // Each jump goes below everything read so far, so that no chain can loop or grow long. None goes into
+                // the header: its id is another in each response, and so would be the name.
+                jumps += 1;
+                if position >= floor || position < HEADER || jumps > MAX_JUMPS {
+                    return Err(Malformed);
+                }
+                floor = position;
+            }
+            64..=0xBF => return Err(Malformed),
+        }
     }
 }
 

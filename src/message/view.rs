@@ -1,6 +1,8 @@
 //! Reading messages in place: the query of a stub resolver, and the response of an upstream.
 
-use super::{Class, EXTENDED_ERROR, MAX_EXTENDED_ERROR, Malformed, Name, RecordType, Spelling};
+use ipnet::IpNet;
+
+use super::{Class, EXTENDED_ERROR, MAX_EXTENDED_ERROR, Malformed, Name, RecordType, Spelling, subnet};
 
 /// Octets of the header (RFC 1035, section 4.1.1).
 pub const HEADER: usize = 12;
@@ -37,6 +39,8 @@ pub struct Opt {
     pub payload: u16,
     pub version: u8,
     pub dnssec_ok: bool,
+    /// For whom the sender says that it asks (RFC 7871); malformed too where it says so twice.
+    pub subnet: Option<Result<IpNet, Malformed>>,
 }
 
 /// What keeps a packet from being a query that can be decided.
@@ -88,11 +92,12 @@ impl QueryView {
                 if opt.is_some() || !owner_is_root {
                     return Err(Malformed);
                 }
-                options_are_whole(&wire[record.data..record.end])?;
+                let subnet = client_subnet(&wire[record.data..record.end])?;
                 opt = Some(Opt {
                     payload: record.class.0,
                     version: record.ttl.to_be_bytes()[1],
                     dnssec_ok: record.ttl & 0x8000 != 0,
+                    subnet,
                 });
             }
         }
@@ -103,13 +108,18 @@ impl QueryView {
     }
 }
 
-/// Walks the options of an OPT record (RFC 6891, section 6.1.2); unknown ones are passed over.
-fn options_are_whole(mut options: &[u8]) -> Result<(), Malformed> {
+/// Walks the options of an OPT record (RFC 6891, section 6.1.2) to the client subnet; others are passed over.
+fn client_subnet(mut options: &[u8]) -> Result<Option<Result<IpNet, Malformed>>, Malformed> {
+    let mut found = None;
     while !options.is_empty() {
         let length = usize::from(u16_at(options, 2).ok_or(Malformed)?);
-        options = options.get(4 + length..).ok_or(Malformed)?;
+        let data = options.get(4..4 + length).ok_or(Malformed)?;
+        if u16_at(options, 0) == Some(subnet::CLIENT_SUBNET) {
+            found = Some(if found.is_none() { subnet::read(data) } else { Err(Malformed) });
+        }
+        options = &options[4 + length..];
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Where a record stands (RFC 1035, section 4.1).

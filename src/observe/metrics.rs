@@ -1,6 +1,7 @@
 //! Counters in the Prometheus text format. Each label value is resolved once, at the start, so that counting is one atomic
 //! addition: no hashing, no allocation, no lock.
 
+mod clients;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use clients::Claimed;
+use clients::ClientMetrics;
 
 /// Where an answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +64,16 @@ pub enum Dropped {
     Unsent,
     /// Too many connections: closed.
     ConnectionLimit,
+    /// A PROXY header from somebody who is no trusted proxy: no answer.
+    ProxyIgnored,
+    /// From a trusted proxy without a PROXY header, or with a broken one: no answer.
+    ProxyMalformed,
     /// A fault of this program.
     Fault,
 }
 
 impl Dropped {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::NotAllowed,
         Self::Unanswerable,
         Self::Opcode,
@@ -73,6 +81,8 @@ impl Dropped {
         Self::Busy,
         Self::Unsent,
         Self::ConnectionLimit,
+        Self::ProxyIgnored,
+        Self::ProxyMalformed,
         Self::Fault,
     ];
 
@@ -85,7 +95,29 @@ impl Dropped {
             Self::Busy => "busy",
             Self::Unsent => "unsent",
             Self::ConnectionLimit => "connection_limit",
+            Self::ProxyIgnored => "proxy_ignored",
+            Self::ProxyMalformed => "proxy_malformed",
             Self::Fault => "fault",
+        }
+    }
+}
+
+/// What is withheld by the operator's own choice, without any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withheld {
+    /// An answer with a private address for a name that must have none.
+    PrivateAddress,
+    /// The keys for Encrypted ClientHello in an answer.
+    Ech,
+}
+
+impl Withheld {
+    const ALL: [Self; 2] = [Self::PrivateAddress, Self::Ech];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::PrivateAddress => "private_address",
+            Self::Ech => "ech",
         }
     }
 }
@@ -157,13 +189,17 @@ impl Counters {
     }
 }
 
-fn register_clock_states(registry: &mut Registry) -> Vec<(&'static str, Gauge)> {
+/// Registers gauges by the value of one label.
+fn register_gauges(
+    registry: &mut Registry,
+    (name, help): (&str, &str),
+    label: &'static str,
+    values: &[&'static str],
+) -> Vec<(&'static str, Gauge)> {
     let family = Family::<Label, Gauge>::default();
-    let states =
-        CLOCK_STATES.iter().map(|state| (*state, family.get_or_create(&[("state", *state)]).clone())).collect();
-    let help = "1 for how far the system clock is trusted: behind and ahead mean that policy time is guarded";
-    registry.register("clock_state", help, family);
-    states
+    let gauges = values.iter().map(|value| (*value, family.get_or_create(&[(label, *value)]).clone())).collect();
+    registry.register(name, help, family);
+    gauges
 }
 
 /// What is read off the other parts when somebody asks for the metrics.
@@ -185,11 +221,15 @@ pub struct Gauges {
     pub log_failing: bool,
     pub policy_entries: u64,
     pub policy_orders: u64,
+    pub waivers_in_force: u64,
+    /// Waivers that wait for somebody to confirm them.
+    pub waivers_pending: u64,
+    pub monitor_only: bool,
     /// How far the system clock is trusted; none in a rehearsal.
     pub clock_state: Option<&'static str>,
 }
 
-const GAUGES: [(&str, &str); 12] = [
+const GAUGES: [(&str, &str); 15] = [
     ("cache_entries", "Answers that are kept"),
     ("cache_size_bytes", "About how much memory the kept answers take"),
     ("ledger_leaves", "Leaves of the ledger that are on disk"),
@@ -202,6 +242,9 @@ const GAUGES: [(&str, &str); 12] = [
     ("ledger_log_failing", "1 while the log falls behind the journal"),
     ("policy_entries", "Entries of all catalogues"),
     ("policy_orders", "Orders that are loaded"),
+    ("waivers_in_force", "Waivers that are in force"),
+    ("waivers_pending", "Waivers that wait for somebody to confirm them"),
+    ("monitor_only", "1 while nothing is enforced, in an emergency or a dry run"),
 ];
 
 /// Every metric of the daemon.
@@ -212,9 +255,11 @@ pub struct Metrics {
     served: Counters,
     codes: Counters,
     dropped: Counters,
+    withheld: Counters,
     cache: Counters,
     upstream: Counters,
     reloads: Counters,
+    clients: ClientMetrics,
     threats: Counter,
     start_time: Gauge<f64, AtomicU64>,
     upstream_latency: Histogram,
@@ -260,6 +305,15 @@ impl Metrics {
                 "reason",
                 dropped,
             ),
+            withheld: Counters::register(
+                all,
+                help(
+                    "withheld",
+                    "Answers from which something was withheld by the operator's own choice, without an order",
+                ),
+                "reason",
+                Withheld::ALL.map(Withheld::as_str),
+            ),
             cache: Counters::register(all, help("cache_lookups", "Look-ups in the cache"), "result", ["miss", "hit"]),
             upstream: Counters::register(all, help("upstream_events", "What happened with upstreams"), "event", events),
             reloads: Counters::register(
@@ -268,11 +322,17 @@ impl Metrics {
                 "result",
                 RELOADS.iter().copied(),
             ),
+            clients: ClientMetrics::register(all),
             threats: Counter::default(),
             start_time: Gauge::default(),
             upstream_latency: upstream_latency.clone(),
             gauges: gauges.to_vec(),
-            clock_states: register_clock_states(all),
+            clock_states: register_gauges(
+                all,
+                help("clock_state", "1 for how far the system clock is trusted: guarded where behind or ahead"),
+                "state",
+                CLOCK_STATES,
+            ),
             registry: Registry::default(),
         };
         for ((name, help), gauge) in GAUGES.iter().zip(gauges) {
@@ -330,6 +390,11 @@ impl Metrics {
         self.upstream_latency.observe(latency.as_secs_f64());
     }
 
+    /// Counts an answer from which something was withheld without an order.
+    pub fn count_withheld(&self, what: Withheld) {
+        self.withheld.add(what as usize);
+    }
+
     /// Counts a look-up of a name that is a sign of a threat: a sinkhole, or a look-alike.
     pub fn count_threat(&self) {
         self.threats.inc();
@@ -345,13 +410,15 @@ impl Metrics {
         self.reloads.add(usize::from(!accepted));
     }
 
-    /// Returns how many queries were answered by each verdict, and how many packets were dropped for each reason.
+    /// Returns how many queries were answered by each verdict, how many packets were dropped for each reason
+    /// (`dropped_…`), and from how many answers something was withheld without an order (`withheld_…`).
     pub fn totals(&self) -> BTreeMap<String, u64> {
         let of = |counters: &Counters, title: &str| {
             let named = |(value, counter): &(&str, Counter)| (format!("{title}{value}"), counter.get());
             counters.by_value.iter().map(named).collect::<Vec<_>>()
         };
-        of(&self.verdicts, "").into_iter().chain(of(&self.dropped, "dropped_")).collect()
+        let parts = [of(&self.verdicts, ""), of(&self.dropped, "dropped_"), of(&self.withheld, "withheld_")];
+        parts.into_iter().flatten().collect()
     }
 
     /// Returns every metric in the OpenMetrics text format, which Prometheus reads.
@@ -370,6 +437,9 @@ impl Metrics {
             log_failing,
             policy_entries,
             policy_orders,
+            waivers_in_force,
+            waivers_pending,
+            monitor_only,
             clock_state,
         } = *gauges;
         let values = [
@@ -385,6 +455,9 @@ impl Metrics {
             u64::from(log_failing),
             policy_entries,
             policy_orders,
+            waivers_in_force,
+            waivers_pending,
+            u64::from(monitor_only),
         ];
         for (gauge, value) in self.gauges.iter().zip(values) {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

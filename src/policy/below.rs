@@ -29,6 +29,7 @@ impl OpenBelow {
     /// `snapshot` has no waivers yet.
     pub(super) fn find(snapshot: &Snapshot, instants: &[Timestamp], waivers: &Lifts) -> Self {
         let mut open: HashMap<Name, BTreeSet<Name>, foldhash::fast::RandomState> = HashMap::default();
+        let probes = probes(snapshot, instants);
         let anyone = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let clients: Vec<_> =
             snapshot.distinct_groups().into_iter().map(|group| Client::member(anyone, group)).collect();
@@ -40,7 +41,7 @@ impl OpenBelow {
                 for above in listed_above(snapshot, name) {
                     let differs = |client: &Client| {
                         let sunk = |name: &Name, at| snapshot.decide(name, client, at).verdict == Verdict::Sunk;
-                        probes(instants).any(|at| sunk(&above, at) && !sunk(name, at))
+                        probes.iter().any(|at| sunk(&above, *at) && !sunk(name, *at))
                     };
                     if waivable || clients.iter().any(differs) {
                         open.entry(above).or_default().insert(name.clone());
@@ -74,13 +75,16 @@ fn listed_above(snapshot: &Snapshot, name: &Name) -> Vec<Name> {
     std::iter::successors(name.parent(), Name::parent).filter(|above| snapshot.is_listed(above)).collect()
 }
 
-/// Returns every instant, with what ends lagging behind as far as nothing having ended at all.
-fn probes(instants: &[Timestamp]) -> impl Iterator<Item = When> {
+/// Returns every instant, with what ends lagging behind: not at all, as far as nothing having ended, or as far as some
+/// prohibition being the last that has.
+fn probes(snapshot: &Snapshot, instants: &[Timestamp]) -> Vec<When> {
+    let prohibitions = snapshot.inputs().orders.iter().flat_map(|order| &order.prohibitions);
+    let ended: BTreeSet<Timestamp> = prohibitions.filter_map(|of| of.validity.until()).collect();
     let lags = |at: Timestamp| {
-        let earlier = instants.iter().copied().filter(move |ends| *ends < at);
+        let earlier = ended.range(..at).copied();
         [at, Timestamp::MIN].into_iter().chain(earlier).map(move |ends| When { at, ends })
     };
-    instants.iter().copied().flat_map(lags)
+    instants.iter().copied().flat_map(lags).collect()
 }
 
 /// Returns a name that a pattern of a waiver stands for; `None` where it would be too long.

@@ -33,4 +33,6 @@ pub enum CompileError {
     WaiverOfUnknownCatalogue { waiver: String, catalogue: String },
     #[error("waiver `{waiver}` is of service `{service}`, which catalogue `{catalogue}` does not have")]
     WaiverOfUnknownService { waiver: String, service: String, catalogue: String },
+    #[error("the orders and waivers change at {0} instants, more than 65535")]
+    TooManyInstants(usize),
 }

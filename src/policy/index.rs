@@ -1,14 +1,17 @@
-//! From a name to the entries that match it, without allocating.
+//! From a name or an address to the entries that match it, without allocating.
 
 use std::collections::HashMap;
 
+use super::networks::Networks;
 use super::pattern::{Glob, Pattern, Specificity};
 use crate::message::Name;
+use crate::query::TargetRef;
 
-/// Entries by name. Keys come from catalogues and never from queries.
+/// Entries by name and by network. Keys come from catalogues and never from queries.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     nodes: HashMap<Name, Node, foldhash::fast::RandomState>,
+    networks: Networks,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +35,7 @@ impl Index {
                     self.node(glob.tail()).globs.push((glob.clone(), entry));
                 }
             }
+            Pattern::Network(network) => self.networks.insert(*network, entry),
         }
     }
 
@@ -39,15 +43,22 @@ impl Index {
         self.nodes.entry(name.clone()).or_default()
     }
 
-    /// Returns whether any entry matches `name`.
-    pub(super) fn matches(&self, name: &Name) -> bool {
+    /// Returns whether any entry matches `target`.
+    pub(super) fn matches<'t>(&self, target: impl Into<TargetRef<'t>>) -> bool {
         let mut found = false;
-        self.visit(name, |_, _| found = true);
+        self.visit(target.into(), |_, _| found = true);
         found
     }
 
-    /// Calls `visitor` with each entry that matches `name` and how specifically it does.
-    pub(super) fn visit(&self, name: &Name, mut visitor: impl FnMut(usize, Specificity)) {
+    /// Calls `visitor` with each entry that matches `target` and how specifically it does.
+    pub(super) fn visit(&self, target: TargetRef<'_>, visitor: impl FnMut(usize, Specificity)) {
+        match target {
+            TargetRef::Name(name) => self.visit_name(name, visitor),
+            TargetRef::Address(address) => self.networks.visit(address, visitor),
+        }
+    }
+
+    fn visit_name(&self, name: &Name, mut visitor: impl FnMut(usize, Specificity)) {
         for (depth, wire) in name.suffixes().enumerate() {
             let Some(node) = self.nodes.get(wire) else { continue };
             if depth == 0 {

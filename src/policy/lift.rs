@@ -11,7 +11,7 @@ use super::snapshot::Inputs;
 use super::waiver::{Party, Rules, Scope, Term, Waiver};
 use crate::client::{Client, GroupId};
 use crate::message::Name;
-use crate::query::NamePattern;
+use crate::query::{NamePattern, TargetRef};
 
 /// Waivers by the orders that they concern.
 #[derive(Debug)]
@@ -88,13 +88,20 @@ impl Lifts {
         Self { by_order: inputs.orders.iter().map(of_order).collect() }
     }
 
-    /// Says whether a waiver lets `client` through to `name`, which `order` prohibits as a name of `service`. Of several,
-    /// the one that lasts longest counts.
-    pub(super) fn lift(&self, order: usize, service: usize, name: &Name, client: &Client, at: When) -> Lifted {
+    /// Says whether a waiver lets `client` through to `target`, which `order` prohibits as one of `service`. Of several,
+    /// the one that lasts longest counts. One that is for certain names lets through no addresses.
+    pub(super) fn lift(
+        &self,
+        order: usize,
+        service: usize,
+        target: TargetRef<'_>,
+        client: &Client,
+        at: When,
+    ) -> Lifted {
         let mut in_force: Option<&Lift> = None;
         let mut next: Option<Timestamp> = None;
         let waivers = self.by_order.get(order).map_or(&[][..], Vec::as_slice);
-        for lift in waivers.iter().filter(|lift| lift.covers(service, name, client)) {
+        for lift in waivers.iter().filter(|lift| lift.covers(service, target, client)) {
             let Term { from, until } = lift.term;
             // What lifts a prohibition begins by the clock that is borne out, and is over by any.
             if at.at >= until {
@@ -118,22 +125,26 @@ impl Lifts {
 
     /// Returns whether any waiver could ever lift what `order` prohibits of `name` as one of `service`.
     pub(super) fn may_lift(&self, order: usize, service: usize, name: &Name) -> bool {
-        let fits = |lift: &Lift| !lift.levels && lift.has_service(service) && lift.has_name(name);
+        let fits = |lift: &Lift| !lift.levels && lift.has_service(service) && lift.has_target(name.into());
         self.by_order[order].iter().any(fits)
     }
 }
 
 impl Lift {
-    fn covers(&self, service: usize, name: &Name, client: &Client) -> bool {
-        self.has_service(service) && self.has_client(client) && self.has_name(name)
+    fn covers(&self, service: usize, target: TargetRef<'_>, client: &Client) -> bool {
+        self.has_service(service) && self.has_client(client) && self.has_target(target)
     }
 
     fn has_service(&self, service: usize) -> bool {
         self.services.as_ref().is_none_or(|services| services.contains(&service))
     }
 
-    fn has_name(&self, name: &Name) -> bool {
-        self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(name))
+    fn has_target(&self, target: TargetRef<'_>) -> bool {
+        self.names.is_empty()
+            || match target {
+                TargetRef::Name(name) => self.names.iter().any(|pattern| pattern.matches(name)),
+                TargetRef::Address(_) => false,
+            }
     }
 
     fn has_client(&self, client: &Client) -> bool {

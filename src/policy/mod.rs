@@ -12,6 +12,7 @@ mod decision;
 mod index;
 mod lift;
 mod nearest;
+mod networks;
 mod order;
 mod pattern;
 mod snapshot;
@@ -22,6 +23,7 @@ pub use application::{Application, Apply, Mode, Phase, Sink};
 pub use catalogue::{Catalogue, Confidence, Entry, Service};
 pub use contradiction::CompileError;
 pub use decision::{Decision, Epoch, Match, Nearest, Verdict, When};
+pub use networks::NetworkError;
 pub use order::{
     Demand, Exempt, Exemption, Fact, Kept, Noted, Operator, OperatorTreatment, Order, Prohibition, Protected, Removal,
     Source, Then, TreatmentChoice, Validity, ValidityError, Verification,

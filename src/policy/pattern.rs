@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
+
+use super::networks::{NetworkError, parse_network};
 use crate::message::{MAX_LABEL, Name, NameError};
 
 /// The most names that one pattern may stand for.
@@ -18,6 +21,8 @@ pub enum Matching {
     Suffix,
     /// The names that the pattern stands for; none below them.
     Pattern,
+    /// The addresses of a network, where an answer tells them.
+    Network,
 }
 
 impl Matching {
@@ -27,6 +32,7 @@ impl Matching {
             Self::Exact => "exact",
             Self::Suffix => "suffix",
             Self::Pattern => "pattern",
+            Self::Network => "network",
         }
     }
 }
@@ -37,9 +43,11 @@ impl fmt::Display for Matching {
     }
 }
 
-/// How specific a match is: an exact one before a pattern before the longest suffix.
+/// How specific a match is: an exact one before a pattern before the longest suffix; for addresses, the longest prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Specificity {
+    /// By a network whose prefix has this many bits.
+    Network(u8),
     /// By a suffix of this many labels.
     Suffix(usize),
     Pattern,
@@ -56,6 +64,8 @@ pub enum Pattern {
         names: Vec<Name>,
         globs: Vec<Glob>,
     },
+    /// Never covers a name.
+    Network(IpNet),
 }
 
 /// Names of a fixed number of labels, where `*` inside a label stands for any run of octets.
@@ -82,6 +92,8 @@ pub enum PatternError {
     TooMany,
     #[error("a final `.*` needs `public_suffixes` in the catalogue")]
     NoPublicSuffixes,
+    #[error(transparent)]
+    Network(#[from] NetworkError),
 }
 
 impl Pattern {
@@ -104,6 +116,7 @@ impl Pattern {
                 }
                 Ok(Self::Pattern { names, globs })
             }
+            Matching::Network => Ok(Self::Network(parse_network(text)?)),
         }
     }
 
@@ -113,6 +126,7 @@ impl Pattern {
             Self::Exact(_) => Matching::Exact,
             Self::Suffix(_) => Matching::Suffix,
             Self::Pattern { .. } => Matching::Pattern,
+            Self::Network(_) => Matching::Network,
         }
     }
 
@@ -121,13 +135,14 @@ impl Pattern {
         match self {
             Self::Exact(name) | Self::Suffix(name) => std::slice::from_ref(name),
             Self::Pattern { names, .. } => names,
+            Self::Network(_) => &[],
         }
     }
 
     /// Returns the globs of a pattern.
     pub fn globs(&self) -> &[Glob] {
         match self {
-            Self::Exact(_) | Self::Suffix(_) => &[],
+            Self::Exact(_) | Self::Suffix(_) | Self::Network(_) => &[],
             Self::Pattern { globs, .. } => globs,
         }
     }

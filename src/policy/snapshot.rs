@@ -18,6 +18,7 @@ use super::treatment::{Treatment, treat};
 use super::waiver::Waiver;
 use crate::client::{Client, GroupId};
 use crate::message::Name;
+use crate::query::TargetRef;
 
 /// What a snapshot is made of.
 #[derive(Debug, Clone, Default)]
@@ -119,7 +120,11 @@ impl Snapshot {
         snapshot.instants.extend(terms.flat_map(|term| [term.from(), term.until()]));
         snapshot.instants.sort_unstable();
         snapshot.instants.dedup();
-        Ok(snapshot)
+        match snapshot.instants.len() {
+            // What the number of an epoch has room for.
+            0..=0xFFFF => Ok(snapshot),
+            many => Err(vec![CompileError::TooManyInstants(many)]),
+        }
     }
 
     /// Decides, for one name and one client at one instant, what the rules require.
@@ -141,15 +146,21 @@ impl Snapshot {
         decision
     }
 
-    /// Returns whether any entry matches `name`, whatever the orders make of it.
-    pub fn is_listed(&self, name: &Name) -> bool {
-        self.index.matches(name)
+    /// Returns whether any entry matches `target`, whatever the orders make of it.
+    pub fn is_listed<'t>(&self, target: impl Into<TargetRef<'t>>) -> bool {
+        self.index.matches(target)
     }
 
-    /// Decides on a name found in the answer to `question`. An order that protects, exempts or keeps the question does
-    /// not reach behind it: the carve-outs and the removal tools work wherever they are hosted.
-    pub fn decide_subject(&self, question: &Name, subject: &Name, client: &Client, at: impl Into<When>) -> Decision {
-        let at = at.into();
+    /// Decides on a name or an address found in the answer to `question`. An order that protects, exempts or keeps the
+    /// question does not reach behind it: the carve-outs and the removal tools work wherever they are hosted.
+    pub fn decide_subject<'t>(
+        &self,
+        question: &Name,
+        subject: impl Into<TargetRef<'t>>,
+        client: &Client,
+        at: impl Into<When>,
+    ) -> Decision {
+        let (subject, at) = (subject.into(), at.into());
         if !self.index.matches(subject) {
             return Decision::PASS;
         }
@@ -169,19 +180,19 @@ impl Snapshot {
         decision
     }
 
-    /// Returns what each order says of `name`, that of the act published first on top; orders that do not match are left
+    /// Returns what each order says of `target`, that of the act published first on top; orders that do not match are left
     /// out.
-    pub fn matches(&self, name: &Name, client: &Client, at: impl Into<When>) -> Vec<Match> {
-        let at = at.into();
+    pub fn matches<'t>(&self, target: impl Into<TargetRef<'t>>, client: &Client, at: impl Into<When>) -> Vec<Match> {
+        let (target, at) = (target.into(), at.into());
         let orders = self.sequence.iter().copied();
-        orders.filter_map(|order| self.decide_by(order, name, client, at, &mut None)).collect()
+        orders.filter_map(|order| self.decide_by(order, target, client, at, &mut None)).collect()
     }
 
     /// Inside an order: protected or exempt before kept before the prohibition of the most specific entry before noted.
-    fn decide_by(
+    fn decide_by<'t>(
         &self,
         order: usize,
-        name: &Name,
+        target: impl Into<TargetRef<'t>>,
         client: &Client,
         at: When,
         until: &mut Option<Timestamp>,
@@ -190,9 +201,10 @@ impl Snapshot {
         if application.phase == Phase::Off {
             return None;
         }
-        let asked = Asked { name, client, application, at };
+        let target = target.into();
+        let asked = Asked { target, client, application, at };
         let mut best: Option<(Rank, Specificity, Match)> = None;
-        self.index.visit(name, |entry, specificity| {
+        self.index.visit(target, |entry, specificity| {
             for treatment in &self.treatments[order][entry] {
                 let (rank, found) = self.treat(order, entry, *treatment, &asked, until);
                 // Entries may match equally well and an entry may have several prohibitions; then the sternest verdict
@@ -262,7 +274,7 @@ impl Snapshot {
             return Match { verdict: Verdict::Monitored, ..sunk };
         }
         let service = self.entry(sunk.entry).service;
-        let Lifted { waiver, until: end } = self.lifts.lift(sunk.order, service, asked.name, asked.client, asked.at);
+        let Lifted { waiver, until: end } = self.lifts.lift(sunk.order, service, asked.target, asked.client, asked.at);
         soonest(until, end);
         match waiver {
             Some(_) => Match { verdict: Verdict::Waived, waiver, ..sunk },
@@ -353,7 +365,7 @@ impl Snapshot {
 
     /// Calls `visitor` with the number of each entry that matches `name`.
     pub(super) fn entries_of(&self, name: &Name, mut visitor: impl FnMut(usize)) {
-        self.index.visit(name, |entry, _| visitor(entry));
+        self.index.visit(name.into(), |entry, _| visitor(entry));
     }
 
     /// Returns the name of a group; that of the default one for a group that this policy does not have.
@@ -399,7 +411,7 @@ impl Snapshot {
     pub fn owner(&self, of: &Match, name: &Name) -> Name {
         match &self.entry(of.entry).pattern {
             Pattern::Suffix(apex) if name.is_at_or_below(apex) => apex.clone(),
-            Pattern::Exact(_) | Pattern::Suffix(_) | Pattern::Pattern { .. } => name.clone(),
+            Pattern::Exact(_) | Pattern::Suffix(_) | Pattern::Pattern { .. } | Pattern::Network(_) => name.clone(),
         }
     }
 
@@ -421,7 +433,7 @@ impl Snapshot {
 
 /// What is asked of one order.
 struct Asked<'a> {
-    name: &'a Name,
+    target: TargetRef<'a>,
     client: &'a Client,
     application: &'a Application,
     at: When,

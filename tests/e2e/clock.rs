@@ -7,16 +7,16 @@ use crate::place::{self, PATIENCE};
 use crate::scripted::Scripted;
 use crate::wire;
 
-const ORDER: &str = include_str!("../../blocklists/orders/us-commerce-2024.toml");
-const CATALOGUE: &str = include_str!("../../blocklists/catalogues/kaspersky.toml");
-const INSTANT: &str = "from = 2024-09-29T00:00:00-04:00";
+pub const ORDER: &str = include_str!("../../blocklists/orders/us-commerce-2024.toml");
+pub const CATALOGUE: &str = include_str!("../../blocklists/catalogues/kaspersky.toml");
+pub const INSTANT: &str = "from = 2024-09-29T00:00:00-04:00";
 
-fn honest() -> Scripted {
+pub fn honest() -> Scripted {
     Scripted::start(|query| vec![wire::reply(query, wire::NOERROR, &[[192, 0, 2, 7]])])
 }
 
 /// Puts the system clock that the program sees to an instant, in UTC; the time since boot runs on.
-fn through(setup: Setup, instant: &str) -> Setup {
+pub fn through(setup: Setup, instant: &str) -> Setup {
     let library = place::libfaketime().expect("the test needs it").display().to_string();
     let words = [
         format!("LD_PRELOAD={library}"),
@@ -30,12 +30,12 @@ fn through(setup: Setup, instant: &str) -> Setup {
     setup.through(&words)
 }
 
-fn is_sunk(daemon: &Daemon) -> bool {
+pub fn is_sunk(daemon: &Daemon) -> bool {
     let answer = wire::udp(daemon.dns, &wire::query("dnl-01.geo.kaspersky.com", wire::A));
     wire::rcode(&answer) == wire::NXDOMAIN
 }
 
-fn check(daemon: &Daemon) -> serde_json::Value {
+pub fn check(daemon: &Daemon) -> serde_json::Value {
     let (status, text) = fetch(daemon.admin, "/health/ready").unwrap();
     assert_eq!(status, 200, "{text}");
     let readiness: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::daemon::Setup;
 use crate::place::{self, run};
@@ -20,11 +21,17 @@ pub struct Namespace {
 
 impl Namespace {
     pub fn new() -> Self {
-        let process = std::process::id();
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         // A network of four addresses in 10.203.0.0/16, chosen by process, so that tests side by side have their own.
-        let network = u32::from(Ipv4Addr::new(10, 203, 0, 0)) + process % (1 << 14) * 4;
+        let network = u32::from(Ipv4Addr::new(10, 203, 0, 0)) + (process * 8 + number) % (1 << 14) * 4;
         let (here, there) = (Ipv4Addr::from(network + 1), Ipv4Addr::from(network + 2));
-        let namespace = Self { name: format!("interdict-{process}"), cable: format!("itd{process}"), here, there };
+        let namespace = Self {
+            name: format!("interdict-{process}-{number}"),
+            cable: format!("itd{process}-{number}"),
+            here,
+            there,
+        };
         let (name, cable) = (&namespace.name, &namespace.cable);
         ip(&["netns", "add", name]);
         ip(&["link", "add", cable, "type", "veth", "peer", "name", "office", "netns", name]);
@@ -35,6 +42,11 @@ impl Namespace {
         ip(&["-n", name, "link", "set", "lo", "up"]);
         std::fs::create_dir_all(namespace.files()).unwrap();
         namespace
+    }
+
+    /// The interface at our end of the cable.
+    pub fn cable(&self) -> &str {
+        &self.cable
     }
 
     /// Where `ip netns exec` finds what stands in `/etc` inside.

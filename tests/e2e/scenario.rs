@@ -12,8 +12,10 @@ use std::time::Duration;
 use hickory_proto::op::Message;
 use interdict::answer::Style;
 use interdict::cache::Cache;
+use interdict::client::{self, Clients, Device, Known, Source};
 use interdict::clock::{Clock, ManualClock};
 use interdict::feed::{self, Selection};
+use interdict::inspect::{Guards, Rebinding};
 use interdict::ledger::{self, Body, Ledger, Record, Recorder};
 use interdict::observe::Metrics;
 use interdict::pipeline::{Pipeline, State, Step};
@@ -58,7 +60,11 @@ scenarios!(
     a_waiver_lapses_on_a_cached_answer,
     a_waiver_lifts_one_order_and_no_other,
     an_installation_can_only_monitor,
+    every_path_of_an_answer_is_decided_on,
+    groups_are_told_apart_on_one_kept_answer,
+    keys_for_encrypted_client_hello_are_taken_out,
     look_alikes_and_search_lists_are_never_matched,
+    private_addresses_of_others_are_withheld,
     the_operator_treats_a_service_otherwise,
     ttls_end_at_the_instant,
     what_is_kept_for_removal_is_resolved_and_recorded,
@@ -74,6 +80,8 @@ struct Scenario {
     name: String,
     selection: Selection,
     operator: Operator,
+    guards: Guards,
+    devices: Vec<Device>,
     zones: Vec<(String, String)>,
     steps: Vec<StepLine>,
 }
@@ -110,6 +118,8 @@ fn read(name: &str, text: &str) -> Scenario {
         name: name.to_owned(),
         selection: Selection::default(),
         operator: Operator::default(),
+        guards: Guards::default(),
+        devices: Vec::new(),
         zones: Vec::new(),
         steps: Vec::new(),
     };
@@ -135,6 +145,11 @@ fn read(name: &str, text: &str) -> Scenario {
             }
             ["removal", "until", instant] => scenario.operator.removal = Removal::Until(instant.parse().expect(&place)),
             ["removal", "finished"] => scenario.operator.removal = Removal::Finished,
+            ["ech", "removed"] => scenario.guards.removes_ech = true,
+            ["rebinding", "protect", ref allow @ ..] => {
+                let allow = allow.iter().map(|zone| zone.parse().expect(&place)).collect();
+                scenario.guards.rebinding = Some(Rebinding { allow });
+            }
             ["mode", "monitor"] => scenario.operator.mode = Mode::Monitor,
             ["apply", order, groups, ref phase @ ..] => {
                 let phase = match phase {
@@ -153,6 +168,13 @@ fn read(name: &str, text: &str) -> Scenario {
                 let (id, reason, approver) = (id.to_owned(), "a test".to_owned(), "a test".to_owned());
                 scenario.operator.waivers.push(Waiver { id, scope, term, reason, approver, ticket: None });
             }
+            ["group", name, members] => scenario.operator.groups.push(group(&place, name, members)),
+            ["device", address, hardware, name] => scenario.devices.push(Device {
+                address: address.parse().expect(&place),
+                hardware: listed(hardware).pop(),
+                name: listed(name).pop(),
+                source: Source::Lease,
+            }),
             ["zone", apex] => {
                 let zone = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "end");
                 let zone: Vec<_> = zone.map(str::trim_start).collect();
@@ -195,6 +217,20 @@ fn listed<T: std::str::FromStr<Err: std::fmt::Debug>>(words: &str) -> Vec<T> {
         "-" => Vec::new(),
         words => words.split(',').map(|word| word.parse().unwrap()).collect(),
     }
+}
+
+/// Networks, hardware addresses and `name=PATTERN`.
+fn group(place: &str, name: &str, members: &str) -> client::Group {
+    let (mut networks, mut devices, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for member in members.split(',') {
+        match (member.strip_prefix("name="), member.parse(), member.parse()) {
+            (Some(pattern), _, _) => names.push(pattern.parse().expect(place)),
+            (None, Ok(hardware), _) => devices.push(hardware),
+            (None, Err(_), Ok(network)) => networks.push(network),
+            (None, Err(_), Err(error)) => panic!("{place}: {member}: {error}"),
+        }
+    }
+    client::Group { name: name.to_owned(), networks, devices, names }
 }
 
 /// `ORDER`, `ORDER:SERVICE,…`, `*/CATALOGUE/SERVICE` or `*`; groups and networks; names.
@@ -259,7 +295,17 @@ impl Stage {
         let snapshot = Arc::new(loaded.snapshot);
         ledger.install(&snapshot);
         let recorder = ledger.recorder();
-        let state = State { snapshot, routes: Arc::new(routes), asking, style, probes: Arc::default() };
+        let clients = Arc::new(Clients::new(scenario.operator.groups.clone(), false));
+        clients.learn(&Known { devices: scenario.devices.clone(), ..Known::default() });
+        let state = State {
+            snapshot,
+            clients,
+            routes: Arc::new(routes),
+            asking,
+            style,
+            guards: scenario.guards.clone(),
+            probes: Arc::default(),
+        };
         let pipeline = Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { clock, pipeline, metrics, ledger, recorder, runtime, folder, seen: 0 }
@@ -280,7 +326,7 @@ impl Stage {
             let got = match key.as_str() {
                 "verdict" => self.verdict_since(&verdicts),
                 "recorded" => if records.is_empty() { "no" } else { "yes" }.to_owned(),
-                "ede" | "ttl" | "data" | "answers" => of_answer(key, &answer),
+                "ede" | "ttl" | "data" | "answers" | "ech" => of_answer(key, &answer),
                 _ => match &records[..] {
                     [record] => of_record(key, record),
                     _ => panic!("{place}: {key}={value} of {records:#?}"),
@@ -300,7 +346,7 @@ impl Stage {
     }
 
     fn ask(&self, step: &StepLine, packet: &[u8]) -> Vec<u8> {
-        let peer = Peer { remote: SocketAddr::new(step.client, 40_000), local: None };
+        let peer = Peer::direct(SocketAddr::new(step.client, 40_000), None);
         let mut out = Vec::new();
         let moment = self.pipeline.moment();
         match self.pipeline.begin(packet, (peer, step.transport), &moment, &self.recorder, &mut out) {
@@ -337,6 +383,10 @@ fn of_answer(key: &str, answer: &Message) -> String {
     match key {
         "answers" => answer.answers.len().to_string(),
         "data" => answer.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>().join(","),
+        "ech" => {
+            let shown = answer.answers.iter().any(|record| record.data.to_string().contains("ech="));
+            if shown { "yes" } else { "no" }.to_owned()
+        }
         "ttl" => {
             answer.answers.iter().chain(&answer.authorities).map(|record| record.ttl).max().unwrap_or(0).to_string()
         }
@@ -356,6 +406,7 @@ fn of_record(key: &str, record: &Record) -> String {
         "prohibition" => record.prohibition.clone().unwrap_or_else(none),
         "waiver" => record.waiver.clone().unwrap_or_else(none),
         "group" => record.group.clone().unwrap_or_else(none),
+        "identified" => record.identified.clone().unwrap_or_else(none),
         "through" => record.through.clone().unwrap_or_else(none),
         "subject" => record.subject.clone().unwrap_or_else(none),
         _ => panic!("nothing is known of `{key}`"),

@@ -8,9 +8,11 @@ use serde::Serialize;
 use super::Question;
 use crate::answer::{self, InfoCode};
 use crate::client::GroupId;
+use crate::message::Name;
 use crate::policy::{
     Application, Entry, Match, Order, Prohibition, Service, Sink, Snapshot, Verdict, Verification, Waiver, When,
 };
+use crate::query::Target;
 
 /// What is said of a decision. Serialised, its keys are the ones that scripts rely on.
 #[derive(Debug, Serialize)]
@@ -33,7 +35,7 @@ pub(super) struct Account<'a> {
     /// How the replay compares, where a record was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) record: Option<Comparison>,
-    /// The name that was found in the answer, where it was what matched.
+    /// The name or address that was found in the answer, where it was what matched.
     #[serde(skip)]
     pub(super) subject: Option<String>,
     #[serde(skip)]
@@ -97,18 +99,23 @@ pub(super) struct Comparison {
 
 impl<'a> Account<'a> {
     pub(super) fn new(question: &Question, snapshot: &'a Snapshot, sink: Sink) -> Self {
-        let Question { name, subject, record_type, client, when } = question;
-        let decision = match subject {
-            Some(subject) => snapshot.decide_subject(name, subject, client, *when),
-            None => snapshot.decide(name, client, *when),
+        let Question { asked, subject, through, record_type, client, when } = question;
+        let decision = match (asked, subject) {
+            (Target::Name(name), Some(subject)) => snapshot.decide_subject(name, subject, client, *when),
+            (Target::Name(name), None) => snapshot.decide(name, client, *when),
+            // Nothing stands before an address where no question is known.
+            (Target::Address(_), _) => snapshot.decide_subject(&Name::root(), asked, client, *when),
         };
-        let matched = subject.as_ref().unwrap_or(name);
+        let matched = subject.as_ref().unwrap_or(asked);
         let finding = |of: &Match| Finding::new(of, snapshot, client.group());
         let deciding = decision.deciding.as_ref().map_or(Finding::NONE, finding);
         let (response, ede) = match (decision.verdict, decision.deciding) {
             (Verdict::Sunk, Some(deciding)) => {
                 let application = snapshot.application_of(&deciding, client.group());
-                let is_open = snapshot.has_open_name_below(name, client, *when);
+                let is_open = match (asked, subject) {
+                    (Target::Name(name), None) => snapshot.has_open_name_below(name, client, *when),
+                    (Target::Name(_) | Target::Address(_), _) => !through.is_alias(),
+                };
                 let code = answer::sunk_code(application.sink.unwrap_or(sink), is_open);
                 let info: InfoCode = answer::info_code(application.demand);
                 (code.to_string(), Some(info as u16))
@@ -119,9 +126,12 @@ impl<'a> Account<'a> {
         // A stable sort, so that of equal verdicts the one that decides stays first.
         matches.sort_by_key(|of| Reverse(of.verdict));
         let is_pass = decision.verdict == Verdict::Pass;
-        let nearest = is_pass.then(|| snapshot.nearest(matched)).flatten();
+        let nearest = match matched {
+            Target::Name(name) if is_pass => snapshot.nearest(name),
+            Target::Name(_) | Target::Address(_) => None,
+        };
         Self {
-            name: name.to_string(),
+            name: asked.to_string(),
             r#type: record_type.clone(),
             group: snapshot.group_name(client.group()).to_owned(),
             at: when.at,

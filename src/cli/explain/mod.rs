@@ -17,15 +17,16 @@ use super::settings::{ConfigArgs, Faults, FolderArgs, load_policy, texts};
 use crate::client::{Client, DEFAULT_GROUP, GroupId};
 use crate::config::Config;
 use crate::feed::Archive;
-use crate::message::{Name, NameError, RecordType};
+use crate::message::{NameError, RecordType};
 use crate::policy::{Snapshot, When};
+use crate::query::{Target, Through};
 use account::Account;
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// The name that a client asks for.
-    #[arg(value_name = "NAME", required_unless_present = "record", value_parser = read_name)]
-    name: Option<Name>,
+    /// The name that a client asks for, or an address that an answer tells.
+    #[arg(value_name = "NAME", required_unless_present = "record", value_parser = read_target)]
+    name: Option<Asked>,
     /// The record type that it asks for.
     #[arg(long = "type", value_name = "T", default_value = "A")]
     record_type: RecordType,
@@ -53,19 +54,27 @@ pub(super) struct Explain {
     config: ConfigArgs,
 }
 
+/// What is asked about; behind a pointer, since a name takes much room.
+type Asked = std::sync::Arc<Target>;
+
 /// Names may hold any octet; what looks like an address of a page is taken for a slip all the same.
-fn read_name(text: &str) -> Result<Name, String> {
+fn read_target(text: &str) -> Result<Asked, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(Target::Address(address).into());
+    }
     match text.split_once("://") {
         Some(_) => Err("it is the address of a page; ask for the name of its host".to_owned()),
-        None => text.parse().map_err(|error: NameError| error.to_string()),
+        None => text.parse().map(|name| Target::Name(name).into()).map_err(|error: NameError| error.to_string()),
     }
 }
 
-/// What is decided: a question, or a name that was found in its answer.
+/// What is decided: a question, or what was found in its answer.
 #[derive(Debug, Clone)]
 struct Question {
-    name: Name,
-    subject: Option<Name>,
+    /// The name that was asked for, or an address that may stand in any answer.
+    asked: Target,
+    subject: Option<Target>,
+    through: Through,
     record_type: String,
     client: Client,
     when: When,
@@ -83,7 +92,7 @@ pub(super) fn run(of: &Explain, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
     let folder = of.folder.of(&config);
     match (of.record, &of.name) {
-        (Some(seq), name) => replay::run(seq, name.as_ref(), &folder, config.answer.sink, of.json, out),
+        (Some(seq), name) => replay::run(seq, name.as_deref(), &folder, config.answer.sink, of.json, out),
         (None, Some(name)) => {
             let (snapshot, origin) = policy(of.offline, &config, &folder)?;
             // A rehearsal has a time of its own.
@@ -94,8 +103,9 @@ pub(super) fn run(of: &Explain, out: &mut dyn Write) -> anyhow::Result<()> {
             };
             let address = of.client.unwrap_or_else(|| anyone().address());
             let question = Question {
-                name: name.clone(),
+                asked: Target::clone(name),
                 subject: None,
+                through: if matches!(**name, Target::Name(_)) { Through::Question } else { Through::Address },
                 record_type: of.record_type.to_string(),
                 client: Client::member(address, group),
                 when: of.at.or(rehearsed).map_or_else(|| super::clock::now(&folder), When::from),

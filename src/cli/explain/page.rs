@@ -134,6 +134,7 @@ const fn matching(matching: Matching) -> &'static str {
         Matching::Exact => "this name alone",
         Matching::Suffix => "this name and all below it",
         Matching::Pattern => "the names that the pattern stands for",
+        Matching::Network => "addresses in answers",
     }
 }
 

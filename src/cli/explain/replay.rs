@@ -11,12 +11,12 @@ use crate::cli::attempts::client_of;
 use crate::cli::folder::{self, Folder};
 use crate::client::{Client, GroupId};
 use crate::ledger::{self, Body, Record};
-use crate::message::Name;
 use crate::policy::{Sink, Snapshot, When};
+use crate::query::{Target, Through};
 
 pub(super) fn run(
     seq: u64,
-    name: Option<&Name>,
+    name: Option<&Target>,
     folder: &Folder,
     sink: Sink,
     json: bool,
@@ -28,8 +28,8 @@ pub(super) fn run(
     let snapshot = archived(folder, &digest)?;
     let question =
         question(&record, client.as_deref(), &snapshot).with_context(|| format!("record {seq} cannot be replayed"))?;
-    if name.is_some_and(|name| *name != question.name && Some(name) != question.subject.as_ref()) {
-        bail!("record {seq} is about {}; leave the name out, or give that one", question.name);
+    if name.is_some_and(|name| *name != question.asked && Some(name) != question.subject.as_ref()) {
+        bail!("record {seq} is about {}; leave the name out, or give that one", question.asked);
     }
     let mut account = Account::new(&question, &snapshot, sink);
     let comparison = compare(seq, &record, client, &account);
@@ -52,7 +52,17 @@ fn find(seq: u64, folder: &Folder) -> anyhow::Result<Box<Record>> {
 }
 
 fn question(record: &Record, client: Option<&str>, snapshot: &Snapshot) -> anyhow::Result<Question> {
-    let name = |text: &str| text.parse::<Name>().with_context(|| format!("`{text}` is no name"));
+    let name = |text: &str| text.parse().map(Target::Name).with_context(|| format!("`{text}` is no name"));
+    let found = |text: &str| text.parse().map(Target::Address).with_context(|| format!("`{text}` is no address"));
+    let through = match record.through.as_deref() {
+        None => Through::Question,
+        Some(word) => Through::ALL
+            .into_iter()
+            .find(|through| through.as_str() == word)
+            .with_context(|| format!("a later version of this program found it through `{word}`"))?,
+    };
+    // A name may look like an address; what it was found through tells them apart.
+    let subject = |text: &str| if through.is_to_address() { found(text) } else { name(text) };
     let asked = record.name.as_deref().context("it stands for look-ups of several names that were put together")?;
     // A network stands for clients that are not told apart; without the key there is no client at all.
     let address = client.and_then(|text| text.parse::<IpAddr>().ok());
@@ -61,8 +71,9 @@ fn question(record: &Record, client: Option<&str>, snapshot: &Snapshot) -> anyho
         Some(name) => snapshot.group_named(name).with_context(|| format!("its policy has no group `{name}`"))?,
     };
     Ok(Question {
-        name: name(asked)?,
-        subject: record.subject.as_deref().map(name).transpose()?,
+        asked: name(asked)?,
+        subject: record.subject.as_deref().map(subject).transpose()?,
+        through,
         record_type: record.r#type.clone().unwrap_or_default(),
         client: Client::member(address.unwrap_or_else(|| anyone().address()), group),
         when: When { at: record.at, ends: record.ends.unwrap_or(record.at) },

@@ -14,7 +14,8 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::feed::{self, Selection};
 use crate::message::Name;
-use crate::policy::{Glob, Operator, Snapshot, Verdict};
+use crate::policy::{Glob, Operator, Pattern, Snapshot, Verdict};
+use crate::query::Target;
 
 /// Verdicts by the first order and by the second.
 type Pair = [Verdict; 2];
@@ -78,10 +79,10 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Reads and compiles one order alone. Treatments by the operator may be of other orders and are no part of this one.
+/// Reads and compiles one order alone. What the operator sets may be of other orders, and is no part of this one.
 fn load(order: &str, config: &Config) -> anyhow::Result<Snapshot> {
-    let selection = Selection { catalogues: config.policy.catalogues.clone(), orders: vec![order.to_owned()] };
-    let operator = Operator { treatments: Vec::new(), ..config.policy.operator.clone() };
+    let selection = Selection { orders: vec![order.to_owned()], ..config.selection() };
+    let operator = Operator { removal: config.policy.operator.removal, ..Operator::default() };
     let loaded = feed::load(&selection, operator, 1).map_err(|faults| Faults(texts(&faults)))?;
     let count = loaded.snapshot.inputs().orders.len();
     ensure!(count == 1, "{order} stands for {count} orders; give one of its files");
@@ -159,19 +160,28 @@ impl<'a> Compared<'a> {
 }
 
 /// Returns the verdicts on an entry where they differ: without a name if they are those on all that it covers.
-fn differences(snapshots: [&Snapshot; 2], entry: usize, at: Timestamp) -> Vec<(Option<Name>, Pair)> {
+fn differences(snapshots: [&Snapshot; 2], entry: usize, at: Timestamp) -> Vec<(Option<Target>, Pair)> {
     // Decisions do not depend on the client so far, so that any stands for all.
     let anyone = Client::at(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let pattern = &snapshots[0].entry(entry).pattern;
     let samples = pattern.globs().iter().map(Glob::sample);
-    let decided: Vec<(Name, Pair)> = pattern
+    let network = match pattern {
+        Pattern::Network(network) => Some(Target::Address(network.addr())),
+        Pattern::Exact(_) | Pattern::Suffix(_) | Pattern::Pattern { .. } => None,
+    };
+    let decided: Vec<(Target, Pair)> = pattern
         .names()
         .iter()
         .cloned()
         .chain(samples)
-        .map(|name| {
-            let verdicts = snapshots.map(|snapshot| snapshot.decide(&name, &anyone, at).verdict);
-            (name, verdicts)
+        .map(Target::Name)
+        .chain(network)
+        .map(|target| {
+            let verdicts = snapshots.map(|snapshot| match &target {
+                Target::Name(name) => snapshot.decide(name, &anyone, at).verdict,
+                Target::Address(_) => snapshot.decide_subject(&Name::root(), &target, &anyone, at).verdict,
+            });
+            (target, verdicts)
         })
         .collect();
     match decided.first() {

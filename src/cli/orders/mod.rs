@@ -19,7 +19,7 @@ pub(super) struct Orders {
     #[command(flatten)]
     config: ConfigArgs,
     /// Compare two orders name by name, each by itself: names of shipped orders, or files. The configuration says which
-    /// catalogues and whether removal goes on; treatments by the operator are left out.
+    /// catalogues and whether removal goes on; what the operator sets besides is left out.
     #[arg(long, num_args = 2, value_names = ["A", "B"])]
     diff: Option<Vec<String>>,
     /// Tell the phases, or compare, at this instant instead of now.

@@ -1,18 +1,93 @@
 //! Who asks: a client is known by its address, and belongs to one group. Reads nothing but its arguments.
 
+mod networks;
+mod strangers;
+mod table;
+
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::query::NamePattern;
+pub use strangers::Strangers;
+pub use table::{Clients, Device, Known, MAX_DEVICES, Table};
+
+use crate::query::{NamePattern, Via};
 
 /// The requester of a query, as policy and records see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Client {
     address: IpAddr,
     group: GroupId,
+    identification: Identification,
+    device: Option<Hardware>,
+    via: Via,
+}
+
+/// Who says which device or name is at an address, the most credible first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// The table of devices in the configuration.
+    Static,
+    /// A lease file of a DHCP server.
+    Lease,
+    /// The neighbour table of the kernel (ARP, NDP).
+    Neighbour,
+    /// A PTR record.
+    Ptr,
+}
+
+impl Source {
+    /// Every source, the most credible first.
+    pub const ALL: [Self; 4] = [Self::Static, Self::Lease, Self::Neighbour, Self::Ptr];
+
+    /// Returns the word that metrics and records use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Lease => "lease",
+            Self::Neighbour => "neighbour",
+            Self::Ptr => "ptr",
+        }
+    }
+}
+
+/// By what a client came into its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Identification {
+    /// By nothing: no group takes it.
+    Nothing,
+    /// By the longest network that its address is in.
+    Network,
+    /// By its hardware address, which this source told. A PTR record tells none.
+    Device(Source),
+    /// By its name, which this source told. The kernel tells none.
+    Name(Source),
+}
+
+impl Identification {
+    /// Returns the word that records and metrics use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::Network => "network",
+            Self::Device(Source::Static) => "device-static",
+            Self::Device(Source::Lease) => "device-lease",
+            Self::Device(Source::Neighbour) => "device-neighbour",
+            Self::Device(Source::Ptr) => "device-ptr",
+            Self::Name(Source::Static) => "name-static",
+            Self::Name(Source::Lease) => "name-lease",
+            Self::Name(Source::Neighbour) => "name-neighbour",
+            Self::Name(Source::Ptr) => "name-ptr",
+        }
+    }
+}
+
+impl fmt::Display for Identification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// A group of clients: its place among the groups of the policy in use.
@@ -69,22 +144,22 @@ impl FromStr for Hardware {
 }
 
 impl Client {
-    /// Identifies the client by the address that the query came from; an IPv4-mapped IPv6 address is the IPv4 address.
-    pub fn identify(remote: SocketAddr) -> Self {
-        Self::at(remote.ip())
-    }
-
     /// Returns the client at `address`, in the group of those that no other group takes.
     pub fn at(address: IpAddr) -> Self {
         Self::member(address, GroupId::DEFAULT)
     }
 
-    /// Returns the client at `address` as a member of `group`.
+    /// Returns the client at `address` as a member of `group`, by its network where that is a group of its own. An
+    /// IPv4-mapped IPv6 address is the IPv4 address.
     pub fn member(address: IpAddr, group: GroupId) -> Self {
-        Self { address: address.to_canonical(), group }
+        let identification = match group {
+            GroupId::DEFAULT => Identification::Nothing,
+            _ => Identification::Network,
+        };
+        Self { address: address.to_canonical(), group, identification, device: None, via: Via::Direct }
     }
 
-    /// Returns the address.
+    /// Returns the address; the first of its network where [`Via::Subnet`] told no more than a network.
     pub const fn address(&self) -> IpAddr {
         self.address
     }
@@ -92,6 +167,21 @@ impl Client {
     /// Returns the group that the client belongs to.
     pub const fn group(&self) -> GroupId {
         self.group
+    }
+
+    /// Returns by what the client came into its group.
+    pub const fn identification(&self) -> Identification {
+        self.identification
+    }
+
+    /// Returns the hardware address, where a source tells it.
+    pub const fn device(&self) -> Option<Hardware> {
+        self.device
+    }
+
+    /// Returns who told the address.
+    pub const fn via(&self) -> Via {
+        self.via
     }
 }
 
@@ -107,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_mapped_address_is_the_same_client() {
-        let mapped = Client::identify("[::ffff:192.0.2.7]:53".parse().unwrap());
+        let mapped = Client::at("::ffff:192.0.2.7".parse().unwrap());
         assert_eq!(mapped, Client::at("192.0.2.7".parse().unwrap()));
     }
 

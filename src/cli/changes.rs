@@ -1,0 +1,78 @@
+//! `interdict changes`: what was changed, by whom and why, newest first.
+
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+
+use super::output::{Table, plain};
+use super::settings::{ConfigArgs, FolderArgs};
+use crate::ledger::{self, Changed};
+
+#[derive(Debug, Args)]
+pub(super) struct Changes {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// How many changes are listed at most.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    /// Write a JSON array of objects.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A change with the number of its leaf.
+#[derive(Debug, Serialize)]
+struct Line {
+    seq: u64,
+    #[serde(flatten)]
+    change: Changed,
+}
+
+pub(super) fn run(of: &Changes, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = of.config.load()?;
+    let journal = of.folder.of(&config).journal();
+    // One more than is shown, to know whether there are more.
+    let mut changes = ledger::changes(&journal, of.limit.saturating_add(1), |_| true).context("cannot list changes")?;
+    let has_more = changes.len() > of.limit;
+    changes.truncate(of.limit);
+    let lines: Vec<_> = changes.into_iter().map(|(seq, change)| Line { seq, change }).collect();
+    if of.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&lines)?)?;
+    } else {
+        write_table(&lines, out)?;
+    }
+    if has_more {
+        // Beside the records, so that a program that reads them does not stumble, and a person sees it all the same.
+        let _ = writeln!(io::stderr(), "the newest {}; --limit shows more", of.limit);
+    }
+    Ok(())
+}
+
+fn write_table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
+    if lines.is_empty() {
+        return writeln!(out, "no changes");
+    }
+    let mut table = Table::new(["RECORD", "AT", "ACT", "DONE", "BY", "WHAT AND WHY"]);
+    for Line { seq, change } in lines {
+        let done = if change.accepted { "yes" } else { "refused" };
+        let words = match &change.what {
+            // The reason of a waiver stands among its terms.
+            Some(what) if what.contains(&change.why) => what.clone(),
+            Some(what) => format!("{what}; {}", change.why),
+            None => change.why.clone(),
+        };
+        table.push([
+            seq.to_string(),
+            format!("{:.3}", change.at),
+            change.act.as_str().to_owned(),
+            done.to_owned(),
+            change.by.clone(),
+            plain(&words).to_string(),
+        ]);
+    }
+    table.write(out)
+}

@@ -1,0 +1,126 @@
+//! What is decided on a question and on what its answer leads to.
+
+use super::Moment;
+use crate::answer::Trouble;
+use crate::cache::Entry;
+use crate::client::Client;
+use crate::inspect;
+use crate::message::{Body, Malformed, Name, ResponseView};
+use crate::observe::Served;
+use crate::policy::{Decision, Verdict};
+use crate::query::{Place, Query, Subject, Subjects, Target};
+use crate::resolve::{Failure, Resolved};
+
+/// What was decided for a client on a question and on what its answer leads to.
+#[derive(Debug, Clone)]
+pub(super) struct Judgement {
+    pub(super) client: Client,
+    pub(super) decision: Decision,
+    /// What in the answer decided, where it was not the question.
+    pub(super) subject: Option<Subject>,
+    /// The last name of the chain that an order protects, exempts or keeps, or else the question: it stands before what
+    /// hangs on the chain.
+    pub(super) before: Name,
+}
+
+impl Judgement {
+    /// Returns whether the answer holds without what decided.
+    pub(super) fn is_aside(&self) -> bool {
+        self.subject.as_ref().is_some_and(|subject| subject.place == Place::Aside)
+    }
+}
+
+/// Identifies who asks, and decides on the question.
+pub(super) fn decide(query: &Query, moment: &Moment) -> Judgement {
+    let client = moment.clients.identify_peer(&query.peer);
+    let decision = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
+    Judgement { client, decision, subject: None, before: query.question.name.clone() }
+}
+
+/// Decides on what an answer leads to; the severest verdict counts, and among equal ones first the question's, then that on
+/// what the answer does not hold without.
+pub(super) fn judge(query: &Query, own: Judgement, subjects: Option<&Subjects>, moment: &Moment) -> Judgement {
+    let snapshot = &moment.state.snapshot;
+    let mut judgement = own;
+    for subject in subjects.into_iter().flatten() {
+        let before = before(query, &judgement.before, &subject);
+        let found = snapshot.decide_subject(before, &subject.target, &judgement.client, moment.when());
+        if let (Place::Chain, Target::Name(name)) = (subject.place, &subject.target)
+            && found.deciding.is_some_and(|matched| matched.is_shield())
+        {
+            judgement.before = name.clone();
+        }
+        let until = [judgement.decision.until, found.until].into_iter().flatten().min();
+        let (whole, was_whole) = (subject.place != Place::Aside, !judgement.is_aside());
+        // What stands beside an answer, such as the addresses of name servers, is no contact with a service that is left.
+        let counts = whole || found.verdict >= Verdict::Monitored;
+        if counts && (found.verdict, whole) > (judgement.decision.verdict, was_whole) {
+            judgement = Judgement { decision: found, subject: Some(subject), ..judgement };
+        }
+        judgement.decision.until = until;
+    }
+    judgement
+}
+
+/// Returns the name that stands before a subject: what does not hang on the chain is not protected by a name of it.
+const fn before<'n>(query: &'n Query, on_chain: &'n Name, subject: &Subject) -> &'n Name {
+    if subject.behind_chain { on_chain } else { &query.question.name }
+}
+
+/// Returns the answer of `entry` without what stands beside it and is sunk for the client of `judgement`.
+pub(super) fn without_sunk(
+    query: &Query,
+    entry: &Entry,
+    judgement: &Judgement,
+    moment: &Moment,
+) -> Result<Body, Malformed> {
+    let snapshot = &moment.state.snapshot;
+    inspect::without(&entry.body, &query.question, |subject| {
+        let before = before(query, &judgement.before, subject);
+        snapshot.decide_subject(before, &subject.target, &judgement.client, moment.when()).verdict == Verdict::Sunk
+    })
+}
+
+/// Returns what is kept of an answer, or of the failure to get one.
+pub(super) fn inspected(query: &Query, resolved: &Resolved, moment: &Moment) -> (Entry, Served) {
+    let Moment { state, clients: _, now } = moment;
+    let failure = state.asking.lifetimes.failure;
+    let found = match resolved {
+        Resolved::Found { message, body, local } => {
+            let without_ech = match state.guards.removes_ech && !local {
+                true => inspect::without_ech(body, &query.question),
+                false => Ok(None),
+            };
+            match (ResponseView::read(message).and_then(|view| inspect::subjects(&view)), without_ech) {
+                (Ok(subjects), Ok(without_ech)) => Ok((body, without_ech, subjects, *local)),
+                // What cannot be inspected must not pass.
+                (Err(Malformed), _) | (_, Err(Malformed)) => Err(Trouble::Suspicious.kept(failure, None)),
+            }
+        }
+        Resolved::Failed(of) => Err(trouble(of.failure).kept(failure, of.extended_error.as_deref())),
+    };
+    let epoch = state.snapshot.epoch(moment.when()).0;
+    let stored = now.boot;
+    match found {
+        Ok((body, without_ech, subjects, local)) => {
+            let matched = subjects.iter().any(|subject| state.snapshot.is_listed(&subject.target));
+            let (private, ech_removed) = (!local && inspect::leads_inside(&subjects), without_ech.is_some());
+            let body = without_ech.unwrap_or_else(|| body.clone());
+            let served = if local { Served::Local } else { Served::Upstream };
+            (Entry { body, subjects, private, ech_removed, matched, epoch, stored }, served)
+        }
+        Err(body) => {
+            let subjects = Subjects::default();
+            let entry = Entry { body, subjects, private: false, ech_removed: false, matched: false, epoch, stored };
+            (entry, Served::Failure)
+        }
+    }
+}
+
+const fn trouble(failure: Failure) -> Trouble {
+    match failure {
+        Failure::Unreachable => Trouble::Unreachable,
+        Failure::TimedOut => Trouble::Silent,
+        Failure::Refused => Trouble::Unwilling,
+    }
+}
