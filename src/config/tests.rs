@@ -1,6 +1,7 @@
 //! What is loaded from files and variables, and how each fault is told.
 
 mod clients;
+mod ledger;
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -364,11 +365,6 @@ servers = ["10.0.0.2"]
     assert_faults(own, &[], &[("file:4: `upstream.servers` lists 10.0.0.9:53", "name another server")]);
     let own = "[listen]\ndns = [\"10.0.0.9:53\"]\n[[upstream.zone]]\nname = \"corp\"\nservers = [\"10.0.0.9\"]\n";
     assert_faults(own, &[], &[("file:3: `upstream.zone.servers` lists 10.0.0.9:53", "name another server")]);
-    assert_faults("[ledger]\nsegment_mib = 1024\nmax_mib = 2000\n", &[], &[("file:3: ", "2048")]);
-    for name in ["a+b", "a b", "a\u{a0}b", "a/"] {
-        let fault = ("file:2: `ledger.origin`", "example.com/resolver-1");
-        assert_faults(&format!("[ledger]\norigin = \"{name}\"\n"), &[], &[fault]);
-    }
 }
 
 #[test]
