@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::observe::plain;
+use crate::pipeline::ShadowReport;
 
 /// Connections at a time; a monitoring system needs one or two.
 const CONNECTIONS: usize = 64;
@@ -49,9 +50,20 @@ pub struct Check {
     pub detail: String,
 }
 
+/// What a candidate policy decides otherwise.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShadowStatus {
+    /// The configuration file that `[policy] shadow` names.
+    pub file: Option<String>,
+    /// Why there is no shadow of that file.
+    pub faults: Vec<String>,
+    pub counted: Option<ShadowReport>,
+}
+
 /// Where the listener gets what it shows.
 pub struct State {
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    pub shadow: Box<dyn Fn() -> ShadowStatus + Send + Sync>,
     /// Gives the metrics in the OpenMetrics text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Names that a Host header may have besides addresses and `localhost`.
@@ -94,8 +106,9 @@ fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/health/live", get(|| async { Json(serde_json::json!({ "live": true })) }))
         .route("/health/ready", get(ready))
+        .route("/shadow", get(|Extracted(state): Extracted<Arc<State>>| async move { Json((state.shadow)()) }))
         .route("/metrics", get(metrics))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /health/live, /health/ready and /metrics\n") })
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /health/live, /health/ready, /shadow and /metrics\n") })
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guard))
         .with_state(state)
 }
@@ -174,6 +187,7 @@ mod tests {
         let readiness = Readiness { ready, checks: vec![check] };
         let state = State {
             readiness: Box::new(move || readiness.clone()),
+            shadow: Box::new(|| ShadowStatus { file: None, faults: Vec::new(), counted: None }),
             metrics: Box::new(|| "interdict_build 1\n".to_owned()),
             hosts: vec!["resolver.office.example".to_owned()],
         };
@@ -197,6 +211,9 @@ mod tests {
             ("GET /health/ready HTTP/1.1\r\nHost: [::1]:5380", "200"),
             ("HEAD /metrics HTTP/1.1\r\nHost: LOCALHOST", "200"),
             ("GET /metrics HTTP/1.1\r\nHost: resolver.office.example", "200"),
+            ("GET /shadow HTTP/1.1\r\nHost: localhost", "200"),
+            ("GET /shadow HTTP/1.1\r\nHost: evil.example", "421"),
+            ("DELETE /shadow HTTP/1.1\r\nHost: localhost", "405"),
             ("GET /metrics HTTP/1.1\r\nHost: evil.example", "421"),
             ("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1.evil.example:5380", "421"),
             ("GET /metrics HTTP/1.1\r\nHost: [::1].evil.example", "421"),

@@ -4,4 +4,4 @@ mod log;
 mod metrics;
 
 pub use log::{Format, LogError, start};
-pub use metrics::{Claimed, Dropped, Gauges, Metrics, Served, UpstreamEvent, Withheld, plain};
+pub use metrics::{Claimed, Dropped, Gauges, Metrics, Served, ShadowCount, UpstreamEvent, Withheld, plain};

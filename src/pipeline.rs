@@ -2,6 +2,7 @@
 //! [`Pipeline::complete`]; there is no second copy of any rule.
 
 mod judgement;
+mod shadow;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
+pub use shadow::{OrderDifference, RuleDifference, Shadow, ShadowReport};
+
 use crate::answer::{self, Outcome, Style, Trouble};
 use crate::cache::{Cache, Entry, Key};
 use crate::client::{Clients, Table};
@@ -21,7 +24,7 @@ use crate::ledger::{Attempt, Recorder};
 use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, Unusable, flag};
 use crate::observe::{Claimed, Dropped, Metrics, Served, Withheld};
 use crate::policy::{Application, Decision, Snapshot, Verdict, When};
-use crate::query::{Claim, Edns, Peer, Query, Question, Through, Transport};
+use crate::query::{Claim, Edns, Peer, Query, Question, Subjects, Through, Transport};
 use crate::resolve::{Asking, Resolved, Resolver, Route, Routes};
 
 use judgement::{Judgement, decide, inspected, judge, without_sunk};
@@ -30,6 +33,8 @@ use judgement::{Judgement, decide, inspected, judge, without_sunk};
 #[derive(Debug, Clone)]
 pub struct State {
     pub snapshot: Arc<Snapshot>,
+    /// The candidate that decides beside it, where there is one.
+    pub shadow: Option<Arc<Shadow>>,
     /// The groups of the policy, and who belongs to them; the latter is learnt while it runs.
     pub clients: Arc<Clients>,
     pub routes: Arc<Routes>,
@@ -125,6 +130,7 @@ impl Pipeline {
             strangers.note(own.client.address());
         }
         if own.decision.verdict == Verdict::Sunk {
+            moment.compare(&query, &own, None);
             self.sink(&query, own, moment, recorder, out);
             return Step::Answer;
         }
@@ -146,6 +152,7 @@ impl Pipeline {
             (_, _) if state.came_back(&query.question.name) => Outcome::Refused,
             (_, Route::Local | Route::Forward(_)) => return Step::Resolve(query),
         };
+        moment.compare(&query, &own, None);
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
         self.record(&query, own, code, moment, recorder);
         Step::Answer
@@ -203,7 +210,9 @@ impl Pipeline {
         out: &mut Vec<u8>,
     ) {
         let again = entry.matched || entry.epoch != moment.state.snapshot.epoch(moment.when()).0;
-        let judgement = judge(query, own, again.then_some(&entry.subjects), moment);
+        let by = (moment.state.snapshot.as_ref(), moment.when());
+        let judgement = judge(query, own, again.then_some(&entry.subjects), by);
+        moment.compare(query, &judgement, Some(&entry.subjects));
         // What stands beside the answer is taken out of it, and all of it is withheld where that cannot be done.
         let body = match judgement.decision.verdict == Verdict::Sunk {
             true if judgement.is_aside() => without_sunk(query, entry, &judgement, moment).ok().map(Cow::Owned),
@@ -222,7 +231,7 @@ impl Pipeline {
     }
 
     /// Withholds the answer.
-    fn sink(&self, query: &Query, judgement: Judgement, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
+    fn sink(&self, query: &Query, mut judgement: Judgement, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");
@@ -230,8 +239,10 @@ impl Pipeline {
         // The entry's name owns the SOA only where it lies at or above the question: not behind an alias.
         let (owner, name_exists) = match &judgement.subject {
             None => {
-                let open = snapshot.has_open_name_below(name, &client, moment.when());
-                (snapshot.owner(&matched, name), open || answer::exists_by_definition(name))
+                let below = snapshot.below(name, &client, moment.when());
+                // What opens below must not stay denied by an answer about this name.
+                judgement.decision.until = [judgement.decision.until, below.until].into_iter().flatten().min();
+                (snapshot.owner(&matched, name), below.is_open || answer::exists_by_definition(name))
             }
             // What is no alias is prohibited for one type of the name; the others are not denied with it.
             Some(subject) => (name.clone(), !subject.through.is_alias()),
@@ -248,6 +259,7 @@ impl Pipeline {
     pub fn turn_away(&self, query: &Query, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         self.metrics.count_dropped(Dropped::Busy);
         let own = decide(query, moment);
+        moment.compare(query, &own, None);
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
         self.record(query, own, code, moment, recorder);
     }
@@ -350,6 +362,13 @@ impl Moment {
     /// Returns the time that policy decides by.
     const fn when(&self) -> When {
         When { at: self.now.at, ends: self.now.ends }
+    }
+
+    /// Lets the candidate decide what was decided, with the names in the answer where they are known.
+    fn compare(&self, query: &Query, live: &Judgement, subjects: Option<&Subjects>) {
+        if let Some(shadow) = &self.state.shadow {
+            shadow.compare(query, live, subjects, self.when());
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use interdict::client::{Client, Group, GroupId};
 use interdict::message::Name;
 use interdict::policy::{
-    Apply, Catalogue, Confidence, Entry, Exempt, Exemption, Glob, Inputs, Kept, Matching, Mode, Noted, Operator, Order,
-    Party, Pattern, Phase, Prohibition, Protected, Removal, Rules, Scope, Service, Snapshot, Term, Then, Validity,
-    Verdict, Verification, Waiver, When,
+    Apply, Catalogue, Confidence, Difference, Entry, Exempt, Exemption, Glob, Inputs, Kept, Matching, Mode, Noted,
+    Operator, Order, Party, Pattern, Phase, Prohibition, Protected, Removal, Rules, Scope, Service, Snapshot, Term,
+    Then, Validity, Verdict, Verification, Waiver, When, differences,
 };
 use interdict::query::Target;
 use jiff::Timestamp;
@@ -514,8 +514,13 @@ proptest! {
                 continue;
             }
             let open = named.iter().filter(|below| **below != name && below.is_at_or_below(&name)).find(|of| !sunk(of));
-            let told = snapshot.has_open_name_below(&name, &client, lagging(second, lag));
-            prop_assert_eq!(told, open.is_some(), "{} at {}: {:?}", name, second, open);
+            let told = snapshot.below(&name, &client, lagging(second, lag));
+            prop_assert_eq!(told.is_open, open.is_some(), "{} at {}: {:?}", name, second, open);
+            for later in second..2 * LAST {
+                let then = snapshot.below(&name, &client, lagging(later, lag));
+                let holds = told.until.is_none_or(|until| at(later) < until);
+                prop_assert!(!holds || then.is_open == told.is_open, "{} from {} to {}", name, second, later);
+            }
         }
     }
 
@@ -561,6 +566,27 @@ proptest! {
                 (decision.verdict, decision.until, by)
             });
             prop_assert_eq!(a, b, "{} at {} for {:?}", name, second, client);
+        }
+    }
+    /// What `policy diff` relies on: it tells a difference at exactly those instants at which there is one.
+    #[test]
+    fn policies_differ_where_their_decisions_do(one in world(), two in world(), names in prop::collection::vec(host(), 1..4)) {
+        let (old, new, like) = (one.compile(), two.compile(), one.compile());
+        let seconds = -1..2 * LAST;
+        for (name, client) in names.iter().flat_map(|name| clients().map(move |client| (name, client))) {
+            let name: Name = name.parse().expect("the strategy makes names");
+            let of = |a, b| differences((a, &client), (b, &client), &name, seconds.clone().map(at));
+            prop_assert_eq!(of(&old, &old), [], "a policy differs from itself on {}", name);
+            prop_assert_eq!(of(&old, &like), [], "a policy differs from its like on {}", name);
+            let found = of(&old, &new);
+            for second in seconds.clone() {
+                let holds = |of: &&Difference<'_>| of.from <= at(second) && of.until.is_none_or(|until| at(second) < until);
+                let told: Vec<_> = found.iter().filter(holds).map(|of| (of.old, of.new)).collect();
+                let rulings = (old.rule(&name, &client, at(second)), new.rule(&name, &client, at(second)));
+                let expected = if rulings.0 == rulings.1 { vec![] } else { vec![rulings] };
+                prop_assert_eq!(told, expected, "{} at {}", name, second);
+                prop_assert_eq!(rulings.0.verdict, old.decide(&name, &client, at(second)).verdict);
+            }
         }
     }
 }

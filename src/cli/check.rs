@@ -8,7 +8,8 @@ use super::folder::Folder;
 use super::orders::Phase;
 use super::output::plain;
 use super::settings::{ConfigArgs, Faults};
-use crate::daemon::{self, Checked};
+use crate::daemon::{self, Candidate, Checked};
+use crate::policy::Operator;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -18,7 +19,7 @@ pub(super) struct Check {
 
 pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
-    let Checked { snapshot, notes } = daemon::check(&config).map_err(Faults)?;
+    let Checked { snapshot, candidate, notes } = daemon::check(&config).map_err(Faults)?;
     let now = super::clock::now(&Folder::new(&config.data_dir, false));
     writeln!(out, "ok")?;
     writeln!(out, "policy {}", hex::encode(snapshot.digest()))?;
@@ -33,8 +34,31 @@ pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
             writeln!(out, "  {}: {phase}", plain(&prohibition.id))?;
         }
     }
+    let Operator { groups, waivers, .. } = &snapshot.inputs().operator;
+    let names: Vec<_> = groups.iter().map(|group| group.name.as_str()).collect();
+    let named = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+    writeln!(out, "groups {} besides the default one{}", groups.len(), plain(&named))?;
+    let in_force = waivers.iter().filter(|of| of.term.from() <= now.ends && now.at < of.term.until()).count();
+    writeln!(out, "waivers {}, {in_force} of them in force", waivers.len())?;
+    write_candidate(candidate.as_ref(), out)?;
     for note in notes {
         writeln!(out, "note {}", plain(&note))?;
+    }
+    Ok(())
+}
+
+/// Says what the candidate comes to; its faults are none of the policy that would be in use.
+fn write_candidate(candidate: Option<&Candidate>, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Some(Candidate { path, outcome, .. }) = candidate else { return Ok(()) };
+    let path = path.display().to_string();
+    match outcome {
+        Ok(digest) => writeln!(out, "shadow {}: policy {}", plain(&path), hex::encode(digest))?,
+        Err(faults) => {
+            writeln!(out, "shadow {}: not used", plain(&path))?;
+            for fault in faults {
+                writeln!(out, "  {}", plain(fault))?;
+            }
+        }
     }
     Ok(())
 }

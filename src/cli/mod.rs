@@ -1,6 +1,7 @@
 //! The command line: one file a command. Only this module writes to standard output, and nothing outside it says `anyhow`.
 
 mod attempts;
+mod audience;
 mod changes;
 mod check;
 mod clock;
@@ -15,6 +16,7 @@ mod man;
 mod monitor_only;
 mod orders;
 mod output;
+mod policy;
 mod run;
 mod settings;
 mod waiver;
@@ -77,6 +79,8 @@ enum Command {
     MonitorOnly(monitor_only::MonitorOnly),
     /// List the orders with their prohibitions, phases and instants.
     Orders(orders::Orders),
+    /// Tell what another policy would do.
+    Policy(Box<policy::Policy>),
     /// Check everything that the daemon would load.
     Check(check::Check),
     /// Tell how far the system clock is trusted, and bear it out.
@@ -128,6 +132,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Waiver(of) => waiver::run(&of, &mut out),
         Command::MonitorOnly(of) => monitor_only::run(&of, &mut out),
         Command::Orders(of) => orders::run(&of, &mut out),
+        Command::Policy(of) => policy::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
         Command::Clock(of) => clock::run(&of, &mut out),
         Command::Ledger(of) => ledger::run(&of, &mut out),
@@ -196,6 +201,8 @@ mod tests {
             "waiver confirm",
             "monitor-only",
             "orders",
+            "policy diff",
+            "policy shadow",
             "check",
             "clock show",
             "clock accept",

@@ -1,6 +1,6 @@
 //! The configuration as commands need it: which file, which environment, which faults.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use jiff::SignedDuration;
@@ -39,7 +39,7 @@ impl ConfigArgs {
 
     /// Loads the configuration as the daemon does, at its start and at each reload.
     pub(super) fn load_config(&self) -> Result<Config, Vec<config::Fault>> {
-        load_config(self.config.as_deref())
+        Config::load_here(self.config.as_deref())
     }
 }
 
@@ -66,11 +66,4 @@ pub(super) fn load_policy(config: &Config) -> Result<Loaded, Faults> {
 
 pub(super) fn texts(faults: &[impl ToString]) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
-}
-
-fn load_config(path: Option<&Path>) -> Result<Config, Vec<config::Fault>> {
-    // A variable that is no text cannot be one of ours, whose names are ASCII; a value that is none is a fault of its own.
-    let environment = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.to_string_lossy().into_owned())));
-    Config::load(path, environment)
 }

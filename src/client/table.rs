@@ -189,6 +189,8 @@ pub struct Clients {
     groups: Vec<Group>,
     table: ArcSwap<Table>,
     strangers: Option<Strangers>,
+    /// Groups of others, that learn what these learn.
+    follower: Option<Arc<Clients>>,
 }
 
 impl Clients {
@@ -197,7 +199,12 @@ impl Clients {
     pub fn new(groups: Vec<Group>, ptr: bool) -> Self {
         let table = Table::new(&groups, &Known::default());
         let wanted = ptr && groups.iter().any(|group| !group.names.is_empty());
-        Self { groups, table: ArcSwap::from_pointee(table), strangers: wanted.then(Strangers::new) }
+        Self { groups, table: ArcSwap::from_pointee(table), strangers: wanted.then(Strangers::new), follower: None }
+    }
+
+    /// Lets `follower` learn all that these learn, of its own groups.
+    pub fn followed_by(self, follower: Arc<Self>) -> Self {
+        Self { follower: Some(follower), ..self }
     }
 
     /// Returns where those are noted whose names are to be looked up; `None` where no name is.
@@ -208,6 +215,14 @@ impl Clients {
     /// Builds the table anew from what is known now, and swaps it in.
     pub fn learn(&self, known: &Known) {
         self.table.store(Arc::new(Table::new(&self.groups, known)));
+        if let Some(follower) = &self.follower {
+            follower.learn(known);
+        }
+    }
+
+    /// Returns the client that a peer asks for, by the table at present. Takes no lock, and allocates nothing.
+    pub fn identify_peer(&self, peer: &Peer) -> Client {
+        self.table.load().identify_peer(peer)
     }
 
     /// Returns the table at present.

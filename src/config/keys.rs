@@ -3,9 +3,9 @@
 mod client;
 mod guards;
 mod ledger;
+mod policy;
 
 use super::spec::{Key, Kind, Preset, Section};
-use crate::feed::Selection;
 use guards::{REBINDING, WAYS_ROUND};
 
 const MANY: u64 = 1_000_000;
@@ -94,7 +94,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section {
         name: "policy",
         doc: &["Which catalogues and orders apply, and what the operator makes of them."],
-        keys: POLICY,
+        keys: policy::KEYS,
     },
     WAYS_ROUND,
     REBINDING,
@@ -297,127 +297,6 @@ const ZONES: &[Key] = &[
         ],
     ),
 ];
-
-const POLICY: &[Key] = &[
-    key_of_texts(
-        "catalogues",
-        || Selection::default().catalogues,
-        &[
-            "Which names belong to which service: catalogues that the program carries, by name, or files or folders of",
-            "`*.toml` files. Paths have a `/` or end in `.toml`, and are relative to the working directory.",
-        ],
-    ),
-    key_of_texts("orders", || Selection::default().orders, &["What is prohibited and when: orders, chosen likewise."]),
-    key(
-        "waivers",
-        Kind::Texts,
-        "[]",
-        "",
-        &[
-            "Files of waivers, which several resolvers may share, such as \"/etc/interdict/waivers.toml\"; each has tables",
-            "`[[waiver]]` with id, order and services (or service = \"CATALOGUE/SERVICE\"), names, clients, reason, approver,",
-            "ticket, from and until. `interdict waiver add` adds others by command.",
-        ],
-    ),
-    key(
-        "mode",
-        Kind::Word(&["enforce", "monitor"]),
-        r#""enforce""#,
-        "",
-        &[
-            "Whether prohibited names are withheld. \"monitor\" is a dry run: what would be withheld is resolved, and",
-            "recorded as monitored.",
-        ],
-    ),
-    key(
-        "applies",
-        Kind::Word(&["policy", "binding"]),
-        r#""policy""#,
-        "",
-        &[
-            "Whether the network applies the orders by its own policy, or is bound by them. It decides which code",
-            "clients are told: Blocked (15) or Censored (16; RFC 8914, sections 4.16 and 4.17).",
-        ],
-    ),
-    key(
-        "removal",
-        Kind::Word(&["running", "finished"]),
-        r#""running""#,
-        "",
-        &[
-            "Whether the prohibited products are still being removed. While that runs, services that removal needs are",
-            "left, as the orders say.",
-        ],
-    ),
-    key(
-        "removal_until",
-        Kind::Instant,
-        r#""""#,
-        "",
-        &[
-            "When removal ends, with the offset from UTC, such as \"2026-12-31T00:00:00-05:00\"; \"\" for no set instant.",
-        ],
-    ),
-    key(
-        "treatment",
-        Kind::Tables {
-            keys: &[
-                required("order", ID),
-                required("service", ID),
-                required("treatment", Kind::Word(&["noted", "exempt", "kept", "prohibited"])),
-                key("prohibition", Kind::Text { least: 0, most: 64 }, r#""""#, "", &[]),
-            ],
-            example: &[
-                "[[policy.treatment]]",
-                "order = \"some-order\"",
-                "service = \"some-service\"",
-                "treatment = \"prohibited\"",
-                "prohibition = \"some-prohibition\"",
-            ],
-        },
-        "[]",
-        "",
-        &[
-            "The operator's own treatment of a service of an order: \"noted\" (counted only), \"exempt\" (never touched),",
-            "\"kept\" (left while removal runs) or \"prohibited\", then with the prohibition of the order that it falls",
-            "under. Of two for the same service, the later counts. There is none at first; one looks so:",
-        ],
-    ),
-    key(
-        "apply",
-        Kind::Tables {
-            keys: &[
-                required("order", ID),
-                key("groups", Kind::Texts, "[]", "", &[]),
-                key("phase", Kind::Word(&["enforce", "monitor", "off"]), r#""enforce""#, "", &[]),
-                key("monitor_until", Kind::Instant, r#""""#, "", &[]),
-                key("applies", Kind::Word(&["default", "policy", "binding"]), r#""default""#, "", &[]),
-                key("sink", Kind::Word(&["default", "nxdomain", "nodata", "refused"]), r#""default""#, "", &[]),
-            ],
-            example: &[
-                "[[policy.apply]]",
-                "order = \"some-order\"",
-                "groups = [\"some-group\", \"default\"]",
-                "phase = \"monitor\"",
-                "monitor_until = \"2026-12-31T00:00:00-05:00\"",
-                "applies = \"binding\"",
-                "sink = \"nodata\"",
-            ],
-        },
-        "[]",
-        "",
-        &[
-            "How an order applies to groups of clients (all of them where none is named; \"default\" are those that no other",
-            "group takes): \"enforce\", \"monitor\" (what it prohibits is resolved and recorded, until an instant or for",
-            "good) or \"off\"; whether it binds them, and how a withheld name is answered. Of two for the same order and",
-            "group, the later counts. There is none at first; one looks so:",
-        ],
-    ),
-];
-
-const fn key_of_texts(name: &'static str, texts: fn() -> Vec<String>, doc: &'static [&'static str]) -> Key {
-    Key { name, kind: Kind::Texts, default: Preset::Texts(texts), unit: "", doc }
-}
 
 const ANSWER: &[Key] = &[
     key(

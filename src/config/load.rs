@@ -211,6 +211,9 @@ impl Settings {
                 orders: take.take("policy", "orders"),
                 waivers: take.take("policy", "waivers"),
                 operator: take.operator(&client.groups),
+                shadow: Some(take.take::<String>("policy", "shadow"))
+                    .filter(|path| !path.is_empty())
+                    .map(PathBuf::from),
             },
             ways_round: WaysRound {
                 canary: take.take("ways_round", "canary"),

@@ -7,6 +7,7 @@ mod load;
 mod nearest;
 mod node;
 mod parse;
+mod process;
 mod spec;
 mod types;
 mod value;

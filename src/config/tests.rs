@@ -1,6 +1,7 @@
 //! What is loaded from files and variables, and how each fault is told.
 
 mod clients;
+mod control;
 mod ledger;
 
 use std::io::Write as _;
@@ -82,7 +83,7 @@ fn defaults() -> Config {
         cache: CacheConfig { size: 64 << 20, max_ttl: 86_400, negative_max_ttl: 3600, failure_ttl: 5 },
         zones: ZonesConfig { hosts: Vec::new(), zone: Vec::new(), special_use: true },
         client: ClientConfig { groups: Vec::new(), sources: Sources::default() },
-        policy: PolicyConfig { catalogues, orders, waivers: Vec::new(), operator: Operator::default() },
+        policy: PolicyConfig { catalogues, orders, waivers: Vec::new(), operator: Operator::default(), shadow: None },
         ways_round: WaysRound {
             canary: false,
             relay: false,
@@ -137,18 +138,6 @@ fn the_shipped_file_holds_every_key_at_its_default() {
 }
 
 #[test]
-fn the_control_socket_is_on_off_or_elsewhere() {
-    let listen = |text: &str| load(text, &[]).unwrap().control.listen;
-    assert_eq!(listen("[control]\nlisten = true"), ControlSocket::InDataFolder);
-    assert_eq!(listen("[control]\nlisten = false"), ControlSocket::Off);
-    assert_eq!(listen("[control]\nlisten = \"/run/x.sock\""), ControlSocket::At("/run/x.sock".into()));
-    let by = |text| load("", &[("INTERDICT_CONTROL__LISTEN", text)]).unwrap().control.listen;
-    assert_eq!((by("false"), by("/run/x.sock")), (ControlSocket::Off, ControlSocket::At("/run/x.sock".into())));
-    assert_faults("[control]\nlisten = 7", &[], &[("file:2: ", "true, false or a path")]);
-    assert_faults("[control]\nlisten = \"\"", &[], &[("file:2: ", "`control.listen`")]);
-}
-
-#[test]
 fn the_examples_of_tables_are_right_and_change_what_they_say() {
     let keys = Spec::SECTIONS.iter().flat_map(|section| section.keys);
     let examples: Vec<_> = keys
@@ -190,6 +179,7 @@ text = """
 orders = ["./orders/"]
 applies = "binding"
 removal_until = 2026-12-31T00:00:00-05:00
+shadow = "candidate.toml"
 [[policy.treatment]]
 order = "o"
 service = "s"
@@ -241,6 +231,7 @@ format = "json"
         ..Operator::default()
     };
     assert_eq!(config.policy.operator, operator);
+    assert_eq!(config.policy.shadow.as_deref(), Some(Path::new("candidate.toml")));
     assert_eq!(config.answer.sink, Sink::Address { v4: Some(Ipv4Addr::new(192, 0, 2, 1)), v6: None });
     assert_eq!(config.log.format, Format::Json);
 }

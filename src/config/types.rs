@@ -150,6 +150,8 @@ pub struct PolicyConfig {
     /// Files of waivers.
     pub waivers: Vec<String>,
     pub operator: Operator,
+    /// The configuration file whose policy decides beside this one, to be compared.
+    pub shadow: Option<PathBuf>,
 }
 
 /// Which ways round this resolver are withheld.

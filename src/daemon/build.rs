@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::candidate::{self, Candidate};
 use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
 use crate::client::{self, Clients};
@@ -27,6 +28,8 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 pub(super) struct Built {
     pub(super) state: State,
     pub(super) archive: Archive,
+    /// The candidate that decides beside the policy, where one is named.
+    pub(super) candidate: Option<Candidate>,
     /// What the operator should know of, though it is no fault.
     pub(super) notes: Vec<String>,
     /// The waivers of files, which the policy holds.
@@ -39,11 +42,7 @@ pub(super) struct Built {
 pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: &Kept) -> Result<Built, Vec<String>> {
     let mut faults = Vec::new();
     let mut notes = Vec::new();
-    let mut tell = |of: Vec<feed::Fault>| faults.extend(of.iter().map(ToString::to_string));
-    let files = feed::read_waivers(&config.policy.waivers, limits(&config.control).longest_waiver).map_err(&mut tell);
-    let waivers = files.iter().flatten().map(|file| file.waiver.clone()).collect();
-    let operator = Operator { waivers, ..config.operator() };
-    let loaded = feed::load(&config.selection(), operator, number).map_err(&mut tell);
+    let (files, loaded) = load_policy(config, number, &mut faults);
     let zones = zones(config).map_err(|of| faults.extend(of));
     let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
     for forward in &config.upstream.zones {
@@ -63,24 +62,39 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
     let guards = guards(config);
     let probes = super::loops::probes(&routes).into();
+    let snapshot = Arc::new(loaded.snapshot);
+    let (candidate, shadow) = candidate::load(config, &snapshot, kept, clock.read().at);
     // The groups by whose ids policy decides are those that clients are put into.
-    let groups = loaded.snapshot.inputs().operator.groups.clone();
+    let groups = snapshot.inputs().operator.groups.clone();
     notes.extend(groups_without_source(&groups, &config.client.sources));
-    let state = State {
-        snapshot: Arc::new(loaded.snapshot),
-        clients: Arc::new(Clients::new(groups, config.client.sources.ptr)),
-        routes,
-        asking: asking(config),
-        style: style(config),
-        guards,
-        probes,
-    };
-    Ok(Built { state, archive: loaded.archive, notes, files, left_out })
+    let clients = Clients::new(groups, config.client.sources.ptr);
+    let clients = Arc::new(match shadow.as_ref().and_then(|shadow| shadow.clients()) {
+        Some(own) => clients.followed_by(Arc::clone(own)),
+        None => clients,
+    });
+    let (asking, style) = (asking(config), style(config));
+    let state = State { snapshot, shadow, clients, routes, asking, style, guards, probes };
+    Ok(Built { state, archive: loaded.archive, candidate, notes, files, left_out })
+}
+
+/// Reads and compiles the policy that a configuration chooses, with the waivers of files.
+pub(super) fn load_policy(
+    config: &Config,
+    number: u64,
+    faults: &mut Vec<String>,
+) -> (Result<Vec<FileWaiver>, ()>, Result<Loaded, ()>) {
+    let mut tell = |of: Vec<feed::Fault>| faults.extend(of.iter().map(ToString::to_string));
+    let longest = limits(&config.control).longest_waiver;
+    let files = feed::read_waivers(&config.policy.waivers, longest).map_err(&mut tell);
+    let waivers = files.iter().flatten().map(|file| file.waiver.clone()).collect();
+    let operator = Operator { waivers, ..config.operator() };
+    let loaded = feed::load(&config.selection(), operator, number).map_err(&mut tell);
+    (files, loaded)
 }
 
 /// Adds the waivers that were granted by command. One that names what is no longer there lifts nothing, and neither keeps
 /// the daemon from starting nor another waiver from counting.
-fn with_register(loaded: Loaded, kept: &Kept, number: u64) -> (Loaded, Vec<LeftOut>) {
+pub(super) fn with_register(loaded: Loaded, kept: &Kept, number: u64) -> (Loaded, Vec<LeftOut>) {
     let granted: Vec<&Waiver> = kept.granted().collect();
     let with = |loaded: &Loaded, waivers: &[&Waiver]| -> Result<Loaded, Vec<feed::Fault>> {
         let mut operator = loaded.archive.operator().clone();

@@ -197,7 +197,8 @@ impl Daemon {
             });
             self.standing().unarchived = unarchived;
             let state = pipeline::State::clone(&self.pipeline.moment().state);
-            self.pipeline.install(pipeline::State { snapshot, ..state });
+            let shadow = self.beside(&snapshot, work.waivers.register.kept(), state.shadow.as_deref());
+            self.pipeline.install(pipeline::State { snapshot, shadow, ..state });
             work.archive = archive;
         }
         Ok(told)

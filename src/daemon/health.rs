@@ -5,11 +5,11 @@ use std::sync::Mutex;
 
 use super::Standing;
 
-use crate::admin::{Check, Readiness};
+use crate::admin::{Check, Readiness, ShadowStatus};
 use crate::clock::{Clock, Trust};
 use crate::ledger::{self, Ledger};
-use crate::observe::Gauges;
-use crate::pipeline::Pipeline;
+use crate::observe::{Gauges, ShadowCount};
+use crate::pipeline::{OrderDifference, Pipeline};
 use crate::policy::Mode;
 use crate::resolve::Condition;
 
@@ -94,15 +94,33 @@ pub(super) fn readiness(
             Some(fault) => format!("the last one was refused: {fault}"),
         },
     };
+    let shadow = standing.candidate.as_ref().map(|candidate| Check {
+        name: "shadow",
+        ok: candidate.outcome.is_ok(),
+        detail: match (&candidate.outcome, candidate.fault()) {
+            (Ok(digest), _) => format!("{} decides too, {}", candidate.path.display(), hex::encode(digest)),
+            (Err(_), fault) => {
+                format!("{} is not used: {}", candidate.path.display(), fault.unwrap_or_default())
+            }
+        },
+    });
     let (ok, detail) = match clock.status() {
         Some(status) => (status.trust.is_fine() && status.fault.is_none(), status.to_string()),
         None => (true, format!("rehearsed: policy time is {:.0}", clock.read().at)),
     };
     let clock = Check { name: "clock", ok, detail };
-    Readiness {
-        ready: policy.ok && upstream.ok,
-        checks: vec![policy, upstream, ledger, log, clock, archive, reload, waivers, monitor_only],
-    }
+    let ready = policy.ok && upstream.ok;
+    let checks =
+        [policy, upstream, ledger, log, clock, archive, reload, waivers, monitor_only].into_iter().chain(shadow);
+    Readiness { ready, checks: checks.collect() }
+}
+
+/// Tells what the candidate decides otherwise, or why there is none.
+pub(super) fn shadow(pipeline: &Pipeline, standing: &Mutex<Standing>) -> ShadowStatus {
+    let counted = pipeline.moment().state.shadow.as_ref().map(|shadow| shadow.report());
+    let candidate = standing.lock().expect("no holder of this lock panics").candidate.clone();
+    let faults = candidate.as_ref().and_then(|of| of.outcome.clone().err()).unwrap_or_default();
+    ShadowStatus { file: candidate.map(|of| of.path.display().to_string()), faults, counted }
 }
 
 /// Reads off the parts what metrics show of them.
@@ -110,8 +128,11 @@ pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock, st
     let waivers = standing.lock().expect("no holder of this lock panics").waivers.clone();
     let health = ledger.health();
     let trust = clock.status().map(|status| status.trust);
-    let snapshot = pipeline.moment().state.snapshot.clone();
+    let state = pipeline.moment().state;
+    let snapshot = &state.snapshot;
+    let shadow = state.shadow.as_ref().map(|shadow| shadow.by_order()).unwrap_or_default();
     Gauges {
+        shadow: shadow.into_iter().map(shown).collect(),
         cache_entries: pipeline.cache().len() as u64,
         cache_octets: pipeline.cache().weight(),
         ledger_leaves: health.leaves,
@@ -129,4 +150,9 @@ pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock, st
         monitor_only: waivers.monitor_only.is_some() || snapshot.inputs().operator.mode == Mode::Monitor,
         clock_state: trust.map(Trust::as_str),
     }
+}
+
+fn shown(of: OrderDifference) -> ShadowCount {
+    let OrderDifference { order, live, candidate, count } = of;
+    ShadowCount { order, live, candidate, count }
 }

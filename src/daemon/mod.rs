@@ -1,6 +1,7 @@
 //! Connects the parts, reloads them, stops them.
 
 mod build;
+mod candidate;
 mod command;
 pub mod folder;
 mod health;
@@ -33,6 +34,7 @@ use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
 use crate::policy::Snapshot;
 use crate::store;
+pub use candidate::Candidate;
 use folder::Folder;
 use waivers::{Tally, Waivers};
 use welcome::announcement;
@@ -105,6 +107,8 @@ impl std::fmt::Debug for Invocation<'_> {
 #[derive(Debug)]
 pub struct Checked {
     pub snapshot: Arc<Snapshot>,
+    /// The candidate that would decide beside it, where one is named.
+    pub candidate: Option<Candidate>,
     /// What the operator should know of, though it is no fault.
     pub notes: Vec<String>,
 }
@@ -115,8 +119,11 @@ pub struct Checked {
 /// Every fault of catalogues, orders, local zones and upstreams.
 pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    build::build(config, 1, &clock, &Kept::default())
-        .map(|built| Checked { snapshot: built.state.snapshot, notes: built.notes })
+    build::build(config, 1, &clock, &Kept::default()).map(|built| Checked {
+        snapshot: built.state.snapshot,
+        candidate: built.candidate,
+        notes: built.notes,
+    })
 }
 
 /// Runs until SIGTERM or SIGINT; reloads at SIGHUP.
@@ -153,7 +160,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
 
     let last = folder.last_policy();
-    let standing = Standing::new(&folder, &built.archive)?;
+    let standing = Standing { candidate: built.candidate.clone(), ..Standing::new(&folder, &built.archive)? };
     let metrics = Arc::new(Metrics::new());
     metrics.started(clock.read().raw.as_duration().as_secs_f64());
     let mut settings = folder.ledger_settings(&config.ledger, clock.is_rehearsal());
@@ -257,6 +264,8 @@ struct Standing {
     refused: Option<String>,
     /// The policy in use, where the disk had no room for its archive.
     unarchived: Option<Archive>,
+    /// The candidate that is named, and whether it can be used.
+    candidate: Option<Candidate>,
     waivers: Tally,
 }
 
@@ -335,12 +344,14 @@ impl Daemon {
         let (ledger, pipeline, metrics) =
             (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
         let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
+        let shadow = (Arc::clone(&self.pipeline), Arc::clone(&self.standing));
         let standing = Arc::clone(&self.standing);
         let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
         admin::State {
             readiness: Box::new(move || {
                 health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2)
             }),
+            shadow: Box::new(move || health::shadow(&shadow.0, &shadow.1)),
             metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline, clock.as_ref(), &standing))),
             hosts: self.config.admin.hosts.clone(),
         }
@@ -385,13 +396,14 @@ impl Daemon {
             tracing::warn!("{note}");
         }
         let digest = *built.state.snapshot.digest();
+        candidate::go_on(&mut built.state, &self.pipeline.moment().state);
         self.ledger.install(&built.state.snapshot);
         work.waivers.take(&mut built);
         // The new groups have their members before anybody is decided by them.
         self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
+        *self.standing() = Standing { candidate: built.candidate, ..Standing::default() };
         self.metrics.count_reload(true);
-        *self.standing() = Standing::default();
         self.ledger.change(Change::reloaded(&digest));
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());

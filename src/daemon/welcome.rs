@@ -35,6 +35,11 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
     }
     line("records", folder.root().display().to_string());
     line("policy", hex::encode(built.state.snapshot.digest()));
+    if let Some(candidate) = &built.candidate {
+        let (path, fault) = (candidate.path.display(), candidate.fault());
+        let outcome = fault.map_or("decides beside it".to_owned(), |fault| format!("is not used: {fault}"));
+        line("shadow", format!("{path} {outcome}"));
+    }
     let snapshot = &built.state.snapshot;
     if snapshot.inputs().operator.mode == Mode::Monitor {
         line("mode", "monitor: a dry run in which nothing is withheld, and all of it is recorded".to_owned());

@@ -2,6 +2,8 @@
 //! addition: no hashing, no allocation, no lock.
 
 mod clients;
+mod gauges;
+mod shadow;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +22,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use clients::Claimed;
 use clients::ClientMetrics;
+use gauges::GAUGES;
+pub use gauges::Gauges;
+pub use shadow::ShadowCount;
+use shadow::ShadowCounts;
 
 /// Where an answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,51 +208,6 @@ fn register_gauges(
     gauges
 }
 
-/// What is read off the other parts when somebody asks for the metrics.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Gauges {
-    pub cache_entries: u64,
-    pub cache_octets: u64,
-    /// Leaves that are durable.
-    pub ledger_leaves: u64,
-    /// Leaves that wait in memory.
-    pub ledger_unwritten: u64,
-    /// Look-ups that are counted, since they could not be recorded one by one.
-    pub ledger_uncovered: u64,
-    pub ledger_octets: u64,
-    pub ledger_failing: bool,
-    /// Leaves that the last checkpoint of the log tells of.
-    pub log_signed: u64,
-    pub log_octets: u64,
-    pub log_failing: bool,
-    pub policy_entries: u64,
-    pub policy_orders: u64,
-    pub waivers_in_force: u64,
-    /// Waivers that wait for somebody to confirm them.
-    pub waivers_pending: u64,
-    pub monitor_only: bool,
-    /// How far the system clock is trusted; none in a rehearsal.
-    pub clock_state: Option<&'static str>,
-}
-
-const GAUGES: [(&str, &str); 15] = [
-    ("cache_entries", "Answers that are kept"),
-    ("cache_size_bytes", "About how much memory the kept answers take"),
-    ("ledger_leaves", "Leaves of the ledger that are on disk"),
-    ("ledger_unwritten_leaves", "Leaves of the ledger that wait in memory"),
-    ("ledger_uncovered_lookups", "Look-ups that are only counted, because the disk refuses leaves"),
-    ("ledger_size_bytes", "Size of the journal"),
-    ("ledger_failing", "1 while the ledger cannot be written"),
-    ("ledger_log_signed_leaves", "Leaves that the last checkpoint of the log tells of"),
-    ("ledger_log_size_bytes", "Size of the log, which holds the records once more and their hashes"),
-    ("ledger_log_failing", "1 while the log falls behind the journal"),
-    ("policy_entries", "Entries of all catalogues"),
-    ("policy_orders", "Orders that are loaded"),
-    ("waivers_in_force", "Waivers that are in force"),
-    ("waivers_pending", "Waivers that wait for somebody to confirm them"),
-    ("monitor_only", "1 while nothing is enforced, in an emergency or a dry run"),
-];
-
 /// Every metric of the daemon.
 pub struct Metrics {
     registry: Registry,
@@ -265,6 +226,7 @@ pub struct Metrics {
     upstream_latency: Histogram,
     gauges: Vec<Gauge>,
     clock_states: Vec<(&'static str, Gauge)>,
+    shadow: ShadowCounts,
 }
 
 impl Metrics {
@@ -333,6 +295,7 @@ impl Metrics {
                 "state",
                 CLOCK_STATES,
             ),
+            shadow: ShadowCounts::register(all),
             registry: Registry::default(),
         };
         for ((name, help), gauge) in GAUGES.iter().zip(gauges) {
@@ -425,6 +388,7 @@ impl Metrics {
     pub fn encode(&self, gauges: &Gauges) -> String {
         // Taken apart field by field, so that a field added to `Gauges` has to be dealt with here.
         let Gauges {
+            ref shadow,
             cache_entries,
             cache_octets,
             ledger_leaves,
@@ -466,7 +430,7 @@ impl Metrics {
             gauge.set(i64::from(clock_state == Some(*state)));
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a String cannot fail");
+        self.shadow.show(shadow, || encode(&mut text, &self.registry)).expect("writing to a String cannot fail");
         text
     }
 }

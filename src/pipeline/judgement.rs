@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::inspect;
 use crate::message::{Body, Malformed, Name, ResponseView};
 use crate::observe::Served;
-use crate::policy::{Decision, Verdict};
+use crate::policy::{Decision, Snapshot, Verdict, When};
 use crate::query::{Place, Query, Subject, Subjects, Target};
 use crate::resolve::{Failure, Resolved};
 
@@ -37,14 +37,18 @@ pub(super) fn decide(query: &Query, moment: &Moment) -> Judgement {
     Judgement { client, decision, subject: None, before: query.question.name.clone() }
 }
 
-/// Decides on what an answer leads to; the severest verdict counts, and among equal ones first the question's, then that on
+/// Decides by a policy on what an answer leads to; the severest verdict counts, and among equal ones first the question's, then that on
 /// what the answer does not hold without.
-pub(super) fn judge(query: &Query, own: Judgement, subjects: Option<&Subjects>, moment: &Moment) -> Judgement {
-    let snapshot = &moment.state.snapshot;
+pub(super) fn judge(
+    query: &Query,
+    own: Judgement,
+    subjects: Option<&Subjects>,
+    (snapshot, when): (&Snapshot, When),
+) -> Judgement {
     let mut judgement = own;
     for subject in subjects.into_iter().flatten() {
         let before = before(query, &judgement.before, &subject);
-        let found = snapshot.decide_subject(before, &subject.target, &judgement.client, moment.when());
+        let found = snapshot.decide_subject(before, &subject.target, &judgement.client, when);
         if let (Place::Chain, Target::Name(name)) = (subject.place, &subject.target)
             && found.deciding.is_some_and(|matched| matched.is_shield())
         {

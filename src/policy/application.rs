@@ -11,7 +11,7 @@ use super::snapshot::Inputs;
 use crate::client::{DEFAULT_GROUP, GroupId};
 
 /// What a sunk name is answered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Sink {
     #[default]
     Nxdomain,
@@ -22,6 +22,18 @@ pub enum Sink {
         v4: Option<Ipv4Addr>,
         v6: Option<Ipv6Addr>,
     },
+}
+
+impl Sink {
+    /// Returns the word that the configuration uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nxdomain => "nxdomain",
+            Self::Nodata => "nodata",
+            Self::Refused => "refused",
+            Self::Address { .. } => "address",
+        }
+    }
 }
 
 /// Whether the installation enforces at all.
@@ -58,7 +70,7 @@ pub struct Apply {
 }
 
 /// How one order applies to one group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Application {
     pub phase: Phase,
     pub demand: Demand,

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 
 use super::decision::{Verdict, When};
 use super::lift::Lifts;
-use super::pattern::Glob;
 use super::snapshot::Snapshot;
 use crate::client::Client;
 use crate::message::Name;
@@ -17,6 +16,29 @@ use crate::query::NamePattern;
 /// glob. There may be more than are ever open: whoever asks decides on each.
 #[derive(Debug, Default)]
 pub(super) struct OpenBelow(HashMap<Name, Vec<Name>, foldhash::fast::RandomState>);
+
+/// What the catalogues list below a name, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Below {
+    /// Whether a name is not sunk, so that NXDOMAIN for the name above would say too much (RFC 8020).
+    pub is_open: bool,
+    /// The first instant at which that may change, if any is set.
+    pub until: Option<Timestamp>,
+}
+
+impl Snapshot {
+    /// Says whether a listed name below `name` is open to a client.
+    pub fn below(&self, name: &Name, client: &Client, at: impl Into<When>) -> Below {
+        let at = at.into();
+        let mut found = Below { is_open: false, until: None };
+        for name in self.open_below.of(name) {
+            let decision = self.decide(name, client, at);
+            found.is_open |= decision.verdict != Verdict::Sunk;
+            found.until = [found.until, decision.until].into_iter().flatten().min();
+        }
+        found
+    }
+}
 
 impl OpenBelow {
     /// Returns the names below `name`.
@@ -34,14 +56,12 @@ impl OpenBelow {
         let clients: Vec<_> =
             snapshot.distinct_groups().into_iter().map(|group| Client::member(anyone, group)).collect();
         for entry in 0..snapshot.entry_count() {
-            let pattern = &snapshot.entry(entry).pattern;
-            let samples: Vec<_> = pattern.globs().iter().map(Glob::sample).collect();
-            for name in pattern.names().iter().chain(&samples) {
-                let waivable = may_be_waived(snapshot, waivers, name);
-                for above in listed_above(snapshot, name) {
+            for name in snapshot.entry(entry).pattern.samples() {
+                let waivable = may_be_waived(snapshot, waivers, &name);
+                for above in listed_above(snapshot, &name) {
                     let differs = |client: &Client| {
                         let sunk = |name: &Name, at| snapshot.decide(name, client, at).verdict == Verdict::Sunk;
-                        probes.iter().any(|at| sunk(&above, *at) && !sunk(name, *at))
+                        probes.iter().any(|at| sunk(&above, *at) && !sunk(&name, *at))
                     };
                     if waivable || clients.iter().any(differs) {
                         open.entry(above).or_default().insert(name.clone());
@@ -87,12 +107,12 @@ fn probes(snapshot: &Snapshot, instants: &[Timestamp]) -> Vec<When> {
     instants.iter().copied().flat_map(lags).collect()
 }
 
-/// Returns a name that a pattern of a waiver stands for; `None` where it would be too long.
-fn sample(pattern: &NamePattern) -> Option<Name> {
+/// Returns a name that a pattern stands for, which nobody uses; `None` where it would be too long.
+pub(super) fn sample(pattern: &NamePattern) -> Option<Name> {
     match pattern {
         NamePattern::Exact(name) => Some(name.clone()),
         NamePattern::Below(above) => {
-            let wire = [b"\x01x", above.as_wire()].concat();
+            let wire = [b"\x01*", above.as_wire()].concat();
             Name::from_wire(&wire).ok()
         }
     }

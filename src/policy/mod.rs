@@ -7,6 +7,7 @@
 mod application;
 mod below;
 mod catalogue;
+mod compare;
 mod contradiction;
 mod decision;
 mod index;
@@ -20,7 +21,9 @@ mod treatment;
 mod waiver;
 
 pub use application::{Application, Apply, Mode, Phase, Sink};
+pub use below::Below;
 pub use catalogue::{Catalogue, Confidence, Entry, Service};
+pub use compare::{Difference, Ruling, differences};
 pub use contradiction::CompileError;
 pub use decision::{Decision, Epoch, Match, Nearest, Verdict, When};
 pub use networks::NetworkError;

@@ -218,7 +218,7 @@ pub struct Operator {
 }
 
 /// On whose demand the network blocks (RFC 8914, sections 4.16 and 4.17).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Demand {
     /// The operator chose to apply the order.
     #[default]

@@ -139,6 +139,19 @@ impl Pattern {
         }
     }
 
+    /// Returns the names that the entry writes out, and a sample for each of its globs.
+    pub fn samples(&self) -> impl Iterator<Item = Name> {
+        self.names().iter().cloned().chain(self.globs().iter().map(Glob::sample))
+    }
+
+    /// Returns the name below which every name matches too.
+    pub const fn covers_below(&self) -> Option<&Name> {
+        match self {
+            Self::Suffix(name) => Some(name),
+            Self::Exact(_) | Self::Pattern { .. } | Self::Network(_) => None,
+        }
+    }
+
     /// Returns the globs of a pattern.
     pub fn globs(&self) -> &[Glob] {
         match self {

@@ -45,7 +45,7 @@ pub struct Snapshot {
     lifts: Lifts,
     /// Every instant at which some decision may change, ascending.
     instants: Vec<Timestamp>,
-    open_below: OpenBelow,
+    pub(super) open_below: OpenBelow,
 }
 
 impl Snapshot {
@@ -282,14 +282,6 @@ impl Snapshot {
         }
     }
 
-    /// Returns whether the catalogues list a name below `name` that is not sunk, so that NXDOMAIN would say too much
-    /// (RFC 8020).
-    pub fn has_open_name_below(&self, name: &Name, client: &Client, at: impl Into<When>) -> bool {
-        let at = at.into();
-        let below = self.open_below.of(name);
-        below.iter().any(|name| self.decide(name, client, at).verdict != Verdict::Sunk)
-    }
-
     /// Returns the epoch of decisions taken at `at`.
     pub fn epoch(&self, at: impl Into<When>) -> Epoch {
         let When { at, ends } = at.into();
@@ -356,6 +348,11 @@ impl Snapshot {
     /// Returns how the order of a match applies to a group.
     pub fn application_of(&self, of: &Match, group: GroupId) -> &Application {
         self.applications.of(of.order, group)
+    }
+
+    /// Returns how the order at this place applies to a group.
+    pub fn application(&self, order: usize, group: GroupId) -> &Application {
+        self.applications.of(order, group)
     }
 
     /// Returns a group for each way in which orders apply to groups.

@@ -36,6 +36,7 @@ mod replays;
 mod resolves;
 mod reviewed;
 mod scenario;
+mod shadow;
 mod streams;
 mod waivers;
 mod ways_round;

@@ -299,6 +299,7 @@ impl Stage {
         clients.learn(&Known { devices: scenario.devices.clone(), ..Known::default() });
         let state = State {
             snapshot,
+            shadow: None,
             clients,
             routes: Arc::new(routes),
             asking,

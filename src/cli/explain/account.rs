@@ -48,6 +48,9 @@ pub(super) struct Account<'a> {
     /// The entry that comes nearest, where none matches, and why it does not.
     #[serde(skip)]
     pub(super) nearest: Option<(&'a Entry, &'a Service, &'static str)>,
+    /// Clients who get another verdict, and which.
+    #[serde(skip)]
+    pub(super) others: Vec<String>,
     #[serde(skip)]
     pub(super) digest: String,
 }
@@ -113,7 +116,7 @@ impl<'a> Account<'a> {
             (Verdict::Sunk, Some(deciding)) => {
                 let application = snapshot.application_of(&deciding, client.group());
                 let is_open = match (asked, subject) {
-                    (Target::Name(name), None) => snapshot.has_open_name_below(name, client, *when),
+                    (Target::Name(name), None) => snapshot.below(name, client, *when).is_open,
                     (Target::Name(_) | Target::Address(_), _) => !through.is_alias(),
                 };
                 let code = answer::sunk_code(application.sink.unwrap_or(sink), is_open);
@@ -146,6 +149,7 @@ impl<'a> Account<'a> {
             decision: decision.verdict,
             until: decision.until,
             nearest: nearest.map(|of| (snapshot.entry(of.entry), snapshot.service_of(of.entry), of.reason)),
+            others: Vec::new(),
             digest: hex::encode(snapshot.digest()),
         }
     }

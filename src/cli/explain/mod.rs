@@ -1,6 +1,7 @@
 //! `interdict explain`: how a name is decided and why, now, at another instant, or as a record says that it was.
 
 mod account;
+mod others;
 mod page;
 mod replay;
 
@@ -110,7 +111,9 @@ pub(super) fn run(of: &Explain, out: &mut dyn Write) -> anyhow::Result<()> {
                 client: Client::member(address, group),
                 when: of.at.or(rehearsed).map_or_else(|| super::clock::now(&folder), When::from),
             };
-            write(&Account::new(&question, &snapshot, config.answer.sink), origin, of.json, out)
+            let others = others::of(&question, &snapshot);
+            let account = Account { others, ..Account::new(&question, &snapshot, config.answer.sink) };
+            write(&account, origin, of.json, out)
         }
         (None, None) => unreachable!("the definition requires a name where no record is given"),
     }

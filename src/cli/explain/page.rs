@@ -10,7 +10,7 @@ use crate::client::DEFAULT_GROUP;
 use crate::policy::{self, Matching, Verdict, Verification, Waiver};
 
 pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}: {}", account.decision, words(account.decision))?;
+    writeln!(out, "{}: {}", account.decision, words(account))?;
     writeln!(out)?;
     row(out, "name", &format!("{} {}", account.name, account.r#type))?;
     if let Some(subject) = &account.subject {
@@ -28,6 +28,9 @@ pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) 
         row(out, "nearest", "no entry of the catalogues comes near")?;
     }
     row(out, "client gets", &response(account))?;
+    for (position, other) in account.others.iter().enumerate() {
+        row(out, if position == 0 { "others" } else { "" }, other)?;
+    }
     let source = match origin {
         Origin::Files => "the files of the configuration",
         Origin::Daemon => "the policy of the running daemon",
@@ -84,8 +87,24 @@ fn write_finding(of: &Finding<'_>, account: &Account<'_>, out: &mut dyn Write) -
 fn write_waiver(of: &Waiver, out: &mut dyn Write) -> io::Result<()> {
     let Waiver { id, scope, term, reason, approver, ticket } = of;
     let ticket = ticket.as_ref().map(|ticket| format!(", {ticket}")).unwrap_or_default();
-    row(out, "waiver", &format!("{id} of {}, until {}", scope.rules, term.until()))?;
+    row(out, "waiver", &format!("{id} of {}, from {} until {}", scope.rules, term.from(), term.until()))?;
+    if !scope.clients.is_empty() {
+        row(out, "", &format!("for {}", listed(&scope.clients)))?;
+    }
+    if !scope.names.is_empty() {
+        row(out, "", &format!("for the names {}", listed(&scope.names)))?;
+    }
     row(out, "", &format!("{reason} (approved by {approver}{ticket})"))
+}
+
+/// Returns the first few of many, and how many more there are.
+fn listed(all: &[impl ToString]) -> String {
+    const MOST: usize = 5;
+    let first: Vec<_> = all.iter().take(MOST).map(ToString::to_string).collect();
+    match all.len().saturating_sub(MOST) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 /// Says how the operator applies an order, where it is not simply enforced.
@@ -114,13 +133,17 @@ fn row(out: &mut dyn Write, title: &str, value: &str) -> io::Result<()> {
     writeln!(out, "  {title:<12} {}", plain(value))
 }
 
-const fn words(verdict: Verdict) -> &'static str {
-    match verdict {
+fn words(account: &Account<'_>) -> &'static str {
+    let phase = account.deciding.rule.map(|rule| rule.application.phase);
+    match account.decision {
         Verdict::Pass => "no rule matches; the name is resolved and no record is made",
         Verdict::Noted => "the name is resolved; look-ups are only counted",
         Verdict::Exempt => "the name is resolved; the order does not reach it",
         Verdict::Protected => "the name is resolved; the act itself leaves it lawful",
         Verdict::Kept => "the name is resolved while the products are being removed",
+        Verdict::Monitored if phase == Some(policy::Phase::Monitor { until: None }) => {
+            "the name is resolved and recorded; what is prohibited is only monitored, by the operator's choice"
+        }
         Verdict::Monitored => "the name is resolved and recorded; its service becomes prohibited, or enforced, later",
         Verdict::Waived => {
             "the name is resolved by a waiver; a look-up is an attempted contact with a prohibited service"

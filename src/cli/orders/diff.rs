@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::feed::{self, Selection};
 use crate::message::Name;
-use crate::policy::{Glob, Operator, Pattern, Snapshot, Verdict};
+use crate::policy::{Operator, Pattern, Snapshot, Verdict};
 use crate::query::Target;
 
 /// Verdicts by the first order and by the second.
@@ -164,16 +164,12 @@ fn differences(snapshots: [&Snapshot; 2], entry: usize, at: Timestamp) -> Vec<(O
     // Decisions do not depend on the client so far, so that any stands for all.
     let anyone = Client::at(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let pattern = &snapshots[0].entry(entry).pattern;
-    let samples = pattern.globs().iter().map(Glob::sample);
     let network = match pattern {
         Pattern::Network(network) => Some(Target::Address(network.addr())),
         Pattern::Exact(_) | Pattern::Suffix(_) | Pattern::Pattern { .. } => None,
     };
     let decided: Vec<(Target, Pair)> = pattern
-        .names()
-        .iter()
-        .cloned()
-        .chain(samples)
+        .samples()
         .map(Target::Name)
         .chain(network)
         .map(|target| {

@@ -1,5 +1,6 @@
 //! `interdict orders`: what each order prohibits, from when on, and how well that is verified.
 
+mod applied;
 mod diff;
 
 use std::fmt;
@@ -12,7 +13,8 @@ use serde::Serialize;
 use super::folder::Folder;
 use super::output::plain;
 use super::settings::{ConfigArgs, load_policy};
-use crate::policy::{Operator, OperatorTreatment, Order, Removal, Then, TreatmentChoice, Validity, When};
+use crate::policy::{Mode, Operator, OperatorTreatment, Order, Removal, Then, TreatmentChoice, Validity, When};
+use applied::Applied;
 
 #[derive(Debug, Args)]
 pub(super) struct Orders {
@@ -38,10 +40,19 @@ pub(super) fn run(of: &Orders, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     let loaded = load_policy(&config)?;
     let inputs = loaded.snapshot.inputs();
-    let orders: Vec<_> = inputs.orders.iter().map(|order| Shown::new(order, &inputs.operator, at)).collect();
+    let orders: Vec<_> = (inputs.orders.iter().enumerate())
+        .map(|(place, order)| Shown {
+            applied: applied::of(&loaded.snapshot, place),
+            ..Shown::new(order, &inputs.operator, at)
+        })
+        .collect();
     if of.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&orders)?)?;
         return Ok(());
+    }
+    match inputs.operator.mode {
+        Mode::Enforce => {}
+        Mode::Monitor => writeln!(out, "mode = \"monitor\": nothing is withheld, whatever the orders say\n")?,
     }
     if orders.is_empty() {
         writeln!(out, "no orders: every name is resolved")?;
@@ -112,6 +123,8 @@ struct Shown<'a> {
     rules: &'a [String],
     catalogue: &'a str,
     published: String,
+    /// How it applies to groups of clients.
+    applied: Vec<Applied>,
     prohibitions: Vec<ShownProhibition<'a>>,
     protected: Vec<Group<'a>>,
     exempt: Vec<Group<'a>>,
@@ -241,6 +254,7 @@ impl<'a> Shown<'a> {
             rules,
             catalogue,
             published: published.to_string(),
+            applied: Vec::new(),
             prohibitions: prohibitions.collect(),
             protected: protected.collect(),
             exempt: exempt.collect(),
@@ -266,6 +280,7 @@ impl<'a> Shown<'a> {
             writeln!(out, "  rules      {}", plain(&self.rules.join(", ")))?;
         }
         writeln!(out, "  catalogue  {}", plain(self.catalogue))?;
+        applied::write(&self.applied, out)?;
         match self.prohibitions.is_empty() {
             true => writeln!(out, "\n  No prohibitions: this order never withholds a name")?,
             false => writeln!(out, "\n  Prohibitions at {at:.3}")?,

@@ -20,6 +20,7 @@ fn what_is_counted_shows() {
         ledger_failing: true,
         clock_state: Some("behind"),
         cache_octets: 7,
+        shadow: vec![shadow_count(3)],
         ..Gauges::default()
     });
     for line in [
@@ -40,10 +41,29 @@ fn what_is_counted_shows() {
         "interdict_cache_size_bytes 7",
         "interdict_clock_state{state=\"behind\"} 1",
         "interdict_clock_state{state=\"synchronised\"} 0",
+        "interdict_shadow_differences_total{order=\"act\",live=\"pass\",candidate=\"sunk\"} 3",
     ] {
         assert!(text.lines().any(|of| of == line), "{line} is missing in\n{text}");
     }
     assert_eq!(metrics.totals()["sunk"], 1);
+}
+
+fn shadow_count(count: u64) -> ShadowCount {
+    ShadowCount { order: "act".to_owned(), live: "pass", candidate: "sunk", count }
+}
+
+#[test]
+fn counts_of_a_candidate_go_with_it() {
+    let metrics = Metrics::new();
+    let told = |shadow: Vec<ShadowCount>| {
+        let text = metrics.encode(&Gauges { shadow, ..Gauges::default() });
+        let line = text.lines().find_map(|line| line.strip_prefix("interdict_shadow_differences_total{"));
+        line.and_then(|line| line.rsplit_once(' ')).map(|(_, count)| count.to_owned())
+    };
+    for count in ["2", "2", "5"] {
+        assert_eq!(told(vec![shadow_count(count.parse().unwrap())]).as_deref(), Some(count));
+    }
+    assert_eq!(told(Vec::new()), None);
 }
 
 /// The rules of promlint (`promtool check metrics`), on the plain format.
