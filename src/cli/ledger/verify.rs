@@ -63,16 +63,17 @@ fn write(found: &Verification, out: &mut dyn Write) -> io::Result<()> {
     let anchored = found.logs.iter().any(|log| log.anchored.is_some());
     let beside = found.logs.iter().any(|log| log.key == Some(KeySource::Beside));
     writeln!(out)?;
-    if !anchored {
+    if anchored {
         writeln!(
             out,
-            "No checkpoint kept elsewhere was given (--from): whoever holds the key could have written all of this anew."
+            "Leaves behind the checkpoint that was kept elsewhere could still be written anew by whoever holds the key."
         )?;
     } else {
         writeln!(
             out,
-            "What stands behind the checkpoint that was kept elsewhere could still be written anew by whoever holds the key."
+            "No checkpoint that was kept elsewhere bears this out (--from): whoever holds the key could have written all"
         )?;
+        writeln!(out, "of this anew, and an older copy that was put back looks the same.")?;
     }
     if beside {
         writeln!(out, "The key lay beside the log: compare it with one that you were given (--key).")?;
