@@ -234,6 +234,32 @@ fn explain_gives_what_the_operator_chose_to_answer() {
 }
 
 #[test]
+fn explain_finds_the_group_of_a_client() {
+    let place = Place::with(
+        "[[client.group]]\nname = \"lab\"\nnetworks = [\"10.1.0.0/16\"]\nnames = [\"*.lab.example\"]\n\
+         [[client.device]]\nname = \"bench.lab.example\"\naddresses = [\"10.9.9.9\"]\n\
+         [[policy.apply]]\norder = \"us-commerce-2024\"\ngroups = [\"lab\"]\nphase = \"monitor\"\n",
+    );
+    let explain = |more: &[&str]| {
+        let all = [&["explain", "dnl-01.geo.kaspersky.com", "--json", "--at", INSTANTS[2]], more].concat();
+        let told = place.json(&all);
+        (told["group"].as_str().unwrap().to_owned(), told["verdict"].as_str().unwrap().to_owned())
+    };
+    for (more, group, verdict) in [
+        (&[][..], "default", "sunk"),
+        (&["--client", "10.1.2.3"], "lab", "monitored"),
+        (&["--client", "10.9.9.9"], "lab", "monitored"),
+        (&["--client", "10.2.0.1"], "default", "sunk"),
+        (&["--group", "lab"], "lab", "monitored"),
+        (&["--client", "10.1.2.3", "--group", "default"], "default", "sunk"),
+    ] {
+        assert_eq!(explain(more), (group.to_owned(), verdict.to_owned()), "{more:?}");
+    }
+    let output = place.tell(&["explain", "dnl-01.geo.kaspersky.com", "--group", "bal"]);
+    assert!(text(&output.stderr).contains("the groups are default, lab"), "{output:?}");
+}
+
+#[test]
 fn the_page_for_people_uses_honest_words() {
     let place = Place::new();
     for (name, words) in [

@@ -9,7 +9,6 @@ mod lease;
 mod neighbours;
 mod pointers;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -42,6 +41,23 @@ pub struct Sources {
     pub neighbours: bool,
     /// Whether PTR records are asked for.
     pub ptr: bool,
+}
+
+impl Sources {
+    /// Returns what is known without looking anywhere: the devices of the configuration.
+    pub fn known(&self) -> Known {
+        let mut known = Known::default();
+        for StaticDevice { name, hardware, addresses } in &self.devices {
+            known.names.extend(hardware.map(|hardware| (hardware, name.clone())));
+            known.devices.extend(addresses.iter().map(|address| Device {
+                address: *address,
+                hardware: *hardware,
+                name: Some(name.clone()),
+                source: Source::Static,
+            }));
+        }
+        known
+    }
 }
 
 /// A device of the configuration.
@@ -211,19 +227,9 @@ impl State {
     }
 
     fn known(&self) -> Known {
-        let mut devices = Vec::new();
-        let mut names = BTreeMap::new();
-        for StaticDevice { name, hardware, addresses } in &self.sources.devices {
-            names.extend(hardware.map(|hardware| (hardware, name.clone())));
-            devices.extend(addresses.iter().map(|address| Device {
-                address: *address,
-                hardware: *hardware,
-                name: Some(name.clone()),
-                source: Source::Static,
-            }));
-        }
-        devices.extend(self.found.iter().cloned());
-        Known { devices, names }
+        let mut known = self.sources.known();
+        known.devices.extend(self.found.iter().cloned());
+        known
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod clients;
 mod gauges;
+mod happenings;
 mod shadow;
 #[cfg(test)]
 mod tests;
@@ -24,135 +25,9 @@ pub use clients::Claimed;
 use clients::ClientMetrics;
 use gauges::GAUGES;
 pub use gauges::Gauges;
+pub use happenings::{Dropped, Served, UpstreamEvent, Withheld};
 pub use shadow::ShadowCount;
 use shadow::ShadowCounts;
-
-/// Where an answer came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Served {
-    /// From a rule, or from the question alone.
-    Policy,
-    Cache,
-    Local,
-    Upstream,
-    /// From nowhere: there was none.
-    Failure,
-}
-
-impl Served {
-    const ALL: [Self; 5] = [Self::Policy, Self::Cache, Self::Local, Self::Upstream, Self::Failure];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Policy => "policy",
-            Self::Cache => "cache",
-            Self::Local => "local",
-            Self::Upstream => "upstream",
-            Self::Failure => "failure",
-        }
-    }
-}
-
-/// Why something was not answered as a query is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dropped {
-    /// From an address that is not allowed: no answer.
-    NotAllowed,
-    /// A response, or shorter than a header: no answer.
-    Unanswerable,
-    /// An opcode other than QUERY: NOTIMP.
-    Opcode,
-    /// Broken: FORMERR.
-    Malformed,
-    /// Too many queries under way: SERVFAIL.
-    Busy,
-    /// The system did not take the answer.
-    Unsent,
-    /// Too many connections: closed.
-    ConnectionLimit,
-    /// A PROXY header from somebody who is no trusted proxy: no answer.
-    ProxyIgnored,
-    /// From a trusted proxy without a PROXY header, or with a broken one: no answer.
-    ProxyMalformed,
-    /// A fault of this program.
-    Fault,
-}
-
-impl Dropped {
-    const ALL: [Self; 10] = [
-        Self::NotAllowed,
-        Self::Unanswerable,
-        Self::Opcode,
-        Self::Malformed,
-        Self::Busy,
-        Self::Unsent,
-        Self::ConnectionLimit,
-        Self::ProxyIgnored,
-        Self::ProxyMalformed,
-        Self::Fault,
-    ];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotAllowed => "not_allowed",
-            Self::Unanswerable => "unanswerable",
-            Self::Opcode => "opcode",
-            Self::Malformed => "malformed",
-            Self::Busy => "busy",
-            Self::Unsent => "unsent",
-            Self::ConnectionLimit => "connection_limit",
-            Self::ProxyIgnored => "proxy_ignored",
-            Self::ProxyMalformed => "proxy_malformed",
-            Self::Fault => "fault",
-        }
-    }
-}
-
-/// What is withheld by the operator's own choice, without any order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Withheld {
-    /// An answer with a private address for a name that must have none.
-    PrivateAddress,
-    /// The keys for Encrypted ClientHello in an answer.
-    Ech,
-}
-
-impl Withheld {
-    const ALL: [Self; 2] = [Self::PrivateAddress, Self::Ech];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::PrivateAddress => "private_address",
-            Self::Ech => "ech",
-        }
-    }
-}
-
-/// What happened with an upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamEvent {
-    /// A question was sent.
-    Query,
-    /// A truncated answer was asked for again over TCP.
-    RetryTcp,
-    /// No answer came in time.
-    Timeout,
-    /// The network failed, or the answer was a refusal.
-    Failure,
-}
-
-impl UpstreamEvent {
-    const ALL: [Self; 4] = [Self::Query, Self::RetryTcp, Self::Timeout, Self::Failure];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Query => "query",
-            Self::RetryTcp => "retry_tcp",
-            Self::Timeout => "timeout",
-            Self::Failure => "failure",
-        }
-    }
-}
 
 /// The words that may be counted besides, each with a counter of its own.
 const TRANSPORTS: &[&str] = &["udp", "tcp"];

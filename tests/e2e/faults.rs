@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::clients::dig;
-use crate::daemon::Setup;
+use crate::daemon::{Setup, fetch};
 use crate::place;
 use crate::scripted::Scripted;
 use crate::wire;
@@ -192,7 +192,11 @@ fn a_daemon_that_is_its_own_upstream_is_told_and_does_not_spin() {
 fn two_daemons_that_forward_to_each_other_are_told_and_do_not_spin() {
     let (one, other) = (place::socket(), place::socket());
     let start = |here: SocketAddr, there| Setup::new().set("listen.dns", vec![here.to_string()]).upstreams(&[there]);
-    let (first, second) = (start(one, other).start(), start(other, one).start());
+    // Whoever finds the loop first is not ready; so it is not waited for.
+    let (first, second) = (start(one, other).launch(), start(other, one).launch());
+    place::until(place::PATIENCE, "both to listen", || {
+        [&first, &second].iter().all(|daemon| fetch(daemon.admin, "/health/ready").is_some()).then_some(())
+    });
     let answer = wire::udp_once(one, &wire::query("round.example", wire::A), Duration::from_secs(15));
     assert_eq!(wire::rcode(&answer.expect("an answer although the query went round")), wire::SERVFAIL);
     place::until(place::PATIENCE, "the loop to be told", || {

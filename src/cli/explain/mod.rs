@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::folder::Folder;
 use super::output::plain;
 use super::settings::{ConfigArgs, Faults, FolderArgs, load_policy, texts};
-use crate::client::{Client, DEFAULT_GROUP, GroupId};
+use crate::client::{Client, DEFAULT_GROUP, Table};
 use crate::config::Config;
 use crate::feed::Archive;
 use crate::message::{NameError, RecordType};
@@ -34,7 +34,8 @@ pub(super) struct Explain {
     /// The client that asks; without it, any client.
     #[arg(long, value_name = "IP")]
     client: Option<IpAddr>,
-    /// The group of clients that is decided for; without it, that of the client.
+    /// The group of clients that is decided for; without it, that of the client by the networks and devices of the
+    /// configuration. What leases, neighbours and PTR records tell is known to the daemon alone.
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
     /// Decide at this instant instead of now.
@@ -98,17 +99,13 @@ pub(super) fn run(of: &Explain, out: &mut dyn Write) -> anyhow::Result<()> {
             let (snapshot, origin) = policy(of.offline, &config, &folder)?;
             // A rehearsal has a time of its own.
             let rehearsed = if of.at.is_none() { folder.rehearsed()? } else { None };
-            let group = match &of.group {
-                None => GroupId::DEFAULT,
-                Some(name) => snapshot.group_named(name).with_context(|| unknown_group(name, &snapshot))?,
-            };
-            let address = of.client.unwrap_or_else(|| anyone().address());
+            let client = client(of, &config, &snapshot)?;
             let question = Question {
                 asked: Target::clone(name),
                 subject: None,
                 through: if matches!(**name, Target::Name(_)) { Through::Question } else { Through::Address },
                 record_type: of.record_type.to_string(),
-                client: Client::member(address, group),
+                client,
                 when: of.at.or(rehearsed).map_or_else(|| super::clock::now(&folder), When::from),
             };
             let others = others::of(&question, &snapshot);
@@ -142,6 +139,21 @@ fn archived(folder: &Folder, digest: &[u8; 32]) -> anyhow::Result<Snapshot> {
     let archive = Archive::open(&folder.policies(), digest)?;
     let faults = |faults: Vec<_>| Faults(texts(&faults));
     archive.compile(1).map_err(faults).context("this program does not read the policy that was kept")
+}
+
+/// Returns the client that is decided for. What leases, neighbours and PTR records tell is known to a daemon alone.
+fn client(of: &Explain, config: &Config, snapshot: &Snapshot) -> anyhow::Result<Client> {
+    match (&of.group, of.client) {
+        (Some(name), address) => {
+            let group = snapshot.group_named(name).with_context(|| unknown_group(name, snapshot))?;
+            Ok(Client::member(address.unwrap_or_else(|| anyone().address()), group))
+        }
+        (None, Some(address)) => {
+            let table = Table::new(&snapshot.inputs().operator.groups, &config.client.sources.known());
+            Ok(table.identify(address))
+        }
+        (None, None) => Ok(anyone()),
+    }
 }
 
 fn unknown_group(name: &str, snapshot: &Snapshot) -> String {
