@@ -287,12 +287,12 @@ impl Ledger {
         let (of, to) = (Arc::clone(&exchange), Arc::clone(&inbox));
         let writer = Writer::open(settings, Arc::clone(&clock), medium, of, to, found.next())?;
         let following = log::Following { journal, checkpoint, clock, inbox: Arc::clone(&inbox) };
+        let tiler = Tiler::start(found, following).map_err(OpenError::Thread)?;
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
         exchange.set_writer(thread.thread().clone());
-        let tiler = Tiler::start(found, following).map_err(OpenError::Thread)?;
         Ok(Self { exchange, inbox, ring, threads: Mutex::new(Some((thread, tiler))) })
     }
 
