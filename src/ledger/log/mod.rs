@@ -117,13 +117,13 @@ impl Log {
         self.removed = self.removed.max(Some(last));
     }
 
-    /// Writes what is full. After an error, a later call goes on with the same file.
+    /// Writes what is full. After an error, a later call begins with the same files.
     pub(super) fn flush(&mut self) -> Result<(), LogError> {
-        while let Some((path, octets)) = self.queue.front() {
-            self.put(path, octets)?;
+        self.queue.make_contiguous();
+        self.put_all(self.queue.as_slices().0)?;
+        for (path, _) in self.queue.drain(..) {
             // The standard lets partial ones go now, and not before: a copy that was begun may still need them.
             let _ = fs::remove_dir_all(self.folder.join(format!("{path}.p")));
-            self.queue.pop_front();
         }
         Ok(())
     }
@@ -135,12 +135,11 @@ impl Log {
         if self.size() <= self.signed {
             return Ok(());
         }
+        let mut files: Vec<_> = self.edge.tiles().map(|(tile, hashes)| (tile.path(), hashes.concat())).collect();
         if !self.bundle.is_empty() {
-            self.put(&tree::bundle_path(self.size() / WIDTH, self.size() % WIDTH), &self.bundle)?;
+            files.push((tree::bundle_path(self.size() / WIDTH, self.size() % WIDTH), self.bundle.clone()));
         }
-        for (tile, hashes) in self.edge.tiles() {
-            self.put(&tile.path(), &hashes.concat())?;
-        }
+        self.put_all(&files)?;
         self.put_checkpoint()?;
         self.signed = self.size();
         self.prune();
@@ -153,6 +152,10 @@ impl Log {
         // First where it stays when this folder is lost or put back: nothing older is ever signed under this name.
         self.place.keep(&note)?;
         self.put(CHECKPOINT, note.as_bytes())
+    }
+
+    fn put_all(&self, files: &[(String, Vec<u8>)]) -> Result<(), LogError> {
+        place::put_all(&self.folder, files).map_err(|source| LogError::Write { path: self.folder.clone(), source })
     }
 
     fn put(&self, path: &str, octets: &[u8]) -> Result<(), LogError> {

@@ -1,5 +1,6 @@
 //! Where logs and their key are kept, and how files get there whole.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -161,6 +162,37 @@ pub(super) fn put(folder: &Path, path: &str, octets: &[u8]) -> io::Result<()> {
     }
     written?;
     sync_folder(target.parent())
+}
+
+/// Writes files below `folder` as [`put`] does, all of them by one wait for the disk: each wait of its own would hold up
+/// the journal's, which somebody counts on.
+pub(super) fn put_all(folder: &Path, files: &[(String, Vec<u8>)]) -> io::Result<()> {
+    let mut drafts = Vec::new();
+    let written = (|| {
+        for (number, (path, octets)) in files.iter().enumerate() {
+            let target = folder.join(path);
+            if let Some(above) = target.parent() {
+                make_folder(above)?;
+            }
+            let draft = folder.join(format!("{DRAFT}-{number}"));
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            drafts.push((draft, target));
+            file.write_all(octets)?;
+        }
+        for (draft, _) in &drafts {
+            File::open(draft)?.sync_all()?;
+        }
+        for (draft, target) in &drafts {
+            fs::rename(draft, target)?;
+        }
+        let folders: BTreeSet<_> = drafts.iter().filter_map(|(_, target)| target.parent()).collect();
+        folders.into_iter().try_for_each(|folder| sync_folder(Some(folder)))
+    })();
+    if written.is_err() {
+        // A full disk needs the room.
+        drafts.iter().for_each(|(draft, _)| drop(fs::remove_file(draft)));
+    }
+    written
 }
 
 fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
