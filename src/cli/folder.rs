@@ -32,6 +32,11 @@ impl Folder {
         Settings::new(&self.root).journal()
     }
 
+    /// Returns the folder of the logs.
+    pub(super) fn log(&self) -> PathBuf {
+        Settings::new(&self.root).log()
+    }
+
     pub(super) fn index(&self) -> PathBuf {
         self.root.join(folder::INDEX)
     }

@@ -109,6 +109,8 @@ impl Folder {
         settings.total = config.max_size;
         settings.store_noted = config.store_noted;
         settings.bounds.leaves = config.leaves_per_minute;
+        settings.origin = config.origin.clone();
+        settings.checkpoint = config.checkpoint;
         settings.rehearsal = rehearsal;
         settings
     }
