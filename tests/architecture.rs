@@ -55,7 +55,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+    ("base64", &["ledger"]),
     ("crossbeam_queue", &["client", "ledger"]),
+    ("ed25519_dalek", &["ledger"]),
     ("flate2", &["lists"]),
     ("hickory_proto", &["message"]),
     ("hickory_resolver", &["resolve"]),
@@ -461,6 +463,34 @@ fn a_crate_with_an_owner_is_named_by_its_owner_only() {
                     source.line(at),
                     owners.join(" and ")
                 )
+            }));
+        }
+    }
+    report(&faults);
+}
+
+/// Whoever audits a log reads these files alone.
+#[test]
+fn what_verifies_a_log_uses_nothing_else_of_the_program() {
+    let own = ["tree", "checkpoint", "verify"];
+    let mut faults = Vec::new();
+    for source in sources() {
+        let Some(rest) = source.path.strip_prefix("src/ledger/") else { continue };
+        let first = rest.split(['/', '.']).next().unwrap();
+        if !own.contains(&first) {
+            continue;
+        }
+        let root = if rest.contains('/') { "crate::ledger::" } else { "super::" };
+        for word in ["crate", "super", "interdict"] {
+            faults.extend(words(&source.code, word).filter_map(|at| {
+                let code = &source.code[at..];
+                let of_own = code.strip_prefix(root).is_some_and(|rest| own.contains(&first_word(rest).as_str()));
+                // The folder of `verify` uses `verify` itself.
+                let of_folder = rest.contains('/') && word == "super" && !code.starts_with("super::super");
+                (!of_own && !of_folder).then(|| {
+                    let line = code.lines().next().unwrap();
+                    format!("{}:{}: `{line}` is not of {own:?}", source.path, source.line(at))
+                })
             }));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +30,11 @@ impl Folder {
 
     pub(super) fn journal(&self) -> PathBuf {
         Settings::new(&self.root).journal()
+    }
+
+    /// Returns the folder of the logs.
+    pub(super) fn log(&self) -> PathBuf {
+        Settings::new(&self.root).log()
     }
 
     pub(super) fn index(&self) -> PathBuf {
@@ -84,6 +90,10 @@ impl Folder {
         };
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            // The lock is for the daemon's user alone; the kernel tells everybody that it is held.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return is_held(&path).with_context(unclear);
+            }
             opened => opened.with_context(unclear)?,
         };
         match file.try_lock_shared() {
@@ -92,6 +102,16 @@ impl Folder {
             Err(TryLockError::Error(error)) => Err(error).with_context(unclear),
         }
     }
+}
+
+/// Returns whether the kernel lists an exclusive lock on a file.
+fn is_held(path: &Path) -> io::Result<bool> {
+    let file = format!(":{}", fs::metadata(path)?.ino());
+    let locks = fs::read_to_string("/proc/locks")?;
+    let mut words = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    Ok(words.any(|words| {
+        words.contains(&"FLOCK") && words.contains(&"WRITE") && words.iter().any(|of| of.ends_with(&file))
+    }))
 }
 
 /// Reads a SHA-256 in hexadecimal.
@@ -112,7 +132,9 @@ mod tests {
         assert_eq!(folder.running_policy().unwrap(), None);
         let lock = File::create(data.path().join("lock")).unwrap();
         assert_eq!(folder.running_policy().unwrap(), None);
+        assert!(!is_held(&data.path().join("lock")).unwrap());
         lock.lock().unwrap();
+        assert!(is_held(&data.path().join("lock")).unwrap());
         fs::create_dir(folder.policies()).unwrap();
         fs::write(folder.policies().join("current"), format!("{}\n", "ab".repeat(32))).unwrap();
         assert_eq!(folder.running_policy().unwrap(), Some([0xAB; 32]));

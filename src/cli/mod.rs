@@ -11,6 +11,7 @@ mod explain;
 mod folder;
 mod index;
 mod instant;
+mod ledger;
 mod man;
 mod monitor_only;
 mod orders;
@@ -44,6 +45,8 @@ Any key of the configuration can be set as INTERDICT_<SECTION>__<KEY>, and the d
 const EXIT_CODES: &str = "Exit codes:
   0   it is done
   1   it could not be done, or the daemon refused it
+  3   a log was tampered with
+  4   a log is incomplete
   64  the command line is wrong
   69  an address is in use, another Interdict works in the data folder, or none is there to take a command
   71  the system gives no thread, socket or signal handler
@@ -82,6 +85,8 @@ enum Command {
     Check(check::Check),
     /// Tell how far the system clock is trusted, and bear it out.
     Clock(clock::Clock),
+    /// Verify the log of records, and give others what they need to do so.
+    Ledger(Box<ledger::Ledger>),
     /// Care for the index over the journal.
     Index(index::Index),
     /// Write a completion script for a shell.
@@ -130,6 +135,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Policy(of) => policy::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
         Command::Clock(of) => clock::run(&of, &mut out),
+        Command::Ledger(of) => ledger::run(&of, &mut out),
         Command::Index(of) => index::run(&of, &mut out),
         Command::Completions(of) => completions::run(&of, &mut out),
         Command::Man => man::run(&mut out),
@@ -148,7 +154,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Faults>() {
         return CONFIGURATION;
     }
-    run::exit_code(error).or_else(|| command::exit_code(error)).unwrap_or(1)
+    let unsound = error.downcast_ref::<ledger::Unsound>().map(ledger::Unsound::exit_code);
+    unsound.or_else(|| run::exit_code(error)).or_else(|| command::exit_code(error)).unwrap_or(1)
 }
 
 /// Returns the lines that tell an error: faults one a line, anything else with the whole chain behind it.
@@ -200,6 +207,8 @@ mod tests {
             "clock show",
             "clock accept",
             "clock reset",
+            "ledger verify",
+            "ledger prove",
             "index rebuild",
         ] {
             assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");

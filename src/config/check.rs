@@ -8,6 +8,7 @@ use super::lists::check_lists;
 use super::load::Settings;
 use super::node::{Faults, Place, quote};
 use super::value::{Row, Value};
+use crate::ledger::checkpoint::is_name;
 
 /// Notes every contradiction. Keys that are faulty themselves contradict nothing.
 pub(super) fn check(settings: &Settings, faults: &mut Faults) {
@@ -16,6 +17,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_removal(settings, faults);
     check_sink(settings, faults);
     check_sizes(settings, faults);
+    check_origin(settings, faults);
     check_rebinding(settings, faults);
     check_clients(settings, faults);
     check_lists(settings, faults);
@@ -109,6 +111,17 @@ fn check_sizes(settings: &Settings, faults: &mut Faults) {
         let place = if place.is_default() { other } else { place };
         let text = format!("`ledger.max_mib` is {max}, less than two segments of {segment} MiB");
         faults.push(place, text, format!("write max_mib = {} or more, or a smaller segment_mib", 2 * segment));
+    }
+}
+
+/// c2sp.org/signed-note: no spaces and no plus signs.
+fn check_origin(settings: &Settings, faults: &mut Faults) {
+    if let Some((place, Value::Text(name))) = settings.get("ledger", "origin")
+        && !name.is_empty()
+        && (!is_name(name) || name.ends_with('/'))
+    {
+        let text = format!("`ledger.origin` is {}: no name of a log", quote(name));
+        faults.push(place, text, "write a name like a URL without its scheme, such as \"example.com/resolver-1\"");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod client;
 mod guards;
+mod ledger;
 mod lists;
 mod policy;
 
@@ -100,7 +101,7 @@ pub(super) const SECTIONS: &[Section] = &[
     REBINDING,
     lists::SECTION,
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
-    Section { name: "ledger", doc: &["How records are kept."], keys: LEDGER },
+    Section { name: "ledger", doc: &["How records are kept."], keys: ledger::KEYS },
     Section {
         name: "log",
         doc: &["The log, on standard error. It is for operators; evidence is in the records."],
@@ -334,43 +335,5 @@ const ANSWER: &[Key] = &[
         r#""""#,
         "",
         &["What CHAOS version.bind is answered with; \"\" to refuse the question."],
-    ),
-];
-
-const LEDGER: &[Key] = &[
-    number(
-        "commit_ms",
-        (10, 200),
-        "200",
-        "milliseconds",
-        &["How far the disk may lag behind: records are written and flushed together this often."],
-    ),
-    number(
-        "segment_mib",
-        (1, 1024),
-        "16",
-        "MiB",
-        &["The size at which a file of the journal ends and the next begins."],
-    ),
-    number(
-        "max_mib",
-        (2, 16_777_216),
-        "4096",
-        "MiB",
-        &["The size that the journal may take in all; the oldest files go first. At least two segments."],
-    ),
-    key(
-        "store_noted",
-        Kind::Switch,
-        "false",
-        "",
-        &["Whether look-ups that are only noted are recorded one by one too, and not counted only."],
-    ),
-    number(
-        "leaves_per_minute",
-        (100, MANY),
-        "20000",
-        "records",
-        &["Records of single clients in a minute; beyond it look-ups are summed up by network, then by rule."],
     ),
 ];

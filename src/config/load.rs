@@ -239,6 +239,8 @@ impl Settings {
                 max_size: mib(take, "ledger", "max_mib"),
                 store_noted: take.take("ledger", "store_noted"),
                 leaves_per_minute: take.take("ledger", "leaves_per_minute"),
+                origin: Some(take.take("ledger", "origin")).filter(|name: &String| !name.is_empty()),
+                checkpoint: Duration::from_secs(take.take("ledger", "checkpoint_s")),
             },
             log: LogConfig {
                 level: take.take::<&str>("log", "level").to_owned(),

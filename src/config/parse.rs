@@ -86,7 +86,17 @@ pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
         let remedy = format!("write \"{}\", or the address alone", network.trunc());
         return wrong("the address has bits outside its prefix", remedy);
     }
-    Ok(network)
+    match network {
+        IpNet::V6(mapped) if mapped.prefix_len() >= 96 => match mapped.addr().to_ipv4_mapped() {
+            // Clients are known by the address that is meant, so that another network would be the same one.
+            Some(v4) => {
+                let remedy = format!("write \"{v4}/{}\"", mapped.prefix_len() - 96);
+                wrong("it is a network of IPv4 written as one of IPv6", remedy)
+            }
+            None => Ok(network),
+        },
+        IpNet::V4(_) | IpNet::V6(_) => Ok(network),
+    }
 }
 
 pub(super) fn v4(text: &str) -> Result<Ipv4Addr, Wrong> {

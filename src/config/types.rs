@@ -217,6 +217,10 @@ pub struct LedgerConfig {
     pub store_noted: bool,
     /// Records of single clients in a minute, at most.
     pub leaves_per_minute: u32,
+    /// The name of the log; none for one after the name of the machine.
+    pub origin: Option<String>,
+    /// How long what was recorded may be unsigned.
+    pub checkpoint: Duration,
 }
 
 /// The log.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -48,9 +48,10 @@ impl Folder {
         let root = if rehearsal { data_dir.join(REHEARSAL) } else { data_dir.to_owned() };
         let unwritable = |source| StartError::Unwritable { path: root.clone(), source };
         DirBuilder::new().recursive(true).mode(0o750).create(&root).map_err(unwritable)?;
-        // Who may not read the records may not hold the lock either.
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o640).open(root.join(LOCK));
+        // Whoever may open the file may hold the lock, and so keep the daemon from starting.
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(root.join(LOCK));
         let lock = lock.map_err(unwritable)?;
+        lock.set_permissions(fs::Permissions::from_mode(0o600)).map_err(unwritable)?;
         for _ in 0..LOCK_TRIES {
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { root, _lock: lock }),
@@ -108,6 +109,8 @@ impl Folder {
         settings.total = config.max_size;
         settings.store_noted = config.store_noted;
         settings.bounds.leaves = config.leaves_per_minute;
+        settings.origin = config.origin.clone();
+        settings.checkpoint = config.checkpoint;
         settings.rehearsal = rehearsal;
         settings
     }

@@ -49,6 +49,16 @@ pub(super) fn readiness(
         }
     };
     let ledger = Check { name: "ledger", ok, detail };
+    let of = &health.log;
+    let detail = match (&of.failing, &of.origin) {
+        (Some(reason), _) => format!("behind the journal: {reason}"),
+        (None, Some(origin)) => {
+            let at = of.signed_at.map(|at| format!(", the last at {at:.0}")).unwrap_or_default();
+            format!("{} of {} leaves of {origin} are signed{at}", of.signed, of.leaves)
+        }
+        (None, None) => "no log yet".to_owned(),
+    };
+    let log = Check { name: "evidence", ok: of.failing.is_none(), detail };
     let standing = standing.lock().expect("no holder of this lock panics");
     let archive = Check {
         name: "archive",
@@ -110,7 +120,7 @@ pub(super) fn readiness(
     let clock = Check { name: "clock", ok, detail };
     let ready = policy.ok && upstream.ok;
     let checks =
-        [policy, upstream, ledger, clock, archive, reload, waivers, monitor_only, lists].into_iter().chain(shadow);
+        [policy, upstream, ledger, log, clock, archive, reload, waivers, monitor_only, lists].into_iter().chain(shadow);
     Readiness { ready, checks: checks.collect() }
 }
 
@@ -139,6 +149,9 @@ pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock, st
         ledger_uncovered: health.uncovered,
         ledger_octets: health.bytes,
         ledger_failing: matches!(health.state, ledger::State::Failing { .. }),
+        log_signed: health.log.signed,
+        log_octets: health.log.bytes,
+        log_failing: health.log.failing.is_some(),
         policy_entries: snapshot.entry_count() as u64,
         policy_orders: snapshot.inputs().orders.len() as u64,
         waivers_in_force: waivers.in_force,

@@ -82,11 +82,10 @@ pub(super) async fn name_clients(pipeline: Arc<Pipeline>, identifier: Arc<Identi
         let query = pointer_query(address);
         let state = pipeline.moment().state;
         let resolved = pipeline.resolver().resolve(&query, &state.routes, &state.asking).await;
-        let name = match &*resolved {
-            Resolved::Found { message, .. } => pointer(message),
-            Resolved::Failed(_) => None,
-        };
-        identifier.named(address, name);
+        match &*resolved {
+            Resolved::Found { message, .. } => identifier.named(address, pointer(message)),
+            Resolved::Failed(_) => identifier.unnamed(address),
+        }
     }
 }
 

@@ -168,6 +168,12 @@ impl Identifier {
         self.shared.lock().pointers.answered(address, name, now);
     }
 
+    /// Takes that nobody answered about the name of an address.
+    pub fn unnamed(&self, address: IpAddr) {
+        let now = self.shared.clock.read().boot;
+        self.shared.lock().pointers.unanswered(address, now);
+    }
+
     /// Ends the thread.
     pub fn stop(&self) {
         let _ = self.orders.send(Order::Stop);

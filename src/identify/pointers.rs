@@ -58,6 +58,11 @@ impl Pointers {
         self.by_address.insert(address, Pointer { name, until: now + kept });
     }
 
+    /// Notes that nobody answered: a name that is known counts for its grace, and is asked for again.
+    pub(super) fn unanswered(&mut self, address: IpAddr, now: Duration) {
+        self.by_address.entry(address).or_insert(Pointer { name: None, until: now + FORGET });
+    }
+
     /// Returns the addresses with a name.
     pub(super) fn devices(&self, now: Duration) -> impl Iterator<Item = Device> + '_ {
         let lasting = self.by_address.iter().filter(move |(_, pointer)| now < pointer.until + GRACE);
@@ -102,10 +107,18 @@ mod tests {
         assert_eq!(asks(&mut pointers, 470), Some(address));
         // It counts until the answer is there.
         assert_eq!((pointers.devices(seconds(699)).count(), pointers.devices(seconds(700)).count()), (1, 0));
-        pointers.answered(address, None, seconds(471));
-        assert_eq!(pointers.devices(seconds(471)).count(), 0);
-        assert_eq!([600, 1300].map(|now| asks(&mut pointers, now)), [None; 2]);
-        assert_eq!(asks(&mut pointers, 1400), Some(address));
+        // A server that is silent for once takes nobody out of a group.
+        pointers.unanswered(address, seconds(471));
+        assert_eq!(pointers.devices(seconds(471)).count(), 1);
+        assert_eq!(asks(&mut pointers, 540), Some(address));
+        pointers.answered(address, None, seconds(541));
+        assert_eq!(pointers.devices(seconds(541)).count(), 0);
+        assert_eq!([700, 1400].map(|now| asks(&mut pointers, now)), [None; 2]);
+        assert_eq!(asks(&mut pointers, 1500), Some(address));
+        let other: IpAddr = "10.0.0.8".parse().unwrap();
+        pointers.unanswered(other, seconds(1500));
+        clients.strangers().unwrap().note(other);
+        assert_eq!(pointers.next(&clients, seconds(1510)), None);
     }
 
     #[test]

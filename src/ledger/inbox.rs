@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Change, Health, State};
+use super::{Change, Health, LogHealth, State};
 
 /// Changes that are held while the writer is busy; beyond it they are counted.
 const MAX_CHANGES: usize = 1024;
@@ -48,6 +48,7 @@ impl Inbox {
             uncovered: 0,
             overflowed: 0,
             bytes: 0,
+            log: LogHealth::default(),
         };
         Self { wanted: Mutex::default(), health: Mutex::new(health) }
     }

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::leaf::{Body, Leaf, VERSION};
+use super::fit::fit;
+use super::leaf::{Body, GapReason, Leaf, VERSION};
 use super::medium::{Medium, SegmentFile, open_segment};
-use super::recover::{self, Recovered};
+use super::recover::{self, Damage, Recovered};
 
 /// Sizes in octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,11 +111,26 @@ impl Journal {
         Ok((journal, recovered))
     }
 
-    /// Gives `body` the next number and keeps it for the next commit.
+    /// Gives no leaf a number below `next`, which the log has given away already. Returns what is missing here.
+    pub(super) fn go_on_from(&mut self, next: u64) -> Option<Damage> {
+        let missing = (self.next < next).then(|| (self.next, next - 1))?;
+        self.next = next;
+        let found = format!("the journal ends before leaf {}, the log goes on to leaf {}", missing.0, missing.1);
+        Some(Damage { reason: GapReason::Missing, missing: Some(missing), found })
+    }
+
+    /// Sets how large all segments together may be, in octets.
+    pub(super) const fn bound(&mut self, total: u64) {
+        self.limits.total = total;
+    }
+
+    /// Gives `body` the next number, or each of its parts where it is too long, and keeps it for the next commit.
     pub(super) fn append(&mut self, body: Body) {
-        Leaf { v: VERSION, seq: self.next, body }.write(&mut self.pending);
-        self.next += 1;
-        self.pending_leaves += 1;
+        for body in fit(body) {
+            Leaf { v: VERSION, seq: self.next, body }.write(&mut self.pending);
+            self.next += 1;
+            self.pending_leaves += 1;
+        }
     }
 
     /// Returns how many octets wait for a commit.

@@ -215,6 +215,12 @@ pub struct Changed {
     pub what: Option<String>,
     /// The digest of the policy from then on; of the refused one where it could be read.
     pub policy: Option<String>,
+    /// Where leaves were removed: the number of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seq: Option<u64>,
+    /// Where leaves were removed: the number of the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seq: Option<u64>,
     pub rehearsal: bool,
 }
 
@@ -242,6 +248,8 @@ pub enum Act {
     MonitorOnly,
     /// The system clock came to be trusted otherwise, or an operator said that it is right.
     Clock,
+    /// A log of another name began, because the one before could not be gone on with.
+    Origin,
 }
 
 impl Act {
@@ -259,6 +267,7 @@ impl Act {
             Self::Lapse => "lapse",
             Self::MonitorOnly => "monitor-only",
             Self::Clock => "clock",
+            Self::Origin => "origin",
         }
     }
 }

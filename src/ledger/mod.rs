@@ -8,18 +8,24 @@
 mod attempt;
 mod canonical;
 mod changes;
+pub mod checkpoint;
 mod counts;
 mod device;
 mod estimate;
+mod fit;
 mod fold;
 mod inbox;
 mod journal;
 mod keys;
 mod leaf;
+mod log;
 mod medium;
+mod proof;
 mod read;
 mod recover;
 mod ring;
+pub mod tree;
+pub mod verify;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -37,13 +43,16 @@ pub use device::hardware_of;
 pub use fold::{Bounds, network_of};
 pub use keys::{KeyError, KeyId, KeyRing};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
+pub use log::{CHECKPOINT, KEY, LogError, logs, newest};
+pub use proof::{Proof, ProofError, ProveError};
 pub use read::{Position, ReadError, Reader, find, read, segment_path, segments};
 pub use recover::RecoverError;
 pub use ring::Recorder;
 
 use crate::clock::Clock;
 use crate::policy::Snapshot;
-use inbox::Inbox;
+use inbox::{End, Inbox};
+use log::{Place, Tiler};
 use medium::{Disk, Medium};
 use ring::Exchange;
 use writer::Writer;
@@ -59,8 +68,12 @@ pub struct Settings {
     pub commit: Duration,
     /// A segment begins once the one before is this large, in octets.
     pub segment: u64,
-    /// Before a segment begins, the oldest are removed until all together are at most this large, in octets.
+    /// Before a segment begins, the oldest are removed until the journal and the log are at most this large, in octets.
     pub total: u64,
+    /// The name of the log; none for one after the name of the machine.
+    pub origin: Option<String>,
+    /// What was added to the log is signed at most this much later.
+    pub checkpoint: Duration,
     /// How many octets of leaves are held in memory while the disk refuses them; beyond that they are counted.
     pub unwritten: usize,
     /// How many look-ups each worker's ring holds.
@@ -79,7 +92,7 @@ pub struct Settings {
 pub type Totals = Arc<dyn Fn() -> BTreeMap<String, u64> + Send + Sync>;
 
 impl Settings {
-    /// Returns the defaults for a data folder: journal and key ring in it, at most 4 GiB in segments of 16 MiB.
+    /// Returns the defaults for a data folder: journal, log and key ring in it, at most 4 GiB in segments of 16 MiB.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         Self {
@@ -88,6 +101,8 @@ impl Settings {
             commit: Duration::from_millis(200),
             segment: 16 << 20,
             total: 4 << 30,
+            origin: None,
+            checkpoint: Duration::from_secs(60),
             unwritten: 16 << 20,
             ring: 8192,
             bounds: Bounds::default(),
@@ -100,6 +115,11 @@ impl Settings {
     /// Returns the folder of the journal.
     pub fn journal(&self) -> PathBuf {
         self.folder.join("journal")
+    }
+
+    /// Returns the folder of the logs.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("ledger")
     }
 }
 
@@ -118,6 +138,8 @@ pub enum OpenError {
     Keys(#[source] KeyError),
     #[error("cannot write to the journal {}", path.display())]
     Write { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the log cannot be opened")]
+    Log(#[source] LogError),
     #[error("cannot start the thread of the ledger")]
     Thread(#[source] std::io::Error),
 }
@@ -192,6 +214,24 @@ pub struct Health {
     pub overflowed: u64,
     /// How large the journal is, in octets.
     pub bytes: u64,
+    pub log: LogHealth,
+}
+
+/// How the log is doing, which follows the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogHealth {
+    /// The name of the log; none before it was made.
+    pub origin: Option<String>,
+    /// How many leaves it has.
+    pub leaves: u64,
+    /// How many of them the last checkpoint tells of.
+    pub signed: u64,
+    /// What the system clock told at the last checkpoint since the start.
+    pub signed_at: Option<Timestamp>,
+    /// How large it is, in octets.
+    pub bytes: u64,
+    /// Why it falls behind the journal, if it does.
+    pub failing: Option<String>,
 }
 
 /// Whether leaves reach the disk.
@@ -210,7 +250,7 @@ pub struct Ledger {
     exchange: Arc<Exchange>,
     inbox: Arc<Inbox>,
     ring: usize,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Option<(JoinHandle<()>, Tiler)>>,
 }
 
 impl fmt::Debug for Ledger {
@@ -233,13 +273,27 @@ impl Ledger {
         let exchange = Arc::new(Exchange::new());
         let inbox = Arc::new(Inbox::new());
         let ring = settings.ring;
-        let writer = Writer::open(settings, clock, medium, Arc::clone(&exchange), Arc::clone(&inbox))?;
+        let place = Place {
+            folder: settings.log(),
+            keys: settings.keys.clone(),
+            name: settings.origin.clone(),
+            rehearsal: settings.rehearsal,
+        };
+        let (journal, checkpoint) = (settings.journal(), settings.checkpoint);
+        let found = log::look(&place, &journal).map_err(OpenError::Log)?;
+        if let Some(why) = found.why() {
+            inbox.change(Change::own(Act::Origin, true, why, None));
+        }
+        let (of, to) = (Arc::clone(&exchange), Arc::clone(&inbox));
+        let writer = Writer::open(settings, Arc::clone(&clock), medium, of, to, found.next())?;
+        let following = log::Following { journal, checkpoint, clock, inbox: Arc::clone(&inbox) };
+        let tiler = Tiler::start(found, following).map_err(OpenError::Thread)?;
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
         exchange.set_writer(thread.thread().clone());
-        Ok(Self { exchange, inbox, ring, thread: Mutex::new(Some(thread)) })
+        Ok(Self { exchange, inbox, ring, threads: Mutex::new(Some((thread, tiler))) })
     }
 
     /// Returns a handle for one worker, with a ring of its own.
@@ -285,11 +339,14 @@ impl Ledger {
 
     /// Returns whether the thread was still there.
     fn end(&self, orderly: bool) -> bool {
-        let Some(thread) = self.thread.lock().expect("no holder of this lock panics").take() else { return false };
+        let threads = self.threads.lock().expect("no holder of this lock panics").take();
+        let Some((thread, tiler)) = threads else { return false };
         self.inbox.end(orderly);
         self.exchange.wake();
         // A panic of the thread is told by its health.
         let _ = thread.join();
+        // Behind the last commit, so that the last leaves are signed too.
+        tiler.end(if orderly { End::Orderly } else { End::Abrupt });
         true
     }
 
@@ -309,8 +366,12 @@ impl Drop for Ledger {
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod resumed;
 #[cfg(test)]
 mod tests;

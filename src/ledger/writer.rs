@@ -18,7 +18,7 @@ use super::leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, b
 use super::medium::Medium;
 use super::recover::Damage;
 use super::ring::Exchange;
-use super::{Change, OpenError, Settings, State};
+use super::{Change, OpenError, Settings, State, log};
 use crate::clock::{Clock, Reading, SystemClock};
 use crate::policy::Verdict;
 
@@ -99,10 +99,13 @@ impl Writer {
         medium: Box<dyn Medium>,
         exchange: Arc<Exchange>,
         inbox: Arc<Inbox>,
+        next: u64,
     ) -> Result<Self, OpenError> {
         let limits = Limits { segment: settings.segment, total: settings.total };
         let mut keys = KeyRing::open(&settings.keys).map_err(OpenError::Keys)?;
-        let (journal, found) = Journal::open(&settings.journal(), limits, medium).map_err(OpenError::Journal)?;
+        let (mut journal, mut found) =
+            Journal::open(&settings.journal(), limits, medium).map_err(OpenError::Journal)?;
+        found.damage.extend(journal.go_on_from(next));
         if let Some(key) = found.key.as_deref().and_then(KeyId::parse) {
             let write = |source| OpenError::Keys(KeyError::Write { path: settings.keys.clone(), source });
             keys.mark_used(&key).or_else(|error| if is_full(&error) { Ok(()) } else { Err(write(error)) })?;
@@ -282,7 +285,9 @@ impl Writer {
         let (Reading { at, raw, .. }, rehearsal) = (reading, self.settings.rehearsal);
         let Change { act, accepted, by, why, what, policy } = change;
         let policy = policy.map(hex::encode);
-        Body::Change(Box::new(Changed { at, raw, act, accepted, by, why, what, policy, rehearsal }))
+        let (first_seq, last_seq) = (None, None);
+        let body = Changed { at, raw, act, accepted, by, why, what, policy, first_seq, last_seq, rehearsal };
+        Body::Change(Box::new(body))
     }
 
     fn write_window(&mut self) {
@@ -351,6 +356,7 @@ impl Writer {
     fn commit(&mut self) -> Result<(), CommitError> {
         // Leaves that are sealed with a key must not be on disk without it.
         self.keys.save()?;
+        self.journal.bound(log::room_beside(&self.inbox.told().log, self.settings.total));
         self.journal.commit()?;
         Ok(())
     }
@@ -391,7 +397,12 @@ impl Writer {
         match notice {
             Notice::Removed { first, last, bytes } => {
                 tracing::info!(first, last, bytes, "the oldest segment of the journal was removed");
-                change(Act::Removed, format!("leaves {first} to {last} ({bytes} octets), for the bound on the size"))
+                let why = format!("leaves {first} to {last} ({bytes} octets), for the bound on the size");
+                let mut change = change(Act::Removed, why);
+                if let Body::Change(change) = &mut change {
+                    (change.first_seq, change.last_seq) = (Some(first), Some(last));
+                }
+                change
             }
             Notice::Rewritten { first, reason } => {
                 tracing::warn!(first, reason, "leaves were written again to a new segment");

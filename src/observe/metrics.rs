@@ -2,6 +2,7 @@
 //! addition: no hashing, no allocation, no lock.
 
 mod clients;
+mod gauges;
 mod happenings;
 mod lists;
 mod shadow;
@@ -23,6 +24,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use clients::Claimed;
 use clients::ClientMetrics;
+use gauges::GAUGES;
+pub use gauges::Gauges;
 pub use happenings::{Dropped, Served, UpstreamEvent, Withheld};
 use lists::ListMetrics;
 pub use lists::{ListCounters, ListMatch};
@@ -82,46 +85,6 @@ fn register_gauges(
     registry.register(name, help, family);
     gauges
 }
-
-/// What is read off the other parts when somebody asks for the metrics.
-#[derive(Debug, Clone, Default)]
-pub struct Gauges {
-    /// Where the candidate policy differs, if there is one.
-    pub shadow: Vec<ShadowCount>,
-    pub cache_entries: u64,
-    pub cache_octets: u64,
-    /// Leaves that are durable.
-    pub ledger_leaves: u64,
-    /// Leaves that wait in memory.
-    pub ledger_unwritten: u64,
-    /// Look-ups that are counted, since they could not be recorded one by one.
-    pub ledger_uncovered: u64,
-    pub ledger_octets: u64,
-    pub ledger_failing: bool,
-    pub policy_entries: u64,
-    pub policy_orders: u64,
-    pub waivers_in_force: u64,
-    /// Waivers that wait for somebody to confirm them.
-    pub waivers_pending: u64,
-    pub monitor_only: bool,
-    /// How far the system clock is trusted; none in a rehearsal.
-    pub clock_state: Option<&'static str>,
-}
-
-const GAUGES: [(&str, &str); 12] = [
-    ("cache_entries", "Answers that are kept"),
-    ("cache_size_bytes", "About how much memory the kept answers take"),
-    ("ledger_leaves", "Leaves of the ledger that are on disk"),
-    ("ledger_unwritten_leaves", "Leaves of the ledger that wait in memory"),
-    ("ledger_uncovered_lookups", "Look-ups that are only counted, because the disk refuses leaves"),
-    ("ledger_size_bytes", "Size of the journal"),
-    ("ledger_failing", "1 while the ledger cannot be written"),
-    ("policy_entries", "Entries of all catalogues"),
-    ("policy_orders", "Orders that are loaded"),
-    ("waivers_in_force", "Waivers that are in force"),
-    ("waivers_pending", "Waivers that wait for somebody to confirm them"),
-    ("monitor_only", "1 while nothing is enforced, in an emergency or a dry run"),
-];
 
 /// Every metric of the daemon.
 pub struct Metrics {
@@ -319,6 +282,9 @@ impl Metrics {
             ledger_uncovered,
             ledger_octets,
             ledger_failing,
+            log_signed,
+            log_octets,
+            log_failing,
             policy_entries,
             policy_orders,
             waivers_in_force,
@@ -334,6 +300,9 @@ impl Metrics {
             ledger_uncovered,
             ledger_octets,
             u64::from(ledger_failing),
+            log_signed,
+            log_octets,
+            u64::from(log_failing),
             policy_entries,
             policy_orders,
             waivers_in_force,

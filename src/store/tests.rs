@@ -145,6 +145,8 @@ fn an_index_of_another_journal_is_made_again() {
     data.record(&[("192.0.2.7", "upd.vendor.example", AT); 3]);
     let mut store = data.open();
     fs::remove_dir_all(data.settings.journal()).unwrap();
+    // With the log, numbers would go on.
+    fs::remove_dir_all(data.settings.log()).unwrap();
     data.record(&[("192.0.2.7", "geo.vendor.example", AT); 4]);
     assert!(store.catch_up(&data.settings.journal()).unwrap().rebuilt);
     assert_eq!(names(&store, &Filter::default()), ["geo.vendor.example"; 4]);

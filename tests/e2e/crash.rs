@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::daemon::{Daemon, Setup};
+use crate::daemon::{Daemon, Setup, program};
 use crate::place::{self, rounds};
 use crate::wire;
 
@@ -61,7 +62,8 @@ fn recorded(daemon: &Daemon) -> BTreeMap<String, u64> {
 
 #[test]
 fn what_was_answered_before_the_commit_window_survives_a_kill() {
-    let mut setup = Setup::new();
+    // So that the cut falls into the writing of the log as well.
+    let mut setup = Setup::new().set("ledger.checkpoint_s", 1);
     let mut all = Sent::new();
     let mut promised = BTreeMap::new();
     for round in 0..rounds(5, 50) {
@@ -77,6 +79,7 @@ fn what_was_answered_before_the_commit_window_survives_a_kill() {
         place::until(length + place::PATIENCE, "the load to run", || (start.elapsed() >= length).then_some(()));
         let cut = Instant::now();
         setup = daemon.kill();
+        assert_intact(&setup.data());
         ended.store(true, Ordering::SeqCst);
         let sent = generator.join().unwrap();
         for (name, asked) in &sent {
@@ -100,6 +103,40 @@ fn what_was_answered_before_the_commit_window_survives_a_kill() {
     for name in all.keys() {
         assert_eq!(before.get(name), after.get(name), "{name} after the index was made again");
     }
+    let data = daemon.data();
+    let _setup = daemon.stop();
+    assert_intact(&data);
+    assert!(data.join("ledger/1").exists() && !data.join("ledger/2").exists(), "one log was gone on with");
+    assert_eq!(journal_lines(&data), log_entries(&data.join("ledger/1")), "the journal and the log agree");
+}
+
+/// Whatever was signed is there as it was signed.
+fn assert_intact(data: &std::path::Path) {
+    let output = Command::new(program()).args(["ledger", "verify"]).arg(data).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn journal_lines(data: &std::path::Path) -> Vec<Vec<u8>> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(data.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    let text: Vec<u8> = files.iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+    text.split(|octet| *octet == b'\n').filter(|line| line.starts_with(b"{\"")).map(<[u8]>::to_vec).collect()
+}
+
+fn log_entries(log: &std::path::Path) -> Vec<Vec<u8>> {
+    use interdict::ledger::tree;
+    let checkpoint = std::fs::read_to_string(log.join("checkpoint")).unwrap();
+    let size: u64 = checkpoint.lines().nth(1).unwrap().parse().unwrap();
+    let mut entries = Vec::new();
+    while (entries.len() as u64) < size {
+        let first = entries.len() as u64;
+        let path = tree::bundle_path(first / tree::WIDTH, tree::WIDTH.min(size - first));
+        let bundle = std::fs::read(log.join(path)).unwrap();
+        entries.extend(tree::entries(&bundle).unwrap().into_iter().map(<[u8]>::to_vec));
+    }
+    entries
 }
 
 fn assert_complete(daemon: &Daemon, all: &Sent, promised: &BTreeMap<String, u64>) {

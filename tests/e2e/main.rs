@@ -22,6 +22,7 @@ mod clock_acts;
 mod crash;
 mod disk;
 mod evasions;
+mod evidence;
 mod faults;
 mod habits;
 mod identify;

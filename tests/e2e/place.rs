@@ -58,7 +58,7 @@ pub fn rounds(short: usize, long: usize) -> usize {
 }
 
 /// Ends the test as skipped where a program that it needs is missing; `root` stands for running as root, `libfaketime`
-/// for the library.
+/// and `python3-cryptography` for the libraries.
 macro_rules! needs {
     ($($peer:literal),+) => {
         fn here() {}
@@ -76,6 +76,10 @@ macro_rules! needs {
 pub fn peers(test: &str, peers: &[&str]) -> bool {
     peers.iter().all(|&peer| match peer {
         "root" => nix::unistd::geteuid().is_root() || skip(test, "it needs root"),
+        "python3-cryptography" => {
+            let imported = Command::new("python3").args(["-c", "import cryptography"]).output();
+            imported.is_ok_and(|output| output.status.success()) || skip(test, "python3-cryptography is not installed")
+        }
         "libfaketime" => libfaketime().is_some() || skip(test, "libfaketime is not installed"),
         program => find(program).is_some() || skip(test, &format!("{program} is not installed")),
     })

@@ -79,3 +79,9 @@ addresses = ["10.0.0.1"]
         (0..1025).map(|number| format!("[[client.group]]\nname = \"g{number}\"\nnames = [\"n{number}\"]\n")).collect();
     assert_faults(&many, &[], &[("file:3073: there are more than 1024 groups", "make one group")]);
 }
+
+#[test]
+fn a_network_is_written_as_what_it_is() {
+    let text = "[client]\n[[client.group]]\nname = \"a\"\nnetworks = [\"::ffff:10.0.0.0/104\"]\n";
+    assert_faults(text, &[], &[("file:4: ", "written as one of IPv6; write \"10.0.0.0/8\"")]);
+}

@@ -24,7 +24,9 @@ struct Columns {
 }
 
 impl Columns {
+    /// A header begins with the address, which no lease does; a client may call itself anything.
     fn of(header: &str) -> Option<Self> {
+        header.strip_prefix("address,")?;
         let at = |name| header.split(',').position(|column| column == name);
         Some(Self {
             address: at("address")?,

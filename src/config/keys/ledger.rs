@@ -1,0 +1,63 @@
+//! The keys of `[ledger]`.
+
+use super::{MANY, key, number};
+use crate::config::spec::{Key, Kind};
+
+pub(super) const KEYS: &[Key] = &[
+    number(
+        "commit_ms",
+        (10, 200),
+        "200",
+        "milliseconds",
+        &["How far the disk may lag behind: records are written and flushed together this often."],
+    ),
+    number(
+        "segment_mib",
+        (1, 1024),
+        "16",
+        "MiB",
+        &["The size at which a file of the journal ends and the next begins."],
+    ),
+    number(
+        "max_mib",
+        (2, 16_777_216),
+        "4096",
+        "MiB",
+        &[
+            "The size that the records may take in all, in the journal and once more in the log; the oldest go first. Their",
+            "hashes stay in the log, 32 octets each. At least two segments.",
+        ],
+    ),
+    key(
+        "store_noted",
+        Kind::Switch,
+        "false",
+        "",
+        &["Whether look-ups that are only noted are recorded one by one too, and not counted only."],
+    ),
+    number(
+        "leaves_per_minute",
+        (100, MANY),
+        "20000",
+        "records",
+        &["Records of single clients in a minute; beyond it look-ups are summed up by network, then by rule."],
+    ),
+    key(
+        "origin",
+        Kind::Text { least: 0, most: 200 },
+        r#""""#,
+        "",
+        &[
+            "The name that the log is signed under, best below a domain of your own, such as \"example.com/resolver-1\"; \"\" for",
+            "interdict.invalid/ and the name of the machine at the first start. No other log may have it; a change begins",
+            "another log.",
+        ],
+    ),
+    number(
+        "checkpoint_s",
+        (1, 60),
+        "60",
+        "seconds",
+        &["What was recorded is signed at most this much later, and at each stop."],
+    ),
+];

@@ -1,0 +1,228 @@
+//! The log: the journal's leaves as a tree that others can verify, in files that do not change once they are full
+//! (c2sp.org/tlog-tiles). It follows behind the journal, and nothing ever waits for it.
+
+mod found;
+mod place;
+mod tiler;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::LogHealth;
+use super::checkpoint::{Checkpoint, Signer};
+use super::leaf::Numbered;
+use super::tree::{self, Edge, Hash, Tile, WIDTH};
+pub(super) use found::look;
+pub use place::{CHECKPOINT, KEY, LogError, logs, newest};
+pub(super) use place::{Place, read_text};
+pub(super) use tiler::{Following, Tiler};
+
+/// A log that is written to.
+#[derive(Debug)]
+pub(super) struct Log {
+    place: Place,
+    /// The folder of this log.
+    folder: PathBuf,
+    signer: Signer,
+    edge: Edge,
+    /// The entries of the partial bundle.
+    bundle: Vec<u8>,
+    /// The number of the last leaf.
+    last: Option<u64>,
+    /// Files that are full and not on disk yet, with the paths of the partial ones that they take the place of.
+    queue: VecDeque<(String, Vec<u8>)>,
+    /// The size of the last checkpoint; none of a smaller size may be signed.
+    signed: u64,
+    /// The journal has removed its leaves up to this one, and a leaf of the log says so.
+    removed: Option<u64>,
+    /// The first bundle that is still there.
+    kept: u64,
+    /// How large the bundles are together, in octets.
+    bundles: u64,
+}
+
+impl Log {
+    /// Makes the files of a log without leaves, and its first checkpoint.
+    fn create(place: &Place, number: u64, name: &str) -> Result<Self, LogError> {
+        let secret = place.make_secret()?;
+        let origin = format!("{name}/{number}");
+        let signer = Signer::new(&origin, &secret);
+        let log = Self::at(place, number, signer, Edge::default());
+        place::make_folder(&log.folder).map_err(|source| LogError::Write { path: log.folder.clone(), source })?;
+        log.put(KEY, format!("{}\n", log.signer.verifier()).as_bytes())?;
+        log.put_checkpoint()?;
+        Ok(log)
+    }
+
+    fn at(place: &Place, number: u64, signer: Signer, edge: Edge) -> Self {
+        Self {
+            folder: place.folder.join(number.to_string()),
+            place: place.clone(),
+            signer,
+            signed: edge.size(),
+            edge,
+            bundle: Vec::new(),
+            last: None,
+            queue: VecDeque::new(),
+            removed: None,
+            kept: 0,
+            bundles: 0,
+        }
+    }
+
+    /// Returns how many leaves the log has, those not yet signed included.
+    pub(super) const fn size(&self) -> u64 {
+        self.edge.size()
+    }
+
+    /// Returns how many leaves the last checkpoint tells of.
+    pub(super) const fn signed(&self) -> u64 {
+        self.signed
+    }
+
+    /// Returns the name of the log.
+    pub(super) fn origin(&self) -> String {
+        self.signer.verifier().name().to_owned()
+    }
+
+    /// Returns how large the log is on disk, in octets.
+    pub(super) fn octets(&self) -> u64 {
+        self.bundles + self.bundle.len() as u64 + hash_octets(self.size())
+    }
+
+    /// Appends an entry. Nothing is written before [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// Where no bundle can hold it; the log is as before.
+    pub(super) fn append(&mut self, number: u64, entry: &[u8]) -> Result<(), tree::TooLong> {
+        tree::push_entry(&mut self.bundle, entry)?;
+        let Self { edge, queue, .. } = self;
+        let index = edge.size() / WIDTH;
+        let mut tiles = Vec::new();
+        edge.push(tree::leaf_hash(entry), |tile, hashes| tiles.push((tile.path(), hashes.concat())));
+        if edge.size().is_multiple_of(WIDTH) {
+            self.bundles += self.bundle.len() as u64;
+            // Before its hashes: who finds a tile may look for the entries.
+            queue.push_back((tree::bundle_path(index, WIDTH), std::mem::take(&mut self.bundle)));
+        }
+        queue.extend(tiles);
+        self.last = Some(number);
+        Ok(())
+    }
+
+    /// Notes that the journal has removed its leaves up to this one, as a leaf of the log tells.
+    pub(super) fn note_removed(&mut self, last: u64) {
+        self.removed = self.removed.max(Some(last));
+    }
+
+    /// Writes what is full. After an error, a later call begins with the same files.
+    pub(super) fn flush(&mut self) -> Result<(), LogError> {
+        self.queue.make_contiguous();
+        self.put_all(self.queue.as_slices().0)?;
+        for (path, _) in self.queue.drain(..) {
+            // The standard lets partial ones go now, and not before: a copy that was begun may still need them.
+            let _ = fs::remove_dir_all(self.folder.join(format!("{path}.p")));
+        }
+        Ok(())
+    }
+
+    /// Signs what the log has, if that is more than was signed before. Everything that the checkpoint tells of is on disk
+    /// before the checkpoint itself.
+    pub(super) fn sign(&mut self) -> Result<(), LogError> {
+        self.flush()?;
+        if self.size() <= self.signed {
+            return Ok(());
+        }
+        let mut files: Vec<_> = self.edge.tiles().map(|(tile, hashes)| (tile.path(), hashes.concat())).collect();
+        if !self.bundle.is_empty() {
+            files.push((tree::bundle_path(self.size() / WIDTH, self.size() % WIDTH), self.bundle.clone()));
+        }
+        self.put_all(&files)?;
+        self.put_checkpoint()?;
+        self.signed = self.size();
+        self.prune();
+        Ok(())
+    }
+
+    fn put_checkpoint(&self) -> Result<(), LogError> {
+        let checkpoint = Checkpoint { origin: self.origin(), size: self.size(), root: self.edge.root() };
+        let note = self.signer.sign(&checkpoint);
+        // First where it stays when this folder is lost or put back: nothing older is ever signed under this name.
+        self.place.keep(&note)?;
+        self.put(CHECKPOINT, note.as_bytes())
+    }
+
+    fn put_all(&self, files: &[(String, Vec<u8>)]) -> Result<(), LogError> {
+        place::put_all(&self.folder, files).map_err(|source| LogError::Write { path: self.folder.clone(), source })
+    }
+
+    fn put(&self, path: &str, octets: &[u8]) -> Result<(), LogError> {
+        place::put(&self.folder, path, octets)
+            .map_err(|source| LogError::Write { path: self.folder.join(path), source })
+    }
+
+    /// Removes full bundles of which the journal has removed every leaf, once a signed leaf says so. Hashes stay.
+    fn prune(&mut self) {
+        let Some(removed) = self.removed else { return };
+        while (self.kept + 1) * WIDTH <= self.signed {
+            let path = self.folder.join(tree::bundle_path(self.kept, WIDTH));
+            match fs::read(&path) {
+                Ok(bundle) if last_number(&bundle).is_none_or(|last| last > removed) => return,
+                Ok(bundle) => {
+                    if let Err(error) = fs::remove_file(&path) {
+                        tracing::warn!(path = %path.display(), %error, "a bundle of the log cannot be removed");
+                        return;
+                    }
+                    self.bundles = self.bundles.saturating_sub(bundle.len() as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => return,
+            }
+            self.kept += 1;
+        }
+    }
+}
+
+/// Returns about how large the hashes of a log of `size` leaves are, in octets.
+const fn hash_octets(size: u64) -> u64 {
+    (size + size / WIDTH).saturating_mul(32)
+}
+
+/// Returns how large the journal may be beside its log where both together may have `total` octets. Each leaf is on disk
+/// twice, and its hashes stay for good. While the log is behind, the journal may have its room: what goes from there
+/// before the log has it is lost to both.
+pub(super) fn room_beside(log: &LogHealth, total: u64) -> u64 {
+    let half = total.saturating_sub(hash_octets(log.leaves)) / 2;
+    half.max(total.saturating_sub(log.bytes))
+}
+
+/// Returns the number of the last leaf of a bundle; `None` where it cannot be read.
+fn last_number(bundle: &[u8]) -> Option<u64> {
+    number_of(tree::entries(bundle)?.last()?)
+}
+
+pub(super) fn number_of(entry: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Numbered>(entry).ok().map(|leaf| leaf.seq)
+}
+
+/// Returns the hashes of a tile on disk, also where it has grown since.
+pub(super) fn read_tile(folder: &Path, tile: Tile) -> Option<Vec<Hash>> {
+    let mut hashes = tree::hashes(&read_widest(folder, &tile.path(), 32 * WIDTH)?)?;
+    hashes.truncate(usize::try_from(tile.width).ok()?);
+    Some(hashes)
+}
+
+/// Returns the entries of a bundle on disk, also where it has grown since.
+pub(super) fn read_bundle(folder: &Path, index: u64, width: u64) -> Option<Vec<Vec<u8>>> {
+    let octets = read_widest(folder, &tree::bundle_path(index, width), WIDTH * (2 + tree::MAX_ENTRY as u64))?;
+    let entries = tree::entries(&octets)?;
+    Some(entries.into_iter().take(usize::try_from(width).ok()?).map(<[u8]>::to_vec).collect())
+}
+
+/// Reads a partial file or, where it is gone, the full one that has taken its place.
+fn read_widest(folder: &Path, path: &str, most: u64) -> Option<Vec<u8>> {
+    let full = path.split_once(".p/").map_or(path, |(full, _)| full);
+    place::read(&folder.join(path), most).or_else(|_| place::read(&folder.join(full), most)).ok()
+}

@@ -1,0 +1,50 @@
+//! What metrics show of the other parts, read off when somebody asks.
+
+use super::ShadowCount;
+
+/// What is read off the other parts when somebody asks for the metrics.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    /// Where the candidate policy differs, if there is one.
+    pub shadow: Vec<ShadowCount>,
+    pub cache_entries: u64,
+    pub cache_octets: u64,
+    /// Leaves that are durable.
+    pub ledger_leaves: u64,
+    /// Leaves that wait in memory.
+    pub ledger_unwritten: u64,
+    /// Look-ups that are counted, since they could not be recorded one by one.
+    pub ledger_uncovered: u64,
+    pub ledger_octets: u64,
+    pub ledger_failing: bool,
+    /// Leaves that the last checkpoint of the log tells of.
+    pub log_signed: u64,
+    pub log_octets: u64,
+    pub log_failing: bool,
+    pub policy_entries: u64,
+    pub policy_orders: u64,
+    pub waivers_in_force: u64,
+    /// Waivers that wait for somebody to confirm them.
+    pub waivers_pending: u64,
+    pub monitor_only: bool,
+    /// How far the system clock is trusted; none in a rehearsal.
+    pub clock_state: Option<&'static str>,
+}
+
+pub(super) const GAUGES: [(&str, &str); 15] = [
+    ("cache_entries", "Answers that are kept"),
+    ("cache_size_bytes", "About how much memory the kept answers take"),
+    ("ledger_leaves", "Leaves of the ledger that are on disk"),
+    ("ledger_unwritten_leaves", "Leaves of the ledger that wait in memory"),
+    ("ledger_uncovered_lookups", "Look-ups that are only counted, because the disk refuses leaves"),
+    ("ledger_size_bytes", "Size of the journal"),
+    ("ledger_failing", "1 while the ledger cannot be written"),
+    ("ledger_log_signed_leaves", "Leaves that the last checkpoint of the log tells of"),
+    ("ledger_log_size_bytes", "Size of the log, which holds the records once more and their hashes"),
+    ("ledger_log_failing", "1 while the log falls behind the journal"),
+    ("policy_entries", "Entries of all catalogues"),
+    ("policy_orders", "Orders that are loaded"),
+    ("waivers_in_force", "Waivers that are in force"),
+    ("waivers_pending", "Waivers that wait for somebody to confirm them"),
+    ("monitor_only", "1 while nothing is enforced, in an emergency or a dry run"),
+];
