@@ -1,10 +1,16 @@
 //! From an outcome to a response. The only place that chooses response codes, extended errors, TTLs and synthetic records.
 
+use crate::lists;
 use crate::message::{
     Body, Class, EXTENDED_ERROR, HEADER, Name, Owner, RecordType, ResponseCode, Section, Unusable, Writer, flag,
 };
 use crate::policy::{Demand, Sink};
 use crate::query::{MAX_PAYLOAD, Query};
+
+mod listed;
+
+pub use listed::alias_of;
+use listed::write_listed;
 
 /// Codes of extended errors (RFC 8914, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +112,17 @@ pub enum Outcome<'a> {
         /// Seconds until the name may be freed.
         left: Option<u32>,
     },
+    /// Answered as a list of the operator says.
+    Listed {
+        list: &'a str,
+        action: &'a lists::Action,
+        /// The names that aliases lead to from the question, the last of which is meant; none for the question itself.
+        behind: &'a [Name],
+        /// Seconds until another decision may be due.
+        left: Option<u32>,
+    },
+    /// To be asked again over TCP.
+    Truncated,
     /// Answered by an upstream, the cache or a local zone.
     Found {
         body: &'a Body,
@@ -199,6 +216,15 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             // An extended error is worth no second round over TCP: where it does not fit, it is left out.
             let fits = with_error(if left_out { 0 } else { body.octets.len() });
             return finish(writer, query, code, body.flags, Passed(error.filter(|_| fits)));
+        }
+        Outcome::Listed { list, action, behind, left } => {
+            let (code, withheld) = write_listed(&mut writer, query, (action, behind, *left), style);
+            let (info, text) = listed::INFO;
+            (code, withheld.then_some(ExtendedError { info, text: [text, list] }))
+        }
+        Outcome::Truncated => {
+            writer.octets()[2] |= (flag::TRUNCATED >> 8) as u8;
+            (ResponseCode::NO_ERROR, None)
         }
         Outcome::Trouble(trouble) => {
             let (info, text) = trouble.words();

@@ -23,8 +23,8 @@ pub struct Entry {
     pub ech_removed: bool,
     /// Whether any rule matches any subject, so that each hit has to be decided again for its client.
     pub matched: bool,
-    /// The epoch of policy in which the subjects were decided.
-    pub epoch: u64,
+    /// The epoch of policy, and that of the lists, in which the subjects were decided.
+    pub epoch: (u64, u64),
     /// When the answer was kept, since boot.
     pub stored: Duration,
 }
@@ -165,7 +165,7 @@ mod tests {
         };
         let stored = Duration::from_secs(100);
         let subjects = Subjects::default();
-        Arc::new(Entry { body, subjects, private: false, ech_removed: false, matched: false, epoch: 0, stored })
+        Arc::new(Entry { body, subjects, private: false, ech_removed: false, matched: false, epoch: (0, 0), stored })
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod identify;
 pub mod inspect;
 pub mod ledger;
 pub mod listen;
+pub mod lists;
 pub mod message;
 pub mod observe;
 pub mod pipeline;

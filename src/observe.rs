@@ -4,4 +4,6 @@ mod log;
 mod metrics;
 
 pub use log::{Format, LogError, start};
-pub use metrics::{Claimed, Dropped, Gauges, Metrics, Served, ShadowCount, UpstreamEvent, Withheld, plain};
+pub use metrics::{
+    Claimed, Dropped, Gauges, ListCounters, ListMatch, Metrics, Served, ShadowCount, UpstreamEvent, Withheld, plain,
+};

@@ -2,6 +2,7 @@
 //! [`Pipeline::complete`]; there is no second copy of any rule.
 
 mod judgement;
+mod listing;
 mod shadow;
 
 use std::borrow::Cow;
@@ -21,13 +22,16 @@ use crate::client::{Clients, Table};
 use crate::clock::{Clock, Reading};
 use crate::inspect::Guards;
 use crate::ledger::{Attempt, Recorder};
+use crate::lists::{Action, Listed};
 use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, Unusable, flag};
-use crate::observe::{Claimed, Dropped, Metrics, Served, Withheld};
+use crate::observe::{Claimed, Dropped, ListMatch, Metrics, Served, Withheld};
 use crate::policy::{Application, Decision, Snapshot, Verdict, When};
 use crate::query::{Claim, Edns, Peer, Query, Question, Subjects, Through, Transport};
 use crate::resolve::{Asking, Resolved, Resolver, Route, Routes};
 
 use judgement::{Judgement, decide, inspected, judge, without_sunk};
+pub use listing::Lists;
+use listing::{alias, listed, listed_behind, result_of};
 
 /// Everything that a reload swaps, whole or not at all.
 #[derive(Debug, Clone)]
@@ -41,6 +45,7 @@ pub struct State {
     pub asking: Asking,
     pub style: Style,
     pub guards: Guards,
+    pub lists: Arc<Lists>,
     pub probes: Arc<[Probe]>,
 }
 
@@ -135,16 +140,26 @@ impl Pipeline {
             return Step::Answer;
         }
 
-        // 3. What is kept.
+        // 3. What the operator's lists say of it: after the orders, which no list lifts.
+        if let Some(listed) = listed(&query, &own, moment) {
+            match result_of(&listed, transport) {
+                ListMatch::Withheld if alias(&query, &own, moment).is_some() => return Step::Resolve(query),
+                ListMatch::Withheld => {
+                    return self.answer_as_listed(&query, own, (&listed, &[]), moment, recorder, out);
+                }
+                passed @ (ListMatch::Passed | ListMatch::Monitored) => state.lists.count(&listed, passed),
+            }
+        }
+
+        // 4. What is kept.
         let key = Key::new(&query, state.routes.generation);
         let kept = self.cache.get(&key).and_then(|entry| Some((entry.age(now.boot)?, entry)));
         self.metrics.count_cache(kept.is_some());
         if let Some((age, entry)) = kept {
-            self.deliver(&query, own, (&entry, age, Served::Cache), moment, recorder, out);
-            return Step::Answer;
+            return self.deliver(&query, own, (&entry, age, Served::Cache), moment, recorder, out);
         }
 
-        // 4. What is asked of nobody else: ANY, our own probes, and what no local zone has for a stub that wants no
+        // 5. What is asked of nobody else: ANY, our own probes, and what no local zone has for a stub that wants no
         //    recursion. Everything else goes on to the second part.
         let outcome = match (query.question.record_type, state.routes.route(&query.question)) {
             (RecordType::ANY, _) => Outcome::MinimalAny { left: seconds_left(&own.decision, now) },
@@ -172,30 +187,55 @@ impl Pipeline {
         claimed.map(|claimed| Peer { claimed, ..peer })
     }
 
-    /// The second part: finds the true answer, inspects it, and decides again with the state and the time of its
-    /// arrival.
+    /// The second part: finds the true answer, or what is behind the alias of a list, inspects it, and decides again with
+    /// the state and the time of its arrival. Where nothing is to be sent, nothing is written.
     pub async fn complete(&self, query: &Query, recorder: &Recorder, out: &mut Vec<u8>) {
-        let state = self.state.load_full();
-        let resolved = self.resolver.resolve(query, &state.routes, &state.asking).await;
-        self.conclude(query, (&resolved, state.routes.generation), &self.moment(), recorder, out);
+        let moment = self.moment();
+        let (routes, asking) = (&moment.state.routes, &moment.state.asking);
+        let alias = alias(query, &decide(query, &moment), &moment);
+        let resolved = match &alias {
+            None => self.resolver.resolve(query, routes, asking).await,
+            Some((start, target)) => {
+                Arc::new(self.resolver.behind(query, (start, target.clone()), routes, asking).await)
+            }
+        };
+        let led = alias.map(|(_, target)| target);
+        self.conclude(query, (&resolved, routes.generation, led), &self.moment(), recorder, out);
     }
 
-    /// `generation` is that of the routes by which the answer was found.
+    /// `generation` is that of the routes by which the answer was found, `led` where a list led from the question.
     fn conclude(
         &self,
         query: &Query,
-        (resolved, generation): (&Resolved, u32),
+        (resolved, generation, led): (&Resolved, u32, Option<Name>),
         moment: &Moment,
         recorder: &Recorder,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Step {
         let own = decide(query, moment);
+        if own.decision.verdict != Verdict::Sunk {
+            let leads = alias(query, &own, moment).map(|(_, target)| target);
+            if leads != led {
+                // The lists were swapped meanwhile; whoever asks again is answered by the new ones.
+                self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
+                return Step::Answer;
+            }
+            let withheld =
+                listed(query, &own, moment).filter(|of| result_of(of, query.transport) == ListMatch::Withheld);
+            match (withheld, led) {
+                (Some(listed), None) => {
+                    return self.answer_as_listed(query, own, (&listed, &[]), moment, recorder, out);
+                }
+                (Some(listed), Some(_)) => moment.state.lists.count(&listed, ListMatch::Withheld),
+                (None, _) => {}
+            }
+        }
         let (entry, served) = inspected(query, resolved, moment);
         let entry = Arc::new(entry);
         if served != Served::Local && entry.body.lifetime > 0 {
             self.cache.insert(&Key::new(query, generation), Arc::clone(&entry));
         }
-        self.deliver(query, own, (&entry, 0, served), moment, recorder, out);
+        self.deliver(query, own, (&entry, 0, served), moment, recorder, out)
     }
 
     /// Answers with an entry, fresh or kept, unless the question or what the answer leads to is sunk. A kept one is
@@ -208,8 +248,8 @@ impl Pipeline {
         moment: &Moment,
         recorder: &Recorder,
         out: &mut Vec<u8>,
-    ) {
-        let again = entry.matched || entry.epoch != moment.state.snapshot.epoch(moment.when()).0;
+    ) -> Step {
+        let again = entry.matched || entry.epoch != moment.epoch();
         let by = (moment.state.snapshot.as_ref(), moment.when());
         let judgement = judge(query, own, again.then_some(&entry.subjects), by);
         moment.compare(query, &judgement, Some(&entry.subjects));
@@ -219,7 +259,14 @@ impl Pipeline {
             true => None,
             false => Some(Cow::Borrowed(&entry.body)),
         };
-        let Some(body) = body else { return self.sink(query, judgement, moment, recorder, out) };
+        let Some(body) = body else {
+            self.sink(query, judgement, moment, recorder, out);
+            return Step::Answer;
+        };
+        let behind = again.then(|| listed_behind(query, &judgement, &entry.subjects, moment)).flatten();
+        if let Some((listed, way)) = behind.filter(|(of, _)| result_of(of, query.transport) == ListMatch::Withheld) {
+            return self.answer_as_listed(query, judgement, (&listed, &way), moment, recorder, out);
+        }
         let left = seconds_left(&judgement.decision, &moment.now);
         let outcome = match entry.private && moment.state.withholds_private(&query.question) {
             true => Outcome::Private { left },
@@ -228,6 +275,36 @@ impl Pipeline {
         self.count_withheld(entry, &outcome);
         let code = self.write(query, &outcome, served, moment, out);
         self.record(query, judgement, code, moment, recorder);
+        Step::Answer
+    }
+
+    /// Answers as a list says that withholds the question, or what its answer leads to.
+    fn answer_as_listed(
+        &self,
+        query: &Query,
+        own: Judgement,
+        (listed, behind): (&Listed<'_>, &[Name]),
+        moment: &Moment,
+        recorder: &Recorder,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        moment.state.lists.count(listed, ListMatch::Withheld);
+        let outcome = match listed.action {
+            Action::Drop => {
+                // What an order has to say of it is recorded all the same.
+                self.record(query, own, ResponseCode::NO_ERROR, moment, recorder);
+                out.clear();
+                return Step::Ignore;
+            }
+            Action::TcpOnly => Outcome::Truncated,
+            action => {
+                let left = seconds_left(&own.decision, &moment.now);
+                Outcome::Listed { list: listed.list, action, behind, left }
+            }
+        };
+        let code = self.write(query, &outcome, Served::Policy, moment, out);
+        self.record(query, own, code, moment, recorder);
+        Step::Answer
     }
 
     /// Withholds the answer.
@@ -362,6 +439,11 @@ impl Moment {
     /// Returns the time that policy decides by.
     const fn when(&self) -> When {
         When { at: self.now.at, ends: self.now.ends }
+    }
+
+    /// Returns the epoch of what is decided at this moment, by orders and by lists.
+    fn epoch(&self) -> (u64, u64) {
+        (self.state.snapshot.epoch(self.when()).0, self.state.lists.chain.epoch(self.when()))
     }
 
     /// Lets the candidate decide what was decided, with the names in the answer where they are known.

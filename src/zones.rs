@@ -23,6 +23,7 @@ use hickory_server::zone_handler::{Catalog, MessageResponse};
 
 use crate::message::{Name, RecordType, Writer, flag};
 use crate::query::Question;
+pub use text::{TextRecord, each as each_record};
 use zone::Zone;
 
 /// TTL of host records, in seconds. Short, since an address that is changed in the configuration should be seen soon.

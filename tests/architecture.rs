@@ -20,8 +20,10 @@ const MODULES: &[(&str, May)] = &[
     ("feed", May::Use(&["query", "client", "policy", "clock", "observe"])),
     ("cache", May::Use(&["query", "clock"])),
     ("zones", May::Use(&["query"])),
+    // Of `policy`, the two instants of a decision; of `zones`, the reading of records, which policy zones are made of.
+    ("lists", May::Use(&["query", "client", "policy", "zones"])),
     ("resolve", May::Use(&["query", "client", "clock", "observe", "cache", "zones"])),
-    ("answer", May::Use(&["query", "policy"])),
+    ("answer", May::Use(&["query", "policy", "lists"])),
     ("inspect", May::Use(&["query"])),
     ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
     // Of `policy`, the words for verdicts only; of `client`, the name of the default group.
@@ -56,6 +58,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("base64", &["ledger"]),
     ("crossbeam_queue", &["client", "ledger"]),
     ("ed25519_dalek", &["ledger"]),
+    ("flate2", &["lists"]),
     ("hickory_proto", &["message"]),
     ("hickory_resolver", &["resolve"]),
     ("hickory_server", &["zones"]),
@@ -64,18 +67,20 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ipcrypt_rs", &["ledger"]),
     ("netlink_packet_core", &["identify"]),
     ("netlink_packet_route", &["identify"]),
+    ("memmap2", &["lists"]),
     ("prometheus_client", &["observe"]),
     ("quick_cache", &["cache"]),
     ("rusqlite", &["store"]),
     ("socket2", &["listen"]),
     ("tracing_subscriber", &["observe"]),
+    ("twox_hash", &["lists"]),
 ];
 
 /// What reads a clock.
 const CLOCKS: &[&str] = &["Timestamp::now", "Zoned::now", "SystemTime::now", "Instant::now"];
 
 /// Files that hold unsafe code, since no library has a safe call for what they do.
-const UNSAFE: &[&str] = &["src/clock/adjtimex.rs"];
+const UNSAFE: &[&str] = &["src/clock/adjtimex.rs", "src/lists/map.rs"];
 
 /// Vendors that the program itself must not know: they stand in `blocklists/` and in tests.
 const VENDORS: &[&str] = &["kaspersky"];

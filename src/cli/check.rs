@@ -8,18 +8,26 @@ use super::folder::Folder;
 use super::orders::Phase;
 use super::output::plain;
 use super::settings::{ConfigArgs, Faults};
-use crate::daemon::{self, Candidate, Checked};
+use crate::daemon::{self, Candidate, Checked, CheckedList, told};
 use crate::policy::Operator;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Fail on any line of a list that is not understood.
+    #[arg(long)]
+    strict: bool,
 }
 
 pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
-    let Checked { snapshot, candidate, notes } = daemon::check(&config).map_err(Faults)?;
+    let Checked { snapshot, candidate, lists, notes } = daemon::check(&config).map_err(Faults)?;
+    if of.strict {
+        let told = lists.iter().zip(&config.lists.lists).flat_map(|(list, of)| told(&of.source.path, &list.refusals));
+        let told: Vec<String> = told.collect();
+        anyhow::ensure!(told.is_empty(), Faults(told));
+    }
     let now = super::clock::now(&Folder::new(&config.data_dir, false));
     writeln!(out, "ok")?;
     writeln!(out, "policy {}", hex::encode(snapshot.digest()))?;
@@ -41,6 +49,13 @@ pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
     let in_force = waivers.iter().filter(|of| of.term.from() <= now.ends && now.at < of.term.until()).count();
     writeln!(out, "waivers {}, {in_force} of them in force", waivers.len())?;
     write_candidate(candidate.as_ref(), out)?;
+    for list in &lists {
+        let CheckedList { name, rules, refusals, overruled } = list;
+        writeln!(out, "list {}: {rules} rules, {} lines not understood", plain(name), refusals.count)?;
+        for name in overruled {
+            writeln!(out, "  lets {} pass, which an order withholds all the same", plain(name))?;
+        }
+    }
     for note in notes {
         writeln!(out, "note {}", plain(&note))?;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::check_clients::check_clients;
+use super::lists::check_lists;
 use super::load::Settings;
 use super::node::{Faults, Place, quote};
 use super::value::{Row, Value};
@@ -19,6 +20,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_origin(settings, faults);
     check_rebinding(settings, faults);
     check_clients(settings, faults);
+    check_lists(settings, faults);
     for row in rows(settings, "policy", "treatment") {
         check_treatment(row, faults);
     }

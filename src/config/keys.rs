@@ -3,6 +3,7 @@
 mod client;
 mod guards;
 mod ledger;
+mod lists;
 mod policy;
 
 use super::spec::{Key, Kind, Preset, Section};
@@ -98,6 +99,7 @@ pub(super) const SECTIONS: &[Section] = &[
     },
     WAYS_ROUND,
     REBINDING,
+    lists::SECTION,
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
     Section { name: "ledger", doc: &["How records are kept."], keys: ledger::KEYS },
     Section {

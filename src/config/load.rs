@@ -151,7 +151,7 @@ impl Settings {
     }
 
     /// Takes out a value that is there because there was no fault.
-    fn take<T: Setting>(&mut self, section: &'static str, key: &'static str) -> T {
+    pub(super) fn take<T: Setting>(&mut self, section: &'static str, key: &'static str) -> T {
         let value = self.0.remove(&(section, key)).map(|(_, value)| value);
         value.and_then(T::of).expect("a test holds the settings against the table of keys")
     }
@@ -227,6 +227,7 @@ impl Settings {
                 protect: take.take("rebinding", "protect"),
                 allow: take.take("rebinding", "allow"),
             },
+            lists: take.lists(),
             answer: AnswerConfig {
                 sink: take.sink(),
                 sink_ttl: take.take("answer", "sink_ttl"),
@@ -248,7 +249,7 @@ impl Settings {
         }
     }
 
-    fn rows<T>(&mut self, section: &'static str, key: &'static str, of: impl Fn(&mut Row) -> T) -> Vec<T> {
+    pub(super) fn rows<T>(&mut self, section: &'static str, key: &'static str, of: impl Fn(&mut Row) -> T) -> Vec<T> {
         self.take::<Vec<Row>>(section, key).iter_mut().map(of).collect()
     }
 
@@ -316,14 +317,14 @@ fn apply(row: &mut Row) -> Apply {
 
 impl Row {
     /// Takes out a value that is there because there was no fault.
-    fn take<T: Setting>(&mut self, key: &'static str) -> T {
+    pub(super) fn take<T: Setting>(&mut self, key: &'static str) -> T {
         let value = self.values.remove(key);
         value.and_then(T::of).expect("a test holds the settings against the table of keys")
     }
 }
 
 /// A type of the settings that some kind of value becomes.
-trait Setting: Sized {
+pub(super) trait Setting: Sized {
     fn of(value: Value) -> Option<Self>;
 }
 

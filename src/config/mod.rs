@@ -3,6 +3,7 @@
 mod check;
 mod check_clients;
 mod keys;
+mod lists;
 mod load;
 mod nearest;
 mod node;
@@ -19,7 +20,8 @@ mod tests;
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
     Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, ForwardZone, HostRecord,
-    LedgerConfig, Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
+    LedgerConfig, ListConfig, Listen, ListsConfig, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound,
+    ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

@@ -93,6 +93,7 @@ fn defaults() -> Config {
             catalogue: "ways-round".to_owned(),
         },
         rebinding: RebindingConfig { protect: false, allow: Vec::new() },
+        lists: ListsConfig { bounds: crate::lists::Bounds::default(), lists: Vec::new() },
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
         ledger: LedgerConfig {
             commit: Duration::from_millis(200),
@@ -146,7 +147,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 6);
+    assert_eq!(examples.len(), 7);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::client::Group;
 use crate::identify::Sources;
+use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Operator, Sink};
@@ -26,6 +27,7 @@ pub struct Config {
     pub policy: PolicyConfig,
     pub ways_round: WaysRound,
     pub rebinding: RebindingConfig,
+    pub lists: ListsConfig,
     pub answer: AnswerConfig,
     pub ledger: LedgerConfig,
     pub log: LogConfig,
@@ -177,6 +179,22 @@ pub struct RebindingConfig {
     pub protect: bool,
     /// Zones whose names may have private addresses.
     pub allow: Vec<Name>,
+}
+
+/// Lists that the operator brings, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListsConfig {
+    pub bounds: Bounds,
+    pub lists: Vec<ListConfig>,
+}
+
+/// One list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListConfig {
+    pub source: Source,
+    /// What takes the place of what the list says of names that it withholds.
+    pub action: Option<Action>,
+    pub dates: Dates,
 }
 
 /// How responses look.

@@ -73,7 +73,9 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
         None => clients,
     });
     let (asking, style) = (asking(config), style(config));
-    let state = State { snapshot, shadow, clients, routes, asking, style, guards, probes };
+    // Loaded aside, since that may take its time.
+    let lists = Arc::default();
+    let state = State { snapshot, shadow, clients, routes, asking, style, guards, lists, probes };
     Ok(Built { state, archive: loaded.archive, candidate, notes, files, left_out })
 }
 

@@ -336,7 +336,7 @@ fn named(id: &str) -> String {
     format!("asked for: {}", harmless(id))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chain(source)),
         None => error.to_string(),

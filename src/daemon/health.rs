@@ -86,6 +86,15 @@ pub(super) fn readiness(
             (None, Mode::Enforce) => "prohibitions are enforced".to_owned(),
         },
     };
+    let count = state.lists.chain.links().len();
+    let lists = Check {
+        name: "lists",
+        ok: standing.lists.is_empty(),
+        detail: match standing.lists.as_slice() {
+            [] => format!("{count} lists as their files are now"),
+            faults => faults.join("; "),
+        },
+    };
     let reload = Check {
         name: "reload",
         ok: standing.refused.is_none(),
@@ -111,7 +120,7 @@ pub(super) fn readiness(
     let clock = Check { name: "clock", ok, detail };
     let ready = policy.ok && upstream.ok;
     let checks =
-        [policy, upstream, ledger, log, clock, archive, reload, waivers, monitor_only].into_iter().chain(shadow);
+        [policy, upstream, ledger, log, clock, archive, reload, waivers, monitor_only, lists].into_iter().chain(shadow);
     Readiness { ready, checks: checks.collect() }
 }
 

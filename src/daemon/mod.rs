@@ -5,6 +5,7 @@ mod candidate;
 mod command;
 pub mod folder;
 mod health;
+mod lists;
 mod loops;
 mod waivers;
 mod watch;
@@ -36,6 +37,7 @@ use crate::policy::Snapshot;
 use crate::store;
 pub use candidate::Candidate;
 use folder::Folder;
+pub use lists::{CheckedList, told};
 use waivers::{Tally, Waivers};
 use welcome::announcement;
 
@@ -107,6 +109,7 @@ impl std::fmt::Debug for Invocation<'_> {
 #[derive(Debug)]
 pub struct Checked {
     pub snapshot: Arc<Snapshot>,
+    pub lists: Vec<CheckedList>,
     /// The candidate that would decide beside it, where one is named.
     pub candidate: Option<Candidate>,
     /// What the operator should know of, though it is no fault.
@@ -119,11 +122,10 @@ pub struct Checked {
 /// Every fault of catalogues, orders, local zones and upstreams.
 pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    build::build(config, 1, &clock, &Kept::default()).map(|built| Checked {
-        snapshot: built.state.snapshot,
-        candidate: built.candidate,
-        notes: built.notes,
-    })
+    let built = build::build(config, 1, &clock, &Kept::default())?;
+    let snapshot = built.state.snapshot;
+    let lists = lists::check(config, &snapshot, clock.read().at)?;
+    Ok(Checked { snapshot, candidate: built.candidate, lists, notes: built.notes })
 }
 
 /// Runs until SIGTERM or SIGINT; reloads at SIGHUP.
@@ -160,8 +162,9 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
 
     let last = folder.last_policy();
-    let standing = Standing { candidate: built.candidate.clone(), ..Standing::new(&folder, &built.archive)? };
+    let mut standing = Standing { candidate: built.candidate.clone(), ..Standing::new(&folder, &built.archive)? };
     let metrics = Arc::new(Metrics::new());
+    (built.state.lists, standing.lists) = lists::load(&config, folder.root(), 1, &metrics);
     metrics.started(clock.read().raw.as_duration().as_secs_f64());
     let mut settings = folder.ledger_settings(&config.ledger, clock.is_rehearsal());
     let totals = Arc::clone(&metrics);
@@ -267,6 +270,8 @@ struct Standing {
     /// The candidate that is named, and whether it can be used.
     candidate: Option<Candidate>,
     waivers: Tally,
+    /// Lists that are not as they should be now.
+    lists: Vec<String>,
 }
 
 impl Standing {
@@ -395,6 +400,8 @@ impl Daemon {
         for note in built.notes.iter().chain(&restart_needed(&self.config, &config)) {
             tracing::warn!("{note}");
         }
+        let lists;
+        (built.state.lists, lists) = lists::load(&config, self.folder.root(), work.number, &self.metrics);
         let digest = *built.state.snapshot.digest();
         candidate::go_on(&mut built.state, &self.pipeline.moment().state);
         self.ledger.install(&built.state.snapshot);
@@ -402,7 +409,7 @@ impl Daemon {
         // The new groups have their members before anybody is decided by them.
         self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
-        *self.standing() = Standing { candidate: built.candidate, ..Standing::default() };
+        *self.standing() = Standing { candidate: built.candidate, lists, ..Standing::default() };
         self.metrics.count_reload(true);
         self.ledger.change(Change::reloaded(&digest));
         let before = work.archive.operator().waivers.clone();

@@ -171,7 +171,7 @@ impl Connection {
             let pipeline = &self.shared.pipeline;
             match pipeline.begin(&packet, (self.peer, Transport::Tcp), &moment, &self.shared.recorder, &mut out) {
                 Step::Answer => {}
-                // What is no DNS message says that the stream is out of step.
+                // What is no DNS message says that the stream is out of step; what a list drops gets no answer either.
                 Step::Ignore => return Ok(()),
                 Step::Resolve(query) => {
                     let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { return Ok(()) };
@@ -183,7 +183,9 @@ impl Connection {
                             // A client that takes no answers holds up its own queries, and nobody else's.
                             drop(permit);
                             // It may have gone; its record is written all the same.
-                            let _ = answers.send(framed(&out)).await;
+                            if !out.is_empty() {
+                                let _ = answers.send(framed(&out)).await;
+                            }
                             drop(place);
                         });
                         continue;

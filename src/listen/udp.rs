@@ -144,7 +144,7 @@ fn admit<'p>(packet: &'p [u8], peer: Peer, limit: &Limit) -> Result<(&'p [u8], P
 async fn resolve(socket: &UdpSocket, shared: &Shared, query: &Query) {
     let mut out = Vec::with_capacity(usize::from(MAX_PAYLOAD));
     shared.pipeline.complete(query, &shared.recorder, &mut out).await;
-    if send(socket, &out, query.peer).is_err() {
+    if !out.is_empty() && send(socket, &out, query.peer).is_err() {
         shared.metrics.count_dropped(Dropped::Unsent);
     }
 }

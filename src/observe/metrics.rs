@@ -4,6 +4,7 @@
 mod clients;
 mod gauges;
 mod happenings;
+mod lists;
 mod shadow;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ use clients::ClientMetrics;
 use gauges::GAUGES;
 pub use gauges::Gauges;
 pub use happenings::{Dropped, Served, UpstreamEvent, Withheld};
+use lists::ListMetrics;
+pub use lists::{ListCounters, ListMatch};
 pub use shadow::ShadowCount;
 use shadow::ShadowCounts;
 
@@ -92,6 +95,7 @@ pub struct Metrics {
     codes: Counters,
     dropped: Counters,
     withheld: Counters,
+    lists: ListMetrics,
     cache: Counters,
     upstream: Counters,
     reloads: Counters,
@@ -142,6 +146,7 @@ impl Metrics {
                 "reason",
                 dropped,
             ),
+            lists: ListMetrics::register(all),
             withheld: Counters::register(
                 all,
                 help(
@@ -249,13 +254,19 @@ impl Metrics {
     }
 
     /// Returns how many queries were answered by each verdict, how many packets were dropped for each reason
-    /// (`dropped_…`), and from how many answers something was withheld without an order (`withheld_…`).
+    /// (`dropped_…`), from how many answers something was withheld without an order (`withheld_…`), and how many
+    /// look-ups each list matched (`list_…`).
     pub fn totals(&self) -> BTreeMap<String, u64> {
         let of = |counters: &Counters, title: &str| {
             let named = |(value, counter): &(&str, Counter)| (format!("{title}{value}"), counter.get());
             counters.by_value.iter().map(named).collect::<Vec<_>>()
         };
-        let parts = [of(&self.verdicts, ""), of(&self.dropped, "dropped_"), of(&self.withheld, "withheld_")];
+        let parts = [
+            of(&self.verdicts, ""),
+            of(&self.dropped, "dropped_"),
+            of(&self.withheld, "withheld_"),
+            self.lists.totals(),
+        ];
         parts.into_iter().flatten().collect()
     }
 

@@ -33,7 +33,10 @@ impl Judgement {
 /// Identifies who asks, and decides on the question.
 pub(super) fn decide(query: &Query, moment: &Moment) -> Judgement {
     let client = moment.clients.identify_peer(&query.peer);
-    let decision = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
+    let mut decision = moment.state.snapshot.decide(&query.question.name, &client, moment.when());
+    // Nothing is kept by a stub for longer than until a list begins or ends; that is rare enough to count for all names.
+    let next = moment.state.lists.chain.next_instant(moment.now.at);
+    decision.until = [decision.until, next].into_iter().flatten().min();
     Judgement { client, decision, subject: None, before: query.question.name.clone() }
 }
 
@@ -103,11 +106,16 @@ pub(super) fn inspected(query: &Query, resolved: &Resolved, moment: &Moment) -> 
         }
         Resolved::Failed(of) => Err(trouble(of.failure).kept(failure, of.extended_error.as_deref())),
     };
-    let epoch = state.snapshot.epoch(moment.when()).0;
+    let epoch = moment.epoch();
     let stored = now.boot;
     match found {
         Ok((body, without_ech, subjects, local)) => {
-            let matched = subjects.iter().any(|subject| state.snapshot.is_listed(&subject.target));
+            let is_listed = |target: &Target| match target {
+                Target::Name(name) => state.lists.chain.is_listed(name),
+                Target::Address(_) => state.lists.chain.has_answers(),
+            };
+            let mut all = subjects.iter();
+            let matched = all.any(|of| state.snapshot.is_listed(&of.target) || is_listed(&of.target));
             let (private, ech_removed) = (!local && inspect::leads_inside(&subjects), without_ech.is_some());
             let body = without_ech.unwrap_or_else(|| body.clone());
             let served = if local { Served::Local } else { Served::Upstream };

@@ -147,6 +147,26 @@ impl Resolver {
         }
     }
 
+    /// Finds what stands behind an alias that somebody else put in place of the true answer: `message` is the response that
+    /// has it and nothing else, to the question of `query`. The whole belongs to nobody's zone, and is not to be kept.
+    pub async fn behind(
+        &self,
+        query: &Query,
+        (message, target): (&[u8], Name),
+        routes: &Routes,
+        asking: &Asking,
+    ) -> Resolved {
+        let further = Query { question: Question { name: target, ..query.question.clone() }, ..query.clone() };
+        let rest = self.resolve(&further, routes, asking).await;
+        match &*rest {
+            Resolved::Found { message: rest, .. } => match continued(message, rest) {
+                Ok(message) => taken_apart(message, true, asking.lifetimes),
+                Err(Malformed) => Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None }),
+            },
+            Resolved::Failed(failed) => Resolved::Failed(failed.clone()),
+        }
+    }
+
     async fn forward(&self, query: &Query, group: &Group, asking: &Asking) -> Resolved {
         let (dnssec_ok, disabled) = (query.dnssec_ok(), query.checking_disabled);
         let mut exchange = Exchange::new(query.question.clone(), dnssec_ok, disabled, group.order(), asking.tries);

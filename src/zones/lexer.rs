@@ -51,24 +51,25 @@ impl Token<'_> {
 }
 
 /// Returns the entries of a zone file that are not empty.
-pub(super) fn entries(text: &str) -> Vec<Entry<'_>> {
-    let mut entries = Vec::new();
+pub(super) fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
     let (mut at, mut line) = (0, 1);
-    while at < text.len() {
-        let start = at;
-        let mut lexer = Lexer { text, at, depth: 0 };
-        let tokens = lexer.tokens();
-        at = lexer.at;
-        if tokens.is_err() {
-            at = text[at..].find('\n').map_or(text.len(), |length| at + length + 1);
+    std::iter::from_fn(move || {
+        while at < text.len() {
+            let (start, number) = (at, line);
+            let mut lexer = Lexer { text, at, depth: 0 };
+            let tokens = lexer.tokens();
+            at = lexer.at;
+            if tokens.is_err() {
+                at = text[at..].find('\n').map_or(text.len(), |length| at + length + 1);
+            }
+            let first = text[start..at].lines().next().unwrap_or_default();
+            line += text[start..at].matches('\n').count();
+            if tokens.as_ref().map_or(true, |tokens| !tokens.is_empty()) {
+                return Some(Entry { line: number, text: first, indented: first.starts_with([' ', '\t']), tokens });
+            }
         }
-        let first = text[start..].lines().next().unwrap_or_default();
-        if tokens.as_ref().map_or(true, |tokens| !tokens.is_empty()) {
-            entries.push(Entry { line, text: first, indented: first.starts_with([' ', '\t']), tokens });
-        }
-        line += text[start..at].matches('\n').count();
-    }
-    entries
+        None
+    })
 }
 
 struct Lexer<'a> {

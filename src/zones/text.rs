@@ -32,18 +32,42 @@ pub(super) struct Fault {
 
 /// Reads the text of the zone `origin`: its records, and every fault.
 pub(super) fn read(origin: &Name, text: &str) -> (Vec<Line>, Vec<Fault>) {
-    let mut state = State { origin: origin.clone(), default_ttl: None, last_ttl: None, owner: None };
     let (mut lines, mut faults) = (Vec::new(), Vec::new());
-    for entry in entries(text) {
-        let Entry { line: number, text, indented, tokens } = entry;
-        let tokens = tokens.map_err(str::to_owned);
-        match tokens.and_then(|tokens| state.take(indented, &tokens)) {
-            Ok(Some((name, record))) => lines.push(Line { number, text: text.to_owned(), name, record }),
-            Ok(None) => {}
+    each(origin, text, |number, text, found| {
+        let found = found.and_then(|TextRecord { name, record_type, ttl, data }| {
+            let record = Record::from_rdata(hickory(&name), ttl, from_wire(record_type, &data)?);
+            Ok(Line { number, text: text.to_owned(), name, record })
+        });
+        match found {
+            Ok(line) => lines.push(line),
             Err(reason) => faults.push(Fault { number, text: text.to_owned(), reason: escaped(&reason) }),
         }
-    }
+    });
     (lines, faults)
+}
+
+/// A record of a text in the format of zone files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextRecord {
+    pub name: Name,
+    pub record_type: RecordType,
+    /// In seconds.
+    pub ttl: u32,
+    /// The data in wire form, without compression.
+    pub data: Vec<u8>,
+}
+
+/// Hands over each record of a text in the format of zone files with the number and text of its line, or why the line is
+/// none. Directives are followed, and not handed over.
+pub fn each<'a>(origin: &Name, text: &'a str, mut take: impl FnMut(usize, &'a str, Result<TextRecord, String>)) {
+    let mut state = State { origin: origin.clone(), default_ttl: None, last_ttl: None, owner: None };
+    for entry in entries(text) {
+        let Entry { line, text, indented, tokens } = entry;
+        let found = tokens.map_err(str::to_owned).and_then(|tokens| state.take(indented, &tokens));
+        if let Some(found) = found.transpose() {
+            take(line, text, found);
+        }
+    }
 }
 
 /// What lines above leave to those below.
@@ -56,7 +80,7 @@ struct State {
 
 impl State {
     /// Takes one entry; gives a record where it is one.
-    fn take(&mut self, indented: bool, tokens: &[Token<'_>]) -> Result<Option<(Name, Record)>, String> {
+    fn take(&mut self, indented: bool, tokens: &[Token<'_>]) -> Result<Option<TextRecord>, String> {
         let Some(first) = tokens.first() else { return Ok(None) };
         if !indented && first.text.starts_with('$') {
             self.direct(first, &tokens[1..])?;
@@ -83,7 +107,7 @@ impl State {
         self.last_ttl = own_ttl.or(self.last_ttl);
         let ttl = own_ttl.or(self.default_ttl).or(self.last_ttl).unwrap_or(DEFAULT_TTL);
         let data = self.data(record_type, rest)?;
-        Ok(Some((owner.clone(), Record::from_rdata(hickory(&owner), ttl, data))))
+        Ok(Some(TextRecord { name: owner, record_type, ttl, data }))
     }
 
     /// Follows a directive (RFC 1035, section 5.1; RFC 2308, section 4).
@@ -116,8 +140,8 @@ impl State {
             .map_err(|_| format!("`{text}` is longer than 255 octets with the origin {}", self.origin))
     }
 
-    /// Reads the data of a record.
-    fn data(&self, record_type: RecordType, tokens: &[Token<'_>]) -> Result<RData, String> {
+    /// Reads the data of a record, in wire form.
+    fn data(&self, record_type: RecordType, tokens: &[Token<'_>]) -> Result<Vec<u8>, String> {
         // RFC 6895, section 3.1: questions and messages have these types, zones do not.
         if matches!(record_type.0, 0 | 41 | 128..=255) {
             return Err(format!("{record_type} is no type of records in a zone"));
@@ -127,7 +151,8 @@ impl State {
             return Err(format!("zones are served unsigned, so that {record_type} has no meaning here"));
         }
         if let Some((Token { text: "\\#", quoted: false }, rest)) = tokens.split_first() {
-            return from_wire(record_type, &generic(rest)?);
+            let wire = generic(rest)?;
+            return from_wire(record_type, &wire).map(|_| wire);
         }
         let mut wire = Vec::new();
         match (record_type, tokens) {
@@ -174,11 +199,11 @@ impl State {
             }
             _ => return self.by_library(record_type, tokens),
         }
-        from_wire(record_type, &wire)
+        Ok(wire)
     }
 
     /// Reads the data of the rarer types with hickory, which takes names in them as they stand.
-    fn by_library(&self, record_type: RecordType, tokens: &[Token<'_>]) -> Result<RData, String> {
+    fn by_library(&self, record_type: RecordType, tokens: &[Token<'_>]) -> Result<Vec<u8>, String> {
         // The place of the name in SVCB, HTTPS (RFC 9460, section 2.1) and NAPTR (RFC 3403, section 4.1).
         let name = match record_type {
             RecordType::SVCB | RecordType::HTTPS => Some(1),
@@ -205,7 +230,7 @@ impl State {
         let mut encoder = hickory_server::proto::serialize::binary::BinEncoder::new(&mut wire);
         hickory_server::proto::serialize::binary::BinEncodable::emit(&data, &mut encoder)
             .map_err(|error| format!("the data of this {record_type} record cannot be written: {error}"))?;
-        from_wire(record_type, &wire)
+        from_wire(record_type, &wire).map(|_| wire)
     }
 }
 

@@ -140,6 +140,15 @@ impl Setup {
         ending.0.take().unwrap().wait_with_output().unwrap()
     }
 
+    /// Checks the configuration; returns what was told, on both outputs.
+    pub fn check(&self, arguments: &[&str]) -> String {
+        self.write();
+        let mut command = Command::new(&self.program);
+        command.arg("check").arg("--config").arg(self.config()).args(arguments).current_dir(self.folder.path());
+        let Output { stdout, stderr, .. } = command.output().unwrap();
+        String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr)
+    }
+
     /// Starts the program without waiting for it.
     pub fn launch(self) -> Daemon {
         let open = |name: &str| std::fs::File::create(self.folder.path().join(name)).unwrap();

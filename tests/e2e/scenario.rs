@@ -304,6 +304,7 @@ impl Stage {
             routes: Arc::new(routes),
             asking,
             style,
+            lists: std::sync::Arc::default(),
             guards: scenario.guards.clone(),
             probes: Arc::default(),
         };

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Question;
+use super::lists::ListFinding;
 use crate::answer::{self, InfoCode};
 use crate::client::GroupId;
 use crate::message::Name;
@@ -32,6 +33,9 @@ pub(super) struct Account<'a> {
     pub(super) ede: Option<u16>,
     /// What each order says, the sternest first: the deciding one is on top.
     pub(super) matches: Vec<Finding<'a>>,
+    /// What the operator's lists say, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) lists: Vec<ListFinding>,
     /// How the replay compares, where a record was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) record: Option<Comparison>,
@@ -143,6 +147,7 @@ impl<'a> Account<'a> {
             response,
             ede,
             matches: matches.iter().map(finding).collect(),
+            lists: Vec::new(),
             record: None,
             subject: subject.as_ref().map(ToString::to_string),
             when: *when,

@@ -1,6 +1,7 @@
 //! `interdict explain`: how a name is decided and why, now, at another instant, or as a record says that it was.
 
 mod account;
+mod lists;
 mod others;
 mod page;
 mod replay;
@@ -109,7 +110,13 @@ pub(super) fn run(of: &Explain, out: &mut dyn Write) -> anyhow::Result<()> {
                 when: of.at.or(rehearsed).map_or_else(|| super::clock::now(&folder), When::from),
             };
             let others = others::of(&question, &snapshot);
-            let account = Account { others, ..Account::new(&question, &snapshot, config.answer.sink) };
+            let mut account = Account { others, ..Account::new(&question, &snapshot, config.answer.sink) };
+            let chain = lists::chain(&config, folder.root());
+            let (findings, response) = lists::findings(&question, of.record_type, &chain, account.decision);
+            account.lists = findings;
+            if let Some((response, ede)) = response {
+                (account.response, account.ede) = (response, ede);
+            }
             write(&account, origin, of.json, out)
         }
         (None, None) => unreachable!("the definition requires a name where no record is given"),

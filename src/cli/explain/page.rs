@@ -27,6 +27,14 @@ pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) 
     } else if account.decision == Verdict::Pass {
         row(out, "nearest", "no entry of the catalogues comes near")?;
     }
+    for list in &account.lists {
+        let state = match (list.monitored, list.decides) {
+            (true, _) => "only watched yet",
+            (false, true) => "decides",
+            (false, false) => "decides nothing: an order, or a list before it, does",
+        };
+        row(out, "list", &format!("{}: {} by the rule {}; {state}", list.list, list.action, list.rule))?;
+    }
     row(out, "client gets", &response(account))?;
     for (position, other) in account.others.iter().enumerate() {
         row(out, if position == 0 { "others" } else { "" }, other)?;
@@ -175,6 +183,7 @@ const fn verified(verification: Option<Verification>) -> &'static str {
 /// Says what a client gets.
 fn response(account: &Account<'_>) -> String {
     match account.ede {
+        None if account.response != "resolved" => account.response.clone(),
         None if matches!(account.decision, Verdict::Pass | Verdict::Noted) => {
             "what the name resolves to, unless that is an alias of a prohibited name".to_owned()
         }

@@ -1,0 +1,105 @@
+//! The lists of the configuration, loaded aside: a list that is no longer good stays as it was when it last was.
+
+use std::fs::DirBuilder;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::command::chain;
+use crate::client::Client;
+use crate::config::{Config, ListConfig};
+use crate::lists::index::Key;
+use crate::lists::{self, Action, Chain, Link, List, Refusals};
+use crate::observe::Metrics;
+use crate::pipeline::Lists;
+use crate::policy::{Snapshot, Verdict};
+
+/// What a list is, for `interdict check`.
+#[derive(Debug)]
+pub struct CheckedList {
+    pub name: String,
+    pub rules: u64,
+    pub refusals: Refusals,
+    /// Names that the list would let pass, and an order withholds all the same.
+    pub overruled: Vec<String>,
+}
+
+/// The most names that are told one by one.
+const MAX_TOLD: usize = 20;
+
+/// Loads every list. One that is not good is left as it was, or out where it never was good; that is told, and neither
+/// keeps the daemon from starting nor another list from being loaded.
+pub(super) fn load(config: &Config, folder: &Path, number: u64, metrics: &Metrics) -> (Arc<Lists>, Vec<String>) {
+    let folder = folder.join("lists");
+    let mut faults = Vec::new();
+    if !config.lists.lists.is_empty()
+        && let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(&folder)
+    {
+        faults.push(format!("cannot make {}: {error}", folder.display()));
+    }
+    let (mut links, mut counters) = (Vec::new(), Vec::new());
+    for ListConfig { source, action, dates } in &config.lists.lists {
+        let lists::Loaded { list, fault, refusals } = lists::load(source, &folder, key);
+        if let Some(fault) = fault {
+            let left = if list.is_some() { "the last good one stays" } else { "it is left out" };
+            faults.push(format!("list {}: {}: {}; {left}", source.name, source.path.display(), chain(&fault)));
+        }
+        for line in told(&source.path, &refusals).take(MAX_TOLD) {
+            tracing::warn!(list = source.name, "{line}");
+        }
+        if refusals.count > 0 {
+            tracing::warn!(list = source.name, lines = refusals.count, "lines of a list were not understood");
+        }
+        let Some(list) = list else { continue };
+        tracing::info!(list = source.name, rules = list.len(), "list loaded");
+        counters.push(metrics.list(&source.name));
+        links.push(Link { name: source.name.clone(), list: Arc::new(list), dates: *dates, action: action.clone() });
+    }
+    for fault in &faults {
+        tracing::error!(%fault, "a list cannot be used as it is");
+    }
+    (Arc::new(Lists { chain: Chain::new(number, links), counters }), faults)
+}
+
+/// Reads every list as [`load`] would, and keeps nothing.
+pub(super) fn check(config: &Config, snapshot: &Snapshot, now: Timestamp) -> Result<Vec<CheckedList>, Vec<String>> {
+    let (mut checked, mut faults) = (Vec::new(), Vec::new());
+    for ListConfig { source, .. } in &config.lists.lists {
+        match lists::check(source, key) {
+            Ok((list, refusals)) => checked.push(CheckedList {
+                name: source.name.clone(),
+                rules: list.len(),
+                refusals,
+                overruled: overruled(&list, snapshot, now),
+            }),
+            Err(fault) => {
+                faults.push(format!("list {}: {}: {}", source.name, source.path.display(), chain(&fault)));
+            }
+        }
+    }
+    if faults.is_empty() { Ok(checked) } else { Err(faults) }
+}
+
+/// Returns the names that a list lets pass, though an order withholds them.
+fn overruled(list: &List, snapshot: &Snapshot, now: Timestamp) -> Vec<String> {
+    let nobody = Client::at(Ipv4Addr::UNSPECIFIED.into());
+    let passed = list.rules().filter(|(_, _, choice)| choice.action == Action::Pass);
+    let sunk = passed.filter(|(name, _, _)| snapshot.decide(name, &nobody, now).verdict == Verdict::Sunk);
+    sunk.take(MAX_TOLD).map(|(name, _, _)| name.to_string()).collect()
+}
+
+/// Returns the lines that were not understood as `file:line: text: reason`, with what a terminal would obey escaped.
+pub fn told<'a>(path: &'a Path, refusals: &'a Refusals) -> impl Iterator<Item = String> + 'a {
+    refusals.told.iter().map(move |lists::Refusal { line, text, reason }| {
+        let line = format!("{}:{line}: `{text}`: {reason}", path.display());
+        line.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect() } else { vec![c] }).collect()
+    })
+}
+
+/// Gives a key that nobody can foretell.
+fn key() -> Key {
+    Key(rand::random())
+}

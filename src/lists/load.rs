@@ -1,0 +1,174 @@
+//! From a file of an operator to a list: read, judged, compiled, kept; the last good one stays where any of it fails.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::gather::Refusals;
+use super::guard::{Bounds, Unfit, judge_list, judge_rules, judge_text};
+use super::index::{BuildError, Index, Key, OpenError};
+use super::list::{List, TableError, compile};
+use super::parse::{Format, detect, parse};
+
+/// The largest file, and the largest text in a compressed one, in octets.
+const MAX_TEXT: u64 = 1 << 30;
+/// What a file begins with that gzip made (RFC 1952, section 2.3.1).
+const GZIP: &[u8] = &[0x1F, 0x8B];
+/// The mode of a compiled list: nobody writes to it, so that it may be mapped.
+const MODE: u32 = 0o400;
+
+/// A list that an operator brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Lower-case letters, digits and hyphens: its compiled form is kept under it.
+    pub name: String,
+    pub path: PathBuf,
+    /// Found out where nothing is said.
+    pub format: Option<Format>,
+    pub bounds: Bounds,
+}
+
+/// Why a list cannot be used as it is now.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("cannot read it")]
+    Read(#[source] io::Error),
+    #[error("it is not a regular file")]
+    NoFile,
+    #[error("it is larger than 1 GiB")]
+    TooLarge,
+    #[error("it ends in the middle: the compressed data are cut or damaged")]
+    Cut(#[source] io::Error),
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    #[error("it cannot be compiled")]
+    Build(#[from] BuildError),
+    #[error("its compiled form cannot be kept in {}", path.display())]
+    Keep { path: PathBuf, source: io::Error },
+    #[error("its compiled form cannot be opened")]
+    Open(#[from] OpenError),
+    #[error("its compiled form cannot be used")]
+    Table(#[from] TableError),
+}
+
+/// What came of loading a list.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The list as it is now, or as it was when it was last good; none where it never was.
+    pub list: Option<List>,
+    /// Why it is not as it is now.
+    pub fault: Option<LoadError>,
+    /// Lines that were not understood, where the text was read.
+    pub refusals: Refusals,
+}
+
+/// Loads a list, and keeps its compiled form in `folder`. Where the file is as it was, only the compiled form is read.
+/// `keys` gives keys that nobody can foretell.
+pub fn load(source: &Source, folder: &Path, keys: impl FnMut() -> Key) -> Loaded {
+    let kept = folder.join(format!("{}.index", source.name));
+    // One that is damaged is as good as none, and is made again; so is one that breaks bounds which are new.
+    let last = open(&kept).ok().filter(|last| judge_list(last, &source.bounds).is_ok());
+    let mut refusals = Refusals::default();
+    let fresh = read(&source.path).and_then(|octets| {
+        let digest = <[u8; 32]>::from(Sha256::digest(&octets));
+        if last.as_ref().is_some_and(|last| last.is_from(&digest, source.format)) {
+            return Ok(None);
+        }
+        let (list, told) = make(&octets, digest, source, last.as_ref().map(List::len), keys)?;
+        refusals = told;
+        keep(list.octets(), &kept).map_err(|error| LoadError::Keep { path: folder.to_owned(), source: error })?;
+        // What was compiled is dropped, and mapped from the file: the memory of that can be given back.
+        drop(list);
+        open(&kept).map(Some)
+    });
+    match fresh {
+        Ok(fresh) => Loaded { list: fresh.or(last), fault: None, refusals },
+        Err(fault) => Loaded { list: last, fault: Some(fault), refusals },
+    }
+}
+
+/// Returns a list as it was last good, where its compiled form is kept in `folder`.
+pub fn kept(source: &Source, folder: &Path) -> Option<List> {
+    open(&folder.join(format!("{}.index", source.name))).ok()
+}
+
+/// Reads and judges a list, and keeps nothing.
+///
+/// # Errors
+/// Why it could not be used.
+pub fn check(source: &Source, keys: impl FnMut() -> Key) -> Result<(List, Refusals), LoadError> {
+    let octets = read(&source.path)?;
+    make(&octets, <[u8; 32]>::from(Sha256::digest(&octets)), source, None, keys)
+}
+
+/// Compiles the octets of a file, and judges what that comes to.
+fn make(
+    octets: &[u8],
+    digest: [u8; 32],
+    source: &Source,
+    before: Option<u64>,
+    keys: impl FnMut() -> Key,
+) -> Result<(List, Refusals), LoadError> {
+    let text = text_of(octets)?;
+    judge_text(&text)?;
+    let format = source.format.or_else(|| detect(&text)).ok_or(Unfit::Unknown)?;
+    let mut gathered = parse(format, &text);
+    judge_rules(&gathered, before, &source.bounds)?;
+    let compiled = compile(&mut gathered, (digest, format), keys)?;
+    let list = List::new(Index::from_octets(compiled).map_err(OpenError::from)?)?;
+    judge_list(&list, &source.bounds)?;
+    Ok((list, gathered.refusals))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    // Opening a pipe or a device may block for ever or never end.
+    if !fs::metadata(path).map_err(LoadError::Read)?.is_file() {
+        return Err(LoadError::NoFile);
+    }
+    let mut octets = Vec::new();
+    let file = File::open(path).map_err(LoadError::Read)?;
+    file.take(MAX_TEXT + 1).read_to_end(&mut octets).map_err(LoadError::Read)?;
+    if octets.len() as u64 > MAX_TEXT { Err(LoadError::TooLarge) } else { Ok(octets) }
+}
+
+/// Returns the text of a file, which gzip may have compressed. Octets that are no UTF-8 stand in comments, or in lines that
+/// are refused.
+fn text_of(octets: &[u8]) -> Result<std::borrow::Cow<'_, str>, LoadError> {
+    if !octets.starts_with(GZIP) {
+        return Ok(String::from_utf8_lossy(octets));
+    }
+    let mut text = Vec::new();
+    let unpacked = flate2::read::MultiGzDecoder::new(octets);
+    unpacked.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(LoadError::Cut)?;
+    if text.len() as u64 > MAX_TEXT {
+        return Err(LoadError::TooLarge);
+    }
+    let lossy = |error: std::string::FromUtf8Error| String::from_utf8_lossy(error.as_bytes()).into_owned();
+    Ok(String::from_utf8(text).unwrap_or_else(lossy).into())
+}
+
+/// Writes a compiled list beside its place, takes the right to write away, and puts it there.
+fn keep(octets: &[u8], path: &Path) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&beside)?;
+    file.write_all(octets)?;
+    file.set_permissions(fs::Permissions::from_mode(MODE))?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&beside, path)
+}
+
+fn open(path: &Path) -> Result<List, LoadError> {
+    let file = File::open(path).map_err(OpenError::Map)?;
+    Ok(List::new(Index::map(&file)?)?)
+}
+
+#[cfg(test)]
+mod tests;
