@@ -20,6 +20,8 @@ pub(super) struct Waivers {
     /// What was wrong with the register's file at the start.
     pub(super) fault: Option<String>,
     pub(super) files: Vec<FileWaiver>,
+    /// Files that could not be read at the start, each with the reason.
+    unread: Vec<String>,
     /// What files held before the last reload.
     before: Vec<FileWaiver>,
     /// Granted waivers that policy cannot be compiled with, each with the reason.
@@ -55,6 +57,7 @@ impl Waivers {
             register,
             fault,
             files: Vec::new(),
+            unread: Vec::new(),
             before: Vec::new(),
             left_out: Vec::new(),
             given: None,
@@ -65,6 +68,7 @@ impl Waivers {
     /// Takes over what was built with a policy.
     pub(super) fn take(&mut self, built: &mut Built) {
         self.before = std::mem::replace(&mut self.files, std::mem::take(&mut built.files));
+        self.unread = std::mem::take(&mut built.unread);
         self.left_out = std::mem::take(&mut built.left_out);
     }
 
@@ -72,6 +76,9 @@ impl Waivers {
     pub(super) fn tell(&self, ledger: &Ledger, before: &[Waiver], archive: &Archive, now: &Reading) {
         if let Some(fault) = &self.fault {
             tracing::error!(%fault, "waivers are lost");
+        }
+        for fault in &self.unread {
+            tracing::error!(%fault, "a file of waivers cannot be read");
         }
         for out in &self.left_out {
             tracing::error!(waiver = %out.id, fault = %out.fault, "a waiver lifts nothing");
@@ -148,7 +155,7 @@ impl Waivers {
             in_force: count("in force"),
             pending: count("pending"),
             monitor_only: monitor_only.map(|entry| in_words(&entry.waiver)),
-            faults: self.fault.iter().cloned().chain(left_out).collect(),
+            faults: self.fault.iter().chain(&self.unread).cloned().chain(left_out).collect(),
         }
     }
 

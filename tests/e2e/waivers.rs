@@ -325,6 +325,40 @@ fn a_shared_file_is_loaded_all_or_nothing_and_a_hand_edit_is_recorded() {
 }
 
 #[test]
+fn a_shared_file_may_hold_nothing_and_a_missing_one_lifts_nothing_and_stops_nobody() {
+    let upstream = honest();
+    let setup = Setup::new().upstreams(&[upstream.address]).set("control.waiver_max_days", 0);
+    let path = setup.folder.path().join("shared.toml");
+    let lasting = SHARED.replace("2024-12-01", "2099-12-01");
+    std::fs::write(&path, &lasting).unwrap();
+    let daemon = setup.set("policy.waivers", vec![path.display().to_string()]).start();
+    assert!(!is_sunk(&daemon));
+    // The last one is taken out.
+    std::fs::write(&path, "").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    place::until(PATIENCE, "it to be taken out", || is_sunk(&daemon).then_some(()));
+    let daemon = daemon.stop().start();
+    assert!(is_sunk(&daemon) && check(&daemon, "waivers")["ok"] == true);
+    std::fs::write(&path, &lasting).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    place::until(PATIENCE, "it to be put back", || (!is_sunk(&daemon)).then_some(()));
+    // A reload without the file is refused as a whole; a start cannot be.
+    std::fs::remove_file(&path).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    place::until(PATIENCE, "the fault", || (check(&daemon, "reload")["ok"] == false).then_some(()));
+    assert!(!is_sunk(&daemon));
+    let daemon = daemon.stop().start();
+    assert!(is_sunk(&daemon));
+    let shown = check(&daemon, "waivers");
+    assert!(shown["ok"] == false && text(&shown, "detail").contains("shared.toml"), "{shown}");
+    assert!(daemon.told().contains("ERROR a file of waivers cannot be read"), "{}", daemon.told());
+    std::fs::write(&path, &lasting).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    place::until(PATIENCE, "it to be read", || (check(&daemon, "waivers")["ok"] == true).then_some(()));
+    assert!(!is_sunk(&daemon));
+}
+
+#[test]
 fn what_names_an_order_that_is_no_longer_chosen_lifts_nothing_and_stops_nobody() {
     let upstream = honest();
     let mut daemon = Setup::new().upstreams(&[upstream.address]).start();
