@@ -158,11 +158,17 @@ pub fn describe(waiver: &Waiver) -> String {
         [] => "everyone".to_owned(),
         clients => list(clients.iter().map(Party::to_string).collect()),
     };
-    let ticket = ticket.iter().map(|ticket| format!("; ticket: {ticket}")).collect::<String>();
+    let ticket = ticket.iter().map(|ticket| format!("; ticket: {}", quoted(ticket))).collect::<String>();
+    let (reason, approver) = (quoted(reason), quoted(approver));
     let (from, until) = (term.from(), term.until());
     harmless(&format!(
-        "{rules}{names}, for {clients}, from {from} until {until}; reason: {reason}; approver: {approver}{ticket}"
+        "{rules}{names}, for {clients}, from {from:.0} until {until:.0}; reason: {reason}; approver: {approver}{ticket}"
     ))
+}
+
+/// Returns what somebody wrote between quotation marks, so that nothing in it is taken for what stands beside it.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", harmless(text).replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Returns a text with every character escaped that a terminal would obey or not show, cut where it is long.
@@ -224,8 +230,12 @@ mod tests {
         assert_eq!(
             describe(&waiver),
             "acme-2026 (update), names *.upd.acme.example, for 10.0.0.7, group laboratory, from 2026-01-01T00:00:00Z \
-             until 2026-01-01T08:00:00Z; reason: tests of removal; approver: A. Counsel; ticket: OPS-7"
+             until 2026-01-01T08:00:00Z; reason: \"tests of removal\"; approver: \"A. Counsel\"; ticket: \"OPS-7\""
         );
+        let until = End::At(at("2026-01-01T08:00:00.25Z"));
+        let forged = Asked { reason: "x\"; approver: \"y\\".to_owned(), end: until, ..asked() };
+        let told = describe(&grant(&forged, &reading(), &limits()).unwrap());
+        assert!(told.contains(r#" until 2026-01-01T08:00:00Z; reason: "x\"; approver: \"y\\"; approver: "A. C"#), "{told}");
         let every = Asked { order: None, services: vec!["acme/update".to_owned()], ..asked() };
         let rules = grant(&every, &reading(), &limits()).unwrap().scope.rules;
         assert_eq!(rules.to_string(), "every order on acme/update");
