@@ -142,7 +142,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     // What faults a configuration has is told before anything is written.
     let mut built = build::build(&config, 1, &clock, &Kept::default()).map_err(StartError::Faults)?;
     let folder = Folder::open(&config.data_dir, clock.is_rehearsal())?;
-    let mut waivers = Waivers::new(Register::open(&folder.waivers()));
+    let mut waivers = Waivers::new(Register::open(&folder.waivers()), &config.control);
     if waivers.register.kept().granted().next().is_some() {
         built = build::build(&config, 1, &clock, waivers.register.kept()).map_err(StartError::Faults)?;
     }

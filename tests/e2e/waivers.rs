@@ -173,6 +173,24 @@ fn with_four_eyes_another_user_has_to_confirm() {
 }
 
 #[test]
+fn with_four_eyes_a_hand_edit_of_the_register_confirms_nothing() {
+    let upstream = honest();
+    let daemon = Setup::new().upstreams(&[upstream.address]).set("control.four_eyes", true).start();
+    done(&add(&daemon, &["--order", "us-commerce-2024", "--for", "1h"]));
+    let setup = daemon.stop();
+    let file = setup.data().join("waivers.json");
+    let edited = std::fs::read_to_string(&file).unwrap().replace("\"pending\"", "\"granted\"");
+    std::fs::write(&file, edited).unwrap();
+    let daemon = setup.start();
+    assert!(is_sunk(&daemon) && daemon.metric("interdict_waivers_pending") == 1.0);
+    let shown = check(&daemon, "waivers");
+    assert!(shown["ok"] == false && text(&shown, "detail").starts_with("W-1: it was granted without"), "{shown}");
+    let told = until_changed(&daemon, 2).remove(0);
+    assert!(told["accepted"] == false && text(&told, "by").ends_with("waivers.json"), "{told}");
+    assert!(daemon.told().contains("ERROR it was granted without"), "{}", daemon.told());
+}
+
+#[test]
 fn an_emergency_is_bounded_loud_and_over_by_itself() {
     let upstream = honest();
     let daemon = Setup::new().upstreams(&[upstream.address]).set("control.monitor_only_max_minutes", 1).start();
