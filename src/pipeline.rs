@@ -268,6 +268,19 @@ impl Pipeline {
             return self.answer_as_listed(query, judgement, (&listed, &way), moment, recorder, out);
         }
         let left = seconds_left(&judgement.decision, &moment.now);
+        let left = match judgement.decision.verdict {
+            // A waiver may be revoked, and then no client shall go by it for longer than it would by a sunk answer.
+            Verdict::Waived => {
+                Some(left.map_or(moment.state.style.sink_ttl, |left| left.min(moment.state.style.sink_ttl)))
+            }
+            Verdict::Pass
+            | Verdict::Noted
+            | Verdict::Exempt
+            | Verdict::Protected
+            | Verdict::Kept
+            | Verdict::Monitored
+            | Verdict::Sunk => left,
+        };
         let outcome = match entry.private && moment.state.withholds_private(&query.question) {
             true => Outcome::Private { left },
             false => Outcome::Found { body: &body, age, left },

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::output::{Table, plain};
 use super::settings::{ConfigArgs, FolderArgs};
+use crate::control::quoted;
 use crate::ledger::{self, Changed};
 
 #[derive(Debug, Args)]
@@ -52,6 +53,18 @@ pub(super) fn run(of: &Changes, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What somebody wrote is quoted, so that it forges nothing of what stands beside it.
+fn words(change: &Changed) -> String {
+    let (by_hand, why) = (change.accepted && change.by.starts_with("uid "), quoted(&change.why));
+    match &change.what {
+        // The reason of a waiver stands among its terms.
+        Some(what) if what.contains(&format!("; reason: {why}")) => what.clone(),
+        Some(what) if by_hand => format!("{what}; why: {why}"),
+        Some(what) => format!("{what}; {}", change.why),
+        None => change.why.clone(),
+    }
+}
+
 fn write_table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
     if lines.is_empty() {
         return writeln!(out, "no changes");
@@ -59,12 +72,7 @@ fn write_table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new(["RECORD", "AT", "ACT", "DONE", "BY", "WHAT AND WHY"]);
     for Line { seq, change } in lines {
         let done = if change.accepted { "yes" } else { "refused" };
-        let words = match &change.what {
-            // The reason of a waiver stands among its terms.
-            Some(what) if what.contains(&change.why) => what.clone(),
-            Some(what) => format!("{what}; {}", change.why),
-            None => change.why.clone(),
-        };
+        let words = words(change);
         table.push([
             seq.to_string(),
             format!("{:.3}", change.at),

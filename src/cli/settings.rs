@@ -59,7 +59,10 @@ pub(super) fn load_policy(config: &Config) -> Result<Loaded, Faults> {
     let longest = (days > 0).then(|| SignedDuration::from_hours(i64::from(days) * 24));
     let faults = |faults: Vec<feed::Fault>| Faults(texts(&faults));
     let files = feed::read_waivers(&config.policy.waivers, longest).map_err(faults)?;
-    let waivers = files.into_iter().map(|file| file.waiver).collect();
+    if !files.unread.is_empty() {
+        return Err(faults(files.unread));
+    }
+    let waivers = files.waivers.into_iter().map(|file| file.waiver).collect();
     let operator = Operator { waivers, ..config.operator() };
     feed::load(&config.selection(), operator, 1).map_err(faults)
 }

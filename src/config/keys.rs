@@ -327,7 +327,7 @@ const ANSWER: &[Key] = &[
         (0, 86_400),
         "60",
         "seconds",
-        &["How long clients may keep what they are told of a withheld name."],
+        &["How long clients may keep what they are told of a withheld name, or of one that a waiver lets through."],
     ),
     key(
         "version",

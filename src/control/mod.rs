@@ -22,7 +22,7 @@ pub use register::{Entry, Kept, Mark, Opened, Refusal, Register, RegisterError, 
 pub use server::{Call, serve};
 pub use shown::{Listed, ShownClock};
 pub use socket::{BindError, bind};
-pub use terms::{Limits, describe, grant, harmless, reason, term};
+pub use terms::{Limits, describe, grant, harmless, quoted, reason, term};
 
 /// The version of requests that this program sends and takes.
 const VERSION: u32 = 1;

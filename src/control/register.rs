@@ -177,6 +177,20 @@ impl Kept {
         lapsed
     }
 
+    /// Lets those wait again that are granted without anybody else having confirmed them, and returns their identifiers. The
+    /// emergency needs nobody.
+    pub fn distrust(&mut self) -> Vec<String> {
+        let unseen = |entry: &&mut Entry| {
+            let other = entry.confirmed.as_ref().is_some_and(|mark| mark.uid.is_some() && mark.uid != entry.added.uid);
+            entry.state == State::Granted && entry.waiver.scope.rules != Rules::Everything && !other
+        };
+        let entries = self.entries.iter_mut().filter(unseen).map(|entry| {
+            (entry.state, entry.confirmed) = (State::Pending, None);
+            entry.waiver.id.clone()
+        });
+        entries.collect()
+    }
+
     /// Returns the waivers that policy is to go by.
     pub fn granted(&self) -> impl Iterator<Item = &Waiver> {
         self.entries.iter().filter(|entry| entry.state == State::Granted).map(|entry| &entry.waiver)
@@ -256,6 +270,12 @@ impl Register {
     /// Returns what is kept.
     pub const fn kept(&self) -> &Kept {
         &self.kept
+    }
+
+    /// Lets granted waivers wait that nobody else has confirmed (see [`Kept::distrust`]); the file has it from the next
+    /// change on.
+    pub fn distrust(&mut self) -> Vec<String> {
+        self.kept.distrust()
     }
 
     /// Returns the path of the file.
@@ -417,6 +437,19 @@ mod tests {
         let ended = Refusal::Ended { id: "W-1".to_owned(), state: State::Revoked };
         assert_eq!(kept.revoke("W-1", mark(1)), Err(ended.clone()));
         assert_eq!(kept.confirm("W-1", mark(2)), Err(ended));
+    }
+
+    #[test]
+    fn with_four_eyes_what_nobody_else_has_confirmed_waits() {
+        let mut kept = Kept::default();
+        for _ in 0..3 {
+            kept.add(of_order(), State::Granted, mark(1)).unwrap();
+        }
+        kept.add(waiver(Rules::Everything), State::Granted, mark(1)).unwrap();
+        (kept.entries[1].confirmed, kept.entries[2].confirmed) = (Some(mark(1)), Some(mark(2)));
+        assert_eq!(kept.distrust(), ["W-1", "W-2"]);
+        assert_eq!(kept.granted().map(|waiver| waiver.id.as_str()).collect::<Vec<_>>(), ["W-3", "M-1"]);
+        assert_eq!(kept.distrust(), Vec::<String>::new());
     }
 
     #[test]

@@ -106,31 +106,37 @@ fn rules(order: Option<&str>, services: &[String], faults: &mut Vec<String>) -> 
     }
 }
 
-/// Returns the term from `from`, or the present instant, to an end that is yet to come.
+/// Returns the term from `from`, or the present instant, to an end that is yet to come. While the clock has leapt ahead there
+/// is none: what is counted from an instant that nothing bears out would last until then once the clock is right again.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn term(from: Option<Timestamp>, end: End, now: &Reading, longest: Option<SignedDuration>) -> Result<Term, String> {
-    // It begins by the instant that is trusted, so that one without a set beginning is in force at once. Whole seconds are
-    // easier to read, and to say again.
+    let Reading { at, ends, raw: _, boot: _ } = *now;
+    if at != ends {
+        return Err(format!(
+            "the clock leapt ahead to {at:.0}, and nothing bears that out; set it right, or see `interdict clock accept \
+             --help`"
+        ));
+    }
+    // Whole seconds are easier to read, and to say again.
     let whole = |instant: Timestamp| Timestamp::from_second(instant.as_second()).unwrap_or(instant);
-    let begin = from.unwrap_or_else(|| whole(now.ends));
-    let counted = from.unwrap_or_else(|| whole(now.at));
+    let begin = from.unwrap_or_else(|| whole(ends));
     let until = match end {
         End::At(until) => Ok(until),
         End::After(seconds) => {
             let long = i64::try_from(seconds).map(SignedDuration::from_secs).unwrap_or(SignedDuration::MAX);
-            from.unwrap_or(now.at)
+            from.unwrap_or(ends)
                 .checked_add(long)
                 .map_err(|_| "it would end after the last instant there is".to_owned())
         }
     }?;
-    if until <= now.at {
-        return Err(format!("it would end at {until}, which is not after now ({:.0})", now.at));
+    if until <= ends {
+        return Err(format!("it would end at {until:.0}, which is not after now ({ends:.0})"));
     }
     let term =
         Term::new(begin, until).map_err(|_| format!("it would end at {until}, not after it begins at {begin}"))?;
-    match longest.filter(|longest| until.duration_since(counted) > *longest) {
+    match longest.filter(|longest| until.duration_since(begin).as_secs() > longest.as_secs()) {
         Some(longest) => {
             let days = longest.as_hours() / 24;
             Err(format!("it would last longer than {days} days; end it earlier, or set [control] waiver_max_days"))
@@ -152,11 +158,17 @@ pub fn describe(waiver: &Waiver) -> String {
         [] => "everyone".to_owned(),
         clients => list(clients.iter().map(Party::to_string).collect()),
     };
-    let ticket = ticket.iter().map(|ticket| format!("; ticket: {ticket}")).collect::<String>();
+    let ticket = ticket.iter().map(|ticket| format!("; ticket: {}", quoted(ticket))).collect::<String>();
+    let (reason, approver) = (quoted(reason), quoted(approver));
     let (from, until) = (term.from(), term.until());
     harmless(&format!(
-        "{rules}{names}, for {clients}, from {from} until {until}; reason: {reason}; approver: {approver}{ticket}"
+        "{rules}{names}, for {clients}, from {from:.0} until {until:.0}; reason: {reason}; approver: {approver}{ticket}"
     ))
+}
+
+/// Returns what somebody wrote between quotation marks, so that nothing in it is taken for what stands beside it.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", harmless(text).replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Returns a text with every character escaped that a terminal would obey or not show, cut where it is long.
@@ -218,7 +230,14 @@ mod tests {
         assert_eq!(
             describe(&waiver),
             "acme-2026 (update), names *.upd.acme.example, for 10.0.0.7, group laboratory, from 2026-01-01T00:00:00Z \
-             until 2026-01-01T08:00:00Z; reason: tests of removal; approver: A. Counsel; ticket: OPS-7"
+             until 2026-01-01T08:00:00Z; reason: \"tests of removal\"; approver: \"A. Counsel\"; ticket: \"OPS-7\""
+        );
+        let until = End::At(at("2026-01-01T08:00:00.25Z"));
+        let forged = Asked { reason: "x\"; approver: \"y\\".to_owned(), end: until, ..asked() };
+        let told = describe(&grant(&forged, &reading(), &limits()).unwrap());
+        assert!(
+            told.contains(r#" until 2026-01-01T08:00:00Z; reason: "x\"; approver: \"y\\"; approver: "A. C"#),
+            "{told}"
         );
         let every = Asked { order: None, services: vec!["acme/update".to_owned()], ..asked() };
         let rules = grant(&every, &reading(), &limits()).unwrap().scope.rules;
@@ -256,9 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn a_waiver_is_in_force_at_once_also_while_the_clock_has_leapt_ahead() {
+    fn nothing_is_granted_by_a_clock_that_has_leapt_ahead() {
         let now = Reading { at: at("2060-01-01T00:00:00Z"), ..reading() };
-        let term = grant(&asked(), &now, &limits()).unwrap().term;
-        assert_eq!((term.from(), term.until()), (at(NOW), at("2060-01-01T08:00:00Z")));
+        for end in [End::After(600), End::At(at("2026-01-01T08:00:00Z")), End::At(at("2060-01-01T08:00:00Z"))] {
+            let faults = grant(&Asked { end, ..asked() }, &now, &limits()).expect_err("the clock is ahead");
+            assert!(faults.iter().any(|fault| fault.contains("leapt ahead")), "{faults:?}");
+            assert!(term(None, end, &now, None).is_err());
+        }
+        let term = grant(&asked(), &reading(), &limits()).unwrap().term;
+        assert_eq!((term.from(), term.until()), (at(NOW), at("2026-01-01T08:00:00Z")));
     }
 }

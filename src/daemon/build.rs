@@ -12,7 +12,7 @@ use crate::client::{self, Clients};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::Kept;
-use crate::feed::{self, Archive, FileWaiver, Loaded};
+use crate::feed::{self, Archive, FileWaiver, FileWaivers, Loaded};
 use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
@@ -34,6 +34,8 @@ pub(super) struct Built {
     pub(super) notes: Vec<String>,
     /// The waivers of files, which the policy holds.
     pub(super) files: Vec<FileWaiver>,
+    /// Files of waivers that cannot be read, each with the reason. Nothing in them applies.
+    pub(super) unread: Vec<String>,
     /// Waivers of the register that the policy does not hold.
     pub(super) left_out: Vec<LeftOut>,
 }
@@ -54,6 +56,9 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     else {
         return Err(faults);
     };
+    let FileWaivers { waivers: files, unread } = files;
+    let unread: Vec<_> = unread.iter().map(|fault| format!("no waiver applies of {fault}")).collect();
+    notes.extend(unread.iter().cloned());
     let (loaded, left_out) = with_register(loaded, kept, number);
     notes.extend(left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault)));
     let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
@@ -76,7 +81,7 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     // Loaded aside, since that may take its time.
     let lists = Arc::default();
     let state = State { snapshot, shadow, clients, routes, asking, style, guards, lists, probes };
-    Ok(Built { state, archive: loaded.archive, candidate, notes, files, left_out })
+    Ok(Built { state, archive: loaded.archive, candidate, notes, files, unread, left_out })
 }
 
 /// Reads and compiles the policy that a configuration chooses, with the waivers of files.
@@ -84,11 +89,11 @@ pub(super) fn load_policy(
     config: &Config,
     number: u64,
     faults: &mut Vec<String>,
-) -> (Result<Vec<FileWaiver>, ()>, Result<Loaded, ()>) {
+) -> (Result<FileWaivers, ()>, Result<Loaded, ()>) {
     let mut tell = |of: Vec<feed::Fault>| faults.extend(of.iter().map(ToString::to_string));
     let longest = limits(&config.control).longest_waiver;
     let files = feed::read_waivers(&config.policy.waivers, longest).map_err(&mut tell);
-    let waivers = files.iter().flatten().map(|file| file.waiver.clone()).collect();
+    let waivers = files.iter().flat_map(|files| &files.waivers).map(|file| file.waiver.clone()).collect();
     let operator = Operator { waivers, ..config.operator() };
     let loaded = feed::load(&config.selection(), operator, number).map_err(&mut tell);
     (files, loaded)

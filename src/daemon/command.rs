@@ -8,7 +8,8 @@ use jiff::SignedDuration;
 use super::waivers::{in_words, limits};
 use super::{Daemon, Work};
 use crate::control::{
-    Actor, Asked, Call, Command, End, Kept, Mark, Reply, ShownClock, State, grant, harmless, reason as checked, term,
+    Actor, Asked, Call, Command, End, Kept, Mark, Reply, ShownClock, State, grant, harmless, quoted, reason as checked,
+    term,
 };
 use crate::ledger::{self, Act, Change};
 use crate::pipeline;
@@ -154,13 +155,13 @@ impl Daemon {
         });
         match done {
             Err(faults) => {
-                let what = format!("asked for: {seconds} seconds; reason: {}", harmless(reason));
+                let what = format!("asked for: {seconds} seconds; reason: {}", quoted(reason));
                 self.refuse(Act::MonitorOnly, by, faults, Some(what))
             }
             Ok((mut told, waiver)) => {
                 work.reminded = now.boot;
                 let until = waiver.term.until();
-                tracing::error!(by = %by, reason = %waiver.reason, "nothing is enforced until {until}: only monitored");
+                tracing::error!(by = %by, reason = ?waiver.reason, "nothing is enforced until {until}: only monitored");
                 told.insert(0, format!("{}: nothing is enforced until {until}; all of it is recorded", waiver.id));
                 told.push("interdict monitor-only --stop ends it earlier".to_owned());
                 Reply::Done { told, shown: Some(serde_json::json!({ "id": waiver.id })) }
@@ -284,7 +285,7 @@ impl Daemon {
         });
         match guard.accept() {
             Ok(acted) => {
-                tracing::warn!(by = %by, reason, "the system clock was accepted: it is {}", acted.after);
+                tracing::warn!(by = %by, reason = ?reason, "the system clock was accepted: it is {}", acted.after);
                 told.insert(0, format!("the clock is {}", acted.after));
                 Reply::Done { told, shown: None }
             }
@@ -310,7 +311,7 @@ impl Daemon {
         });
         let acted = guard.reset();
         let (old, new) = (acted.before.reading.at, acted.after.reading.at);
-        tracing::error!(by = %by, reason, "policy time was reset from {old:.0} to {new:.0}");
+        tracing::error!(by = %by, reason = ?reason, "policy time was reset from {old:.0} to {new:.0}");
         told.insert(0, format!("policy time was {old:.0} and is {new:.0}; the clock is {}", acted.after));
         Reply::Done { told, shown: None }
     }

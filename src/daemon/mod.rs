@@ -144,7 +144,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     // What faults a configuration has is told before anything is written.
     let mut built = build::build(&config, 1, &clock, &Kept::default()).map_err(StartError::Faults)?;
     let folder = Folder::open(&config.data_dir, clock.is_rehearsal())?;
-    let mut waivers = Waivers::new(Register::open(&folder.waivers()));
+    let mut waivers = Waivers::new(Register::open(&folder.waivers()), &config.control);
     if waivers.register.kept().granted().next().is_some() {
         built = build::build(&config, 1, &clock, waivers.register.kept()).map_err(StartError::Faults)?;
     }
@@ -186,7 +186,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let limit = limit(&config);
     let listeners = Listeners::start(bound, &pipeline, &metrics, limit, runtime.handle(), || ledger.recorder())
         .map_err(StartError::System)?;
-    let standing = Arc::new(Mutex::new(standing));
+    // Before anybody can ask for it.
+    let standing = Arc::new(Mutex::new(Standing { waivers: waivers.tally(&clock.read()), ..standing }));
     let mut work = Work::new(config.clone(), built.archive, waivers);
     let daemon = Daemon { config, clock, guard, folder, metrics, ledger, identifier, pipeline, standing };
     let served = runtime.block_on(daemon.serve(&mut work, admin, commands, invocation, &announcement));
@@ -382,6 +383,10 @@ impl Daemon {
         let loaded = (invocation.load)().map_err(|of| of.iter().map(ToString::to_string).collect::<Vec<_>>());
         let built = loaded.and_then(|config| {
             let built = build::build(&config, work.number, &self.clock, work.waivers.register.kept())?;
+            // At a start that would keep everybody from resolving; here, what its waivers lifted goes on as it was.
+            if !built.unread.is_empty() {
+                return Err(built.unread);
+            }
             self.folder.activate(&built.archive).map_err(|error| vec![error.to_string()])?;
             Ok((config, built))
         });

@@ -20,6 +20,10 @@ pub(super) struct Waivers {
     /// What was wrong with the register's file at the start.
     pub(super) fault: Option<String>,
     pub(super) files: Vec<FileWaiver>,
+    /// Those that the register's file grants, and that nobody else has confirmed.
+    unconfirmed: Vec<String>,
+    /// Files that could not be read at the start, each with the reason.
+    unread: Vec<String>,
     /// What files held before the last reload.
     before: Vec<FileWaiver>,
     /// Granted waivers that policy cannot be compiled with, each with the reason.
@@ -37,6 +41,10 @@ pub(super) struct LeftOut {
     pub(super) fault: String,
 }
 
+/// Why a waiver waits although the file says that it is granted.
+const UNCONFIRMED: &str =
+    "it was granted without anybody else having confirmed it, and waits for that: [control] four_eyes";
+
 /// What those who watch the daemon are told of waivers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -49,12 +57,15 @@ pub(super) struct Tally {
 
 impl Waivers {
     /// Takes the register as it was found. `files` and `left_out` come with each policy.
-    pub(super) fn new(opened: Opened) -> Self {
-        let Opened { register, fault } = opened;
+    pub(super) fn new(opened: Opened, config: &ControlConfig) -> Self {
+        let Opened { mut register, fault } = opened;
+        let unconfirmed = if config.four_eyes { register.distrust() } else { Vec::new() };
         Self {
             register,
             fault,
             files: Vec::new(),
+            unconfirmed,
+            unread: Vec::new(),
             before: Vec::new(),
             left_out: Vec::new(),
             given: None,
@@ -65,6 +76,7 @@ impl Waivers {
     /// Takes over what was built with a policy.
     pub(super) fn take(&mut self, built: &mut Built) {
         self.before = std::mem::replace(&mut self.files, std::mem::take(&mut built.files));
+        self.unread = std::mem::take(&mut built.unread);
         self.left_out = std::mem::take(&mut built.left_out);
     }
 
@@ -73,10 +85,19 @@ impl Waivers {
         if let Some(fault) = &self.fault {
             tracing::error!(%fault, "waivers are lost");
         }
+        for fault in &self.unread {
+            tracing::error!(%fault, "a file of waivers cannot be read");
+        }
         for out in &self.left_out {
             tracing::error!(waiver = %out.id, fault = %out.fault, "a waiver lifts nothing");
         }
         let digest = archive.digest();
+        let kept = self.register.kept();
+        for waiver in self.unconfirmed.iter().filter_map(|id| kept.find(id)).map(|entry| &entry.waiver) {
+            let change = Change { accepted: false, ..self.unasked(waiver, UNCONFIRMED) };
+            tracing::error!(by = %change.by, waiver = %in_words(waiver), "{UNCONFIRMED}");
+            ledger.change(Change { policy: Some(digest), ..change });
+        }
         for change in self.differences(before, &archive.operator().waivers, now) {
             tracing::warn!(by = %change.by, waiver = %change.what.as_deref().unwrap_or_default(), "{}", change.why);
             ledger.change(Change { policy: Some(digest), ..change });
@@ -143,12 +164,15 @@ impl Waivers {
         let listed = self.list(now);
         let count = |state: &str| listed.iter().filter(|one| one.state == state && one.fault.is_none()).count() as u64;
         let monitor_only = self.monitor_only().filter(|entry| entry.waiver.term.until() > now.at);
+        let kept = self.register.kept();
+        let waiting = |id: &&String| kept.find(id).is_some_and(|entry| entry.state == State::Pending);
+        let unconfirmed = self.unconfirmed.iter().filter(waiting).map(|id| format!("{id}: {UNCONFIRMED}"));
         let left_out = self.left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault));
         Tally {
             in_force: count("in force"),
             pending: count("pending"),
             monitor_only: monitor_only.map(|entry| in_words(&entry.waiver)),
-            faults: self.fault.iter().cloned().chain(left_out).collect(),
+            faults: self.fault.iter().chain(&self.unread).cloned().chain(unconfirmed).chain(left_out).collect(),
         }
     }
 
@@ -173,6 +197,8 @@ impl Waivers {
                 }),
                 // Ended by a command or by its time, which is recorded as such.
                 (Some(State::Revoked | State::Lapsed), None) => {}
+                // Told as such.
+                (Some(State::Pending), None) if self.unconfirmed.contains(&waiver.id) => {}
                 (None, None) if is_own(&waiver.id) && waiver.term.until() <= now.ends => {}
                 _ => changes.push(self.unasked(waiver, "it vanished")),
             }

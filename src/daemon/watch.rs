@@ -81,7 +81,7 @@ impl Daemon {
         if now.at < waiver.term.until() && now.boot.saturating_sub(work.reminded) >= REMINDER {
             tracing::error!(
                 by = %entry.added.by,
-                reason = %waiver.reason,
+                reason = ?waiver.reason,
                 "nothing is enforced until {}: only monitored, by {}",
                 waiver.term.until(),
                 waiver.id

@@ -162,6 +162,17 @@ fn read(kind: Kind, path: &Path) -> Result<Document, Fault> {
 
 /// Reads a file that holds text and more than nothing.
 pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
+    let fault = |text: &str, remedy: &str| Fault::of(&path.display().to_string(), text, remedy);
+    let text = read_any_text(path)?;
+    match text.trim_start_matches('\u{feff}').trim_start().chars().next() {
+        None => Err(fault("the file is empty", "fill it, or leave it out")),
+        Some('<') => Err(fault("the file is a web page, not TOML", "fetch the file itself")),
+        Some(_) => Ok(text),
+    }
+}
+
+/// Reads a file that holds text, which may be none.
+pub(super) fn read_any_text(path: &Path) -> Result<String, Fault> {
     let shown = path.display().to_string();
     let fault = |text: String, remedy: &str| Fault::of(&shown, text, remedy);
     let unreadable = |error: std::io::Error| fault(format!("the file cannot be read: {error}"), "make it readable");
@@ -174,14 +185,9 @@ pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
     if octets.len() as u64 > MAX_FILE {
         return Err(fault("the file is larger than 16 MiB".to_owned(), "split it, or use suffixes"));
     }
-    let text = String::from_utf8(octets).map_err(|error| {
+    String::from_utf8(octets).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.iter().filter(|octet| **octet == b'\n').count() + 1;
         Fault { line: Some(line), ..fault("the file is not UTF-8 text".to_owned(), "save it as UTF-8") }
-    })?;
-    match text.trim_start_matches('\u{feff}').trim_start().chars().next() {
-        None => Err(fault("the file is empty".to_owned(), "fill it, or leave it out")),
-        Some('<') => Err(fault("the file is a web page, not TOML".to_owned(), "fetch the file itself")),
-        Some(_) => Ok(text),
-    }
+    })
 }

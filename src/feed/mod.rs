@@ -20,7 +20,7 @@ pub use choices::WaiverForm;
 pub use fault::Fault;
 pub use files::{Document, Kind, Selection, gather};
 pub use sheet::is_visible;
-pub use waivers::{FileWaiver, of_every_order, party, read_waivers};
+pub use waivers::{FileWaiver, FileWaivers, of_every_order, party, read_waivers};
 
 use jiff::Timestamp;
 

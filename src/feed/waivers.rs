@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::fault::{Fault, quote};
-use super::files::read_text;
+use super::files::read_any_text;
 use super::sheet::{Keys, Sheet, Text, is_visible};
 use crate::policy::{Party, Rules, Scope, Term, Waiver};
 use crate::query::NamePattern;
@@ -24,19 +24,27 @@ pub struct FileWaiver {
     pub waiver: Waiver,
 }
 
-/// Reads files of waivers, in order. None may last longer than `longest`, where that is bounded.
+/// What files of waivers hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileWaivers {
+    pub waivers: Vec<FileWaiver>,
+    /// Files that are missing or cannot be read, of which no waiver is known.
+    pub unread: Vec<Fault>,
+}
+
+/// Reads files of waivers, in order; a file may hold none. None may last longer than `longest`, where that is bounded.
 ///
 /// # Errors
-/// Every fault of every file, and every identifier that is given twice.
-pub fn read_waivers(paths: &[String], longest: Option<SignedDuration>) -> Result<Vec<FileWaiver>, Vec<Fault>> {
-    let (mut waivers, mut faults, mut seen) = (Vec::new(), Vec::new(), BTreeMap::new());
+/// Every fault of every file that can be read, and every identifier that is given twice.
+pub fn read_waivers(paths: &[String], longest: Option<SignedDuration>) -> Result<FileWaivers, Vec<Fault>> {
+    let (mut waivers, mut unread, mut faults, mut seen) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
     for path in paths {
-        match read_text(Path::new(path)) {
+        match read_any_text(Path::new(path)) {
             Ok(text) => faults.extend(read_file(path, &text, longest, &mut seen, &mut waivers)),
-            Err(fault) => faults.push(fault),
+            Err(fault) => unread.push(fault),
         }
     }
-    if faults.is_empty() { Ok(waivers) } else { Err(faults) }
+    if faults.is_empty() { Ok(FileWaivers { waivers, unread }) } else { Err(faults) }
 }
 
 /// Where each identifier was given: path and line.
@@ -218,7 +226,8 @@ until = 2026-01-02T00:00:00Z
         let days = Some(SignedDuration::from_hours(90 * 24));
         let read = read_waivers(&[path.display().to_string()], days);
         let bare = |fault: &Fault| fault.to_string().replace(&format!("{}/", folder.path().display()), "");
-        read.map(|of| of.into_iter().map(|of| of.waiver).collect()).map_err(|faults| faults.iter().map(bare).collect())
+        read.map(|of| of.waivers.into_iter().map(|of| of.waiver).collect())
+            .map_err(|faults| faults.iter().map(bare).collect())
     }
 
     #[test]
@@ -259,6 +268,19 @@ until = 2026-01-02T00:00:00Z
             let faults = read(&GOOD.replacen(from, to, 1)).expect_err(to);
             assert!(faults.iter().any(|fault| fault.contains(told)), "{to}: {faults:?}");
         }
-        assert!(read("").is_err() && read("<html>").is_err());
+        assert!(read("<html>").is_err());
+    }
+
+    #[test]
+    fn a_file_without_waivers_is_one_and_a_missing_one_is_told() {
+        for none in ["", "\n", "# none at present\n", "\u{feff}"] {
+            assert_eq!(read(none), Ok(Vec::new()), "{none:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(path("good.toml"), GOOD).unwrap();
+        let read = read_waivers(&[path("missing.toml"), path("good.toml"), path("")], None).unwrap();
+        assert_eq!((read.waivers.len(), read.unread.len()), (2, 2));
+        assert!(read.unread[0].to_string().contains("missing.toml: the file cannot be read"), "{:?}", read.unread);
     }
 }

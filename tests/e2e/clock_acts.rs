@@ -108,6 +108,13 @@ fn a_leap_into_2060_ends_a_prohibition_when_the_operator_bears_it_out_and_a_rese
     assert!(is_sunk(&daemon));
     let daemon = through(daemon.stop(), "2060-01-01 00:00:00").start();
     assert!(is_sunk(&daemon) && check(&daemon)["detail"].as_str().unwrap().starts_with("ahead: "));
+    // Nothing is lifted for the years between.
+    let waiver = ["waiver", "add", "--service", "kaspersky/update", "--for", "10m", "--reason", "x", "--approver", "y"];
+    refused(&daemon.command(&waiver), "clock accept");
+    refused(&daemon.command(&["monitor-only", "--for", "5m", "--reason", "x"]), "clock accept");
+    let changes = daemon.json(&["changes", "--json"]);
+    let is_refused = |act: &str| changes.iter().any(|change| change["act"] == act && change["accepted"] == false);
+    assert!(is_refused("waiver") && is_refused("monitor-only") && is_sunk(&daemon), "{changes:?}");
     done(&act(&daemon, "accept"));
     assert!(!is_sunk(&daemon), "an operator bears it out, so that what has ended is over");
     assert_eq!(check(&daemon)["ok"], true, "{}", check(&daemon));

@@ -173,6 +173,24 @@ fn with_four_eyes_another_user_has_to_confirm() {
 }
 
 #[test]
+fn with_four_eyes_a_hand_edit_of_the_register_confirms_nothing() {
+    let upstream = honest();
+    let daemon = Setup::new().upstreams(&[upstream.address]).set("control.four_eyes", true).start();
+    done(&add(&daemon, &["--order", "us-commerce-2024", "--for", "1h"]));
+    let setup = daemon.stop();
+    let file = setup.data().join("waivers.json");
+    let edited = std::fs::read_to_string(&file).unwrap().replace("\"pending\"", "\"granted\"");
+    std::fs::write(&file, edited).unwrap();
+    let daemon = setup.start();
+    assert!(is_sunk(&daemon) && daemon.metric("interdict_waivers_pending") == 1.0);
+    let shown = check(&daemon, "waivers");
+    assert!(shown["ok"] == false && text(&shown, "detail").starts_with("W-1: it was granted without"), "{shown}");
+    let told = until_changed(&daemon, 2).remove(0);
+    assert!(told["accepted"] == false && text(&told, "by").ends_with("waivers.json"), "{told}");
+    assert!(daemon.told().contains("ERROR it was granted without"), "{}", daemon.told());
+}
+
+#[test]
 fn an_emergency_is_bounded_loud_and_over_by_itself() {
     let upstream = honest();
     let daemon = Setup::new().upstreams(&[upstream.address]).set("control.monitor_only_max_minutes", 1).start();
@@ -322,6 +340,40 @@ fn a_shared_file_is_loaded_all_or_nothing_and_a_hand_edit_is_recorded() {
     // The start is recorded before what it found.
     place::until(PATIENCE, "the start to be recorded", || (changes(&daemon, "start").len() == 3).then_some(()));
     assert_eq!(changes(&daemon, "waiver").len(), 6);
+}
+
+#[test]
+fn a_shared_file_may_hold_nothing_and_a_missing_one_lifts_nothing_and_stops_nobody() {
+    let upstream = honest();
+    let setup = Setup::new().upstreams(&[upstream.address]).set("control.waiver_max_days", 0);
+    let path = setup.folder.path().join("shared.toml");
+    let lasting = SHARED.replace("2024-12-01", "2099-12-01");
+    std::fs::write(&path, &lasting).unwrap();
+    let daemon = setup.set("policy.waivers", vec![path.display().to_string()]).start();
+    assert!(!is_sunk(&daemon));
+    // The last one is taken out.
+    std::fs::write(&path, "").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    place::until(PATIENCE, "it to be taken out", || is_sunk(&daemon).then_some(()));
+    let daemon = daemon.stop().start();
+    assert!(is_sunk(&daemon) && check(&daemon, "waivers")["ok"] == true);
+    std::fs::write(&path, &lasting).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    place::until(PATIENCE, "it to be put back", || (!is_sunk(&daemon)).then_some(()));
+    // A reload without the file is refused as a whole; a start cannot be.
+    std::fs::remove_file(&path).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    place::until(PATIENCE, "the fault", || (check(&daemon, "reload")["ok"] == false).then_some(()));
+    assert!(!is_sunk(&daemon));
+    let daemon = daemon.stop().start();
+    assert!(is_sunk(&daemon));
+    let shown = check(&daemon, "waivers");
+    assert!(shown["ok"] == false && text(&shown, "detail").contains("shared.toml"), "{shown}");
+    assert!(daemon.told().contains("ERROR a file of waivers cannot be read"), "{}", daemon.told());
+    std::fs::write(&path, &lasting).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    place::until(PATIENCE, "it to be read", || (check(&daemon, "waivers")["ok"] == true).then_some(()));
+    assert!(!is_sunk(&daemon));
 }
 
 #[test]
