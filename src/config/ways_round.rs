@@ -2,7 +2,7 @@
 
 use super::types::{Config, WaysRound};
 use crate::feed::Selection;
-use crate::policy::{Apply, Demand, Operator, OperatorTreatment, Phase, TreatmentChoice};
+use crate::policy::{Apply, Demand, Operator, OperatorTreatment, Phase, Sink, TreatmentChoice};
 
 /// The order that withholds ways round, and the catalogue that it is about.
 const WAYS_ROUND: &str = "ways-round";
@@ -46,6 +46,8 @@ impl Config {
             operator.applies.insert(0, everyone);
             for apply in operator.applies.iter_mut().filter(|apply| apply.order == WAYS_ROUND) {
                 apply.demand = Some(Demand::Own);
+                // An address, even one of the operator's own, tells browsers and relays to go ahead.
+                apply.sink.get_or_insert(Sink::Nxdomain);
             }
         }
         operator
@@ -151,6 +153,30 @@ mod tests {
             let decision = snapshot.decide(&name.parse().unwrap(), &anyone, at);
             let deciding = decision.deciding.unwrap();
             assert_eq!(snapshot.application_of(&deciding, anyone.group()).demand, demand, "{name}");
+        }
+    }
+
+    /// A browser takes any address for leave to use its own resolver.
+    #[test]
+    fn no_way_round_is_answered_with_an_address() {
+        let at: jiff::Timestamp = "2026-11-25T00:00:00Z".parse().unwrap();
+        let anyone = Client::at([192, 0, 2, 1].into());
+        let own =
+            |sink| Apply { order: WAYS_ROUND.into(), groups: Vec::new(), phase: Phase::Enforce, demand: None, sink };
+        for (written, expected) in [
+            (None, Sink::Nxdomain),
+            (Some(own(None)), Sink::Nxdomain),
+            (Some(own(Some(Sink::Nodata))), Sink::Nodata),
+            (Some(own(Some(Sink::Refused))), Sink::Refused),
+        ] {
+            let mut config = config(|of| (of.canary, of.relay) = (true, true));
+            config.answer.sink = Sink::Address { v4: Some([192, 0, 2, 80].into()), v6: None };
+            config.policy.operator.applies.extend(written);
+            let snapshot = feed::load(&config.selection(), config.operator(), 1).unwrap().snapshot;
+            for name in ["use-application-dns.net", "mask.icloud.com"] {
+                let deciding = snapshot.decide(&name.parse().unwrap(), &anyone, at).deciding.unwrap();
+                assert_eq!(snapshot.application_of(&deciding, anyone.group()).sink, Some(expected), "{name}");
+            }
         }
     }
 
