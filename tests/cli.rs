@@ -255,6 +255,12 @@ fn explain_finds_the_group_of_a_client() {
     ] {
         assert_eq!(explain(more), (group.to_owned(), verdict.to_owned()), "{more:?}");
     }
+    let off = Place::with(
+        "[[client.group]]\nname = \"lab\"\nnetworks = [\"10.1.0.0/16\"]\n\
+         [[policy.apply]]\norder = \"us-commerce-2024\"\ngroups = [\"lab\"]\nphase = \"off\"\n",
+    );
+    let told = text(&off.tell(&["explain", "dnl-01.geo.kaspersky.com", "--client", "10.1.2.3"]).stdout);
+    assert!(told.contains("order us-commerce-2024 does not apply to group lab") && !told.contains("nearest"), "{told}");
     let output = place.tell(&["explain", "dnl-01.geo.kaspersky.com", "--group", "bal"]);
     assert!(text(&output.stderr).contains("the groups are default, lab"), "{output:?}");
 }

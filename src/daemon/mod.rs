@@ -33,7 +33,7 @@ use crate::ledger::{self, Change, Ledger};
 use crate::listen::{self, BindError, Limit, Listeners};
 use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
-use crate::policy::Snapshot;
+use crate::policy::{self, Snapshot};
 use crate::store;
 pub use candidate::Candidate;
 use folder::Folder;
@@ -408,6 +408,10 @@ impl Daemon {
         let lists;
         (built.state.lists, lists) = lists::load(&config, self.folder.root(), work.number, &self.metrics);
         let digest = *built.state.snapshot.digest();
+        let changes = policy::changes(self.pipeline.moment().state.snapshot.inputs(), built.state.snapshot.inputs());
+        for change in &changes {
+            tracing::warn!("with this reload: {change}");
+        }
         candidate::go_on(&mut built.state, &self.pipeline.moment().state);
         self.ledger.install(&built.state.snapshot);
         work.waivers.take(&mut built);
@@ -416,7 +420,7 @@ impl Daemon {
         self.pipeline.install(built.state);
         *self.standing() = Standing { candidate: built.candidate, lists, ..Standing::default() };
         self.metrics.count_reload(true);
-        self.ledger.change(Change::reloaded(&digest));
+        self.ledger.change(Change::reloaded(&digest, &changes));
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
         (work.config, work.archive) = (config, built.archive);

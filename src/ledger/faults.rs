@@ -177,7 +177,7 @@ fn beyond_the_bound_on_memory_look_ups_are_counted_and_told_as_a_gap() {
         recorder.record(attempt(&policy, "192.0.2.7", &format!("a{number}.upd.vendor.example"), AT));
         recorder.record(attempt(&policy, "192.0.2.7", "www.vendor.example", AT));
     }
-    ledger.change(Change::reloaded(&[2; 32]));
+    ledger.change(Change::reloaded(&[2; 32], &[]));
     assert!(!ledger.flush(PROMPT));
     ledger.change(Change::reload_refused(&["no".to_owned()]));
     assert!(!ledger.flush(PROMPT));

@@ -171,17 +171,18 @@ impl Change {
     }
 
     /// Configuration, catalogues and orders were loaded anew, and this policy is in use from now on.
-    pub fn reloaded(policy: &[u8; 32]) -> Self {
-        Self { by: HANGUP.to_owned(), ..Self::own(Act::Reload, true, "reloaded", Some(*policy)) }
+    /// `changes` says in words what is otherwise than before.
+    pub fn reloaded(policy: &[u8; 32], changes: &[String]) -> Self {
+        let why = match changes {
+            [] => "reloaded; orders and catalogues apply as before".to_owned(),
+            _ => cut(format!("reloaded: {}", changes.join("; "))),
+        };
+        Self { by: HANGUP.to_owned(), ..Self::own(Act::Reload, true, &why, Some(*policy)) }
     }
 
     /// A reload was refused for these faults, and everything stays as it was.
     pub fn reload_refused(faults: &[String]) -> Self {
-        let mut why = faults.join("; ");
-        if why.len() > MAX_WHY {
-            why.truncate(why.floor_char_boundary(MAX_WHY));
-            why.push('…');
-        }
+        let why = cut(faults.join("; "));
         Self { by: HANGUP.to_owned(), ..Self::own(Act::Reload, false, &why, None) }
     }
 
@@ -197,6 +198,14 @@ pub const OWN: &str = "interdict";
 const HANGUP: &str = "signal SIGHUP";
 /// How much of the faults of a refused reload a leaf holds, in octets; the log has all of them.
 const MAX_WHY: usize = 4096;
+
+fn cut(mut why: String) -> String {
+    if why.len() > MAX_WHY {
+        why.truncate(why.floor_char_boundary(MAX_WHY));
+        why.push('…');
+    }
+    why
+}
 
 /// How the ledger is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]

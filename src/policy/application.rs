@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::contradiction::CompileError;
 use super::decision::When;
 use super::order::{Demand, Operator};
-use super::snapshot::Inputs;
+use super::snapshot::{Inputs, Snapshot};
 use crate::client::{DEFAULT_GROUP, GroupId};
 
 /// What a sunk name is answered with.
@@ -152,6 +152,15 @@ fn application(operator: &Operator, order: &str, group: &str) -> Application {
     };
     let demand = set.and_then(|set| set.demand).unwrap_or(operator.demand);
     Application { phase, demand, sink: set.and_then(|set| set.sink) }
+}
+
+impl Snapshot {
+    /// Returns the orders that do not apply to a group.
+    pub fn orders_off(&self, group: GroupId) -> Vec<&str> {
+        let orders = self.inputs().orders.iter().enumerate();
+        let off = orders.filter(|(order, _)| self.applications.of(*order, group).phase == Phase::Off);
+        off.map(|(_, order)| order.id.as_str()).collect()
+    }
 }
 
 /// Returns the name of a group.

@@ -7,6 +7,7 @@
 mod application;
 mod below;
 mod catalogue;
+mod changes;
 mod compare;
 mod contradiction;
 mod decision;
@@ -23,6 +24,7 @@ mod waiver;
 pub use application::{Application, Apply, Mode, Phase, Sink};
 pub use below::Below;
 pub use catalogue::{Catalogue, Confidence, Entry, Service};
+pub use changes::changes;
 pub use compare::{Difference, Ruling, differences};
 pub use contradiction::CompileError;
 pub use decision::{Decision, Epoch, Match, Nearest, Verdict, When};

@@ -41,7 +41,7 @@ pub struct Snapshot {
     treatments: Vec<Vec<Vec<Treatment>>>,
     /// Orders in the sequence in which they decide between equal verdicts.
     sequence: Vec<usize>,
-    applications: Applications,
+    pub(super) applications: Applications,
     lifts: Lifts,
     /// Every instant at which some decision may change, ascending.
     instants: Vec<Timestamp>,

@@ -49,6 +49,9 @@ pub(super) struct Account<'a> {
     /// When the decision may become another.
     #[serde(skip)]
     pub(super) until: Option<Timestamp>,
+    /// Orders that do not apply to the client's group, although they would say something.
+    #[serde(skip)]
+    pub(super) off: Vec<&'a str>,
     /// The entry that comes nearest, where none matches, and why it does not.
     #[serde(skip)]
     pub(super) nearest: Option<(&'a Entry, &'a Service, &'static str)>,
@@ -133,8 +136,9 @@ impl<'a> Account<'a> {
         // A stable sort, so that of equal verdicts the one that decides stays first.
         matches.sort_by_key(|of| Reverse(of.verdict));
         let is_pass = decision.verdict == Verdict::Pass;
+        let is_listed = snapshot.is_listed(matched);
         let nearest = match matched {
-            Target::Name(name) if is_pass => snapshot.nearest(name),
+            Target::Name(name) if is_pass && !is_listed => snapshot.nearest(name),
             Target::Name(_) | Target::Address(_) => None,
         };
         Self {
@@ -153,6 +157,7 @@ impl<'a> Account<'a> {
             when: *when,
             decision: decision.verdict,
             until: decision.until,
+            off: if is_listed { snapshot.orders_off(client.group()) } else { Vec::new() },
             nearest: nearest.map(|of| (snapshot.entry(of.entry), snapshot.service_of(of.entry), of.reason)),
             others: Vec::new(),
             digest: hex::encode(snapshot.digest()),

@@ -20,11 +20,14 @@ pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) 
         row(out, "group", &account.group)?;
     }
     write_finding(&account.deciding, account, out)?;
+    for order in &account.off {
+        row(out, "off", &format!("order {order} does not apply to group {}, by the operator's choice", account.group))?;
+    }
     if let Some((entry, service, reason)) = account.nearest {
         let service = format!("service {}: {}", service.id, service.title);
         row(out, "nearest", &format!("{} ({}, {service})", entry.text, matching(entry.pattern.matching())))?;
         row(out, "", &format!("it does not match: {reason}"))?;
-    } else if account.decision == Verdict::Pass {
+    } else if account.decision == Verdict::Pass && account.off.is_empty() {
         row(out, "nearest", "no entry of the catalogues comes near")?;
     }
     for list in &account.lists {
@@ -144,7 +147,9 @@ fn row(out: &mut dyn Write, title: &str, value: &str) -> io::Result<()> {
 fn words(account: &Account<'_>) -> &'static str {
     let phase = account.deciding.rule.map(|rule| rule.application.phase);
     match account.decision {
-        Verdict::Pass => "no rule matches; the name is resolved and no record is made",
+        Verdict::Pass => {
+            "no rule matches; it is resolved, and no record is made unless its answer leads to a prohibited one"
+        }
         Verdict::Noted => "the name is resolved; look-ups are only counted",
         Verdict::Exempt => "the name is resolved; the order does not reach it",
         Verdict::Protected => "the name is resolved; the act itself leaves it lawful",
