@@ -1,21 +1,17 @@
 //! Carries out commands, one after the other, and records each: who, why, and whether it was done.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::SignedDuration;
 
 use super::waivers::{in_words, limits};
-use super::{Daemon, Work};
+use super::{Daemon, RECORD_TIME, Work};
 use crate::control::{
     Actor, Asked, Call, Command, End, Kept, Mark, Reply, ShownClock, State, grant, harmless, reason as checked, term,
 };
 use crate::ledger::{self, Act, Change};
 use crate::pipeline;
 use crate::policy::{Rules, Scope, Snapshot, Waiver};
-
-/// How long a command waits for its record to be on disk.
-const RECORD_TIME: Duration = Duration::from_secs(5);
 
 /// Why a command is refused: everything that is wrong with it.
 type Refused = Vec<String>;
@@ -191,9 +187,11 @@ impl Daemon {
         let mut told = self.record(Change { policy: Some(digest), ..change });
         if let Some((archive, snapshot)) = compiled {
             work.number += 1;
-            let unarchived = self.folder.activate(&archive).err().map(|error| {
+            // By the active one the next start finds what is not recorded yet.
+            let unarchived = (!told.is_empty()).then(|| archive.clone()).or_else(|| {
+                let error = self.folder.activate(&archive).err()?;
                 told.push(format!("the policy could not be named the active one, which is tried again: {error}"));
-                archive.clone()
+                Some(archive.clone())
             });
             self.standing().unarchived = unarchived;
             let state = pipeline::State::clone(&self.pipeline.moment().state);

@@ -41,6 +41,8 @@ use welcome::announcement;
 
 /// How long a stop waits for the answers that are under way.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a change waits for its record to be on disk.
+const RECORD_TIME: Duration = Duration::from_secs(5);
 /// How often a policy is archived again that found no room on the disk.
 const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
 
@@ -160,7 +162,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
 
     let last = folder.last_policy();
-    let standing = Standing { candidate: built.candidate.clone(), ..Standing::new(&folder, &built.archive)? };
+    let mut standing = Standing { candidate: built.candidate.clone(), ..Standing::new(&folder, &built.archive)? };
     let metrics = Arc::new(Metrics::new());
     metrics.started(clock.read().raw.as_duration().as_secs_f64());
     let mut settings = folder.ledger_settings(&config.ledger, clock.is_rehearsal());
@@ -177,6 +179,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     ledger.change(Change::started(built.state.snapshot.digest()));
     let before = last.map(|archive| archive.operator().waivers.clone()).unwrap_or_default();
     waivers.tell(&ledger, &before, &built.archive, &clock.read());
+    standing.name(&folder, &built.archive, &ledger);
     let identifier = identifier(&config, &built, &clock, &metrics).map_err(StartError::System)?;
     let cache = Cache::new(config.cache.size);
     let pipeline = Arc::new(Pipeline::new(built.state, cache, Arc::clone(&clock), Arc::clone(&metrics)));
@@ -262,7 +265,7 @@ impl Work {
 struct Standing {
     /// The first fault of a reload that was refused, until one is accepted.
     refused: Option<String>,
-    /// The policy in use, where the disk had no room for its archive.
+    /// The policy in use, where it is not archived and named the active one yet.
     unarchived: Option<Archive>,
     /// The candidate that is named, and whether it can be used.
     candidate: Option<Candidate>,
@@ -272,7 +275,7 @@ struct Standing {
 impl Standing {
     /// Archives the policy of the start. A full disk is told, and is no reason not to answer.
     fn new(folder: &Folder, archive: &Archive) -> Result<Self, StartError> {
-        match folder.activate(archive) {
+        match folder.archive(archive) {
             Ok(()) => Ok(Self::default()),
             Err(StartError::Unwritable { source, .. }) if is_full(&source) => {
                 tracing::error!(error = %source, "the policy cannot be archived; that is tried again until it can");
@@ -280,6 +283,13 @@ impl Standing {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Names the policy in use the active one, once everything that was recorded of it is on disk. By the one that is named
+    /// the next start finds what has changed unrecorded; where it cannot be named now, that is tried again.
+    fn name(&mut self, folder: &Folder, archive: &Archive, ledger: &Ledger) {
+        let named = self.unarchived.is_none() && ledger.flush(RECORD_TIME) && folder.activate(archive).is_ok();
+        self.unarchived = (!named).then(|| archive.clone());
     }
 }
 
@@ -361,11 +371,12 @@ impl Daemon {
         self.standing.lock().expect("no holder of this lock panics")
     }
 
-    /// Archives the policy in use where the disk had no room for it.
+    /// Archives the policy in use and names it, where the disk took it or its records not before.
     fn archive_again(&self) {
         // Not under the lock: whoever asks for health must not wait for a disk that hangs.
         let unarchived = self.standing().unarchived.clone();
-        if unarchived.is_some_and(|archive| self.folder.activate(&archive).is_ok()) {
+        let recorded = || self.ledger.health().state == ledger::State::Writing && self.ledger.flush(RECORD_TIME);
+        if unarchived.is_some_and(|archive| recorded() && self.folder.activate(&archive).is_ok()) {
             self.standing().unarchived = None;
             tracing::info!("the policy is archived now");
         }
@@ -377,7 +388,7 @@ impl Daemon {
         let loaded = (invocation.load)().map_err(|of| of.iter().map(ToString::to_string).collect::<Vec<_>>());
         let built = loaded.and_then(|config| {
             let built = build::build(&config, work.number, &self.clock, work.waivers.register.kept())?;
-            self.folder.activate(&built.archive).map_err(|error| vec![error.to_string()])?;
+            self.folder.archive(&built.archive).map_err(|error| vec![error.to_string()])?;
             Ok((config, built))
         });
         let (config, mut built) = match built {
@@ -402,11 +413,13 @@ impl Daemon {
         // The new groups have their members before anybody is decided by them.
         self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
-        *self.standing() = Standing { candidate: built.candidate, ..Standing::default() };
         self.metrics.count_reload(true);
         self.ledger.change(Change::reloaded(&digest));
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
+        let mut standing = Standing { candidate: built.candidate, ..Standing::default() };
+        standing.name(&self.folder, &built.archive, &self.ledger);
+        *self.standing() = standing;
         (work.config, work.archive) = (config, built.archive);
         self.tally(work);
         tracing::info!(policy = %hex::encode(digest), "reloaded");
