@@ -280,8 +280,12 @@ impl Daemon {
             what: Some(what),
             ..Change::own(Act::Clock, true, &reason, None)
         });
+        if !told.is_empty() {
+            return self.refuse(Act::Clock, by, vec![UNRECORDED.to_owned()], Some(asked));
+        }
         match guard.accept() {
             Ok(acted) => {
+                told.extend(acted.after.fault.clone());
                 tracing::warn!(by = %by, reason, "the system clock was accepted: it is {}", acted.after);
                 told.insert(0, format!("the clock is {}", acted.after));
                 Reply::Done { told, shown: None }
@@ -306,7 +310,11 @@ impl Daemon {
             what: Some(what),
             ..Change::own(Act::Clock, true, &reason, None)
         });
+        if !told.is_empty() {
+            return self.refuse(Act::Clock, by, vec![UNRECORDED.to_owned()], Some(asked));
+        }
         let acted = guard.reset();
+        told.extend(acted.after.fault.clone());
         let (old, new) = (acted.before.reading.at, acted.after.reading.at);
         tracing::error!(by = %by, reason, "policy time was reset from {old:.0} to {new:.0}");
         told.insert(0, format!("policy time was {old:.0} and is {new:.0}; the clock is {}", acted.after));
@@ -324,6 +332,8 @@ impl Daemon {
     }
 }
 
+const UNRECORDED: &str = "the disk did not take the record of it in time, and it is not done unrecorded; a record that comes \
+                          to the disk later is followed by this refusal";
 const REHEARSED: &str = "a rehearsal has a time of its own, which is not guarded";
 
 fn by_actor(act: Act, by: &Actor, why: &str, waiver: &Waiver) -> Change {
