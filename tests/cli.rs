@@ -259,7 +259,8 @@ fn explain_finds_the_group_of_a_client() {
         "[[client.group]]\nname = \"lab\"\nnetworks = [\"10.1.0.0/16\"]\n\
          [[policy.apply]]\norder = \"us-commerce-2024\"\ngroups = [\"lab\"]\nphase = \"off\"\n",
     );
-    let told = text(&off.tell(&["explain", "dnl-01.geo.kaspersky.com", "--client", "10.1.2.3"]).stdout);
+    let output = off.tell(&["explain", "dnl-01.geo.kaspersky.com", "--client", "10.1.2.3"]);
+    let told = text(&output.stdout);
     assert!(told.contains("order us-commerce-2024 does not apply to group lab") && !told.contains("nearest"), "{told}");
     let output = place.tell(&["explain", "dnl-01.geo.kaspersky.com", "--group", "bal"]);
     assert!(text(&output.stderr).contains("the groups are default, lab"), "{output:?}");

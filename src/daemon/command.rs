@@ -1,12 +1,11 @@
 //! Carries out commands, one after the other, and records each: who, why, and whether it was done.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::SignedDuration;
 
 use super::waivers::{in_words, limits};
-use super::{Daemon, Work};
+use super::{Daemon, RECORD_TIME, Work};
 use crate::control::{
     Actor, Asked, Call, Command, End, Kept, Mark, Reply, ShownClock, State, grant, harmless, quoted, reason as checked,
     term,
@@ -14,9 +13,6 @@ use crate::control::{
 use crate::ledger::{self, Act, Change};
 use crate::pipeline;
 use crate::policy::{Rules, Scope, Snapshot, Waiver};
-
-/// How long a command waits for its record to be on disk.
-const RECORD_TIME: Duration = Duration::from_secs(5);
 
 /// Why a command is refused: everything that is wrong with it.
 type Refused = Vec<String>;
@@ -192,9 +188,11 @@ impl Daemon {
         let mut told = self.record(Change { policy: Some(digest), ..change });
         if let Some((archive, snapshot)) = compiled {
             work.number += 1;
-            let unarchived = self.folder.activate(&archive).err().map(|error| {
+            // By the active one the next start finds what is not recorded yet.
+            let unarchived = (!told.is_empty()).then(|| archive.clone()).or_else(|| {
+                let error = self.folder.activate(&archive).err()?;
                 told.push(format!("the policy could not be named the active one, which is tried again: {error}"));
-                archive.clone()
+                Some(archive.clone())
             });
             self.standing().unarchived = unarchived;
             let state = pipeline::State::clone(&self.pipeline.moment().state);
@@ -283,8 +281,12 @@ impl Daemon {
             what: Some(what),
             ..Change::own(Act::Clock, true, &reason, None)
         });
+        if !told.is_empty() {
+            return self.refuse(Act::Clock, by, vec![UNRECORDED.to_owned()], Some(asked));
+        }
         match guard.accept() {
             Ok(acted) => {
+                told.extend(acted.after.fault.clone());
                 tracing::warn!(by = %by, reason = ?reason, "the system clock was accepted: it is {}", acted.after);
                 told.insert(0, format!("the clock is {}", acted.after));
                 Reply::Done { told, shown: None }
@@ -309,7 +311,11 @@ impl Daemon {
             what: Some(what),
             ..Change::own(Act::Clock, true, &reason, None)
         });
+        if !told.is_empty() {
+            return self.refuse(Act::Clock, by, vec![UNRECORDED.to_owned()], Some(asked));
+        }
         let acted = guard.reset();
+        told.extend(acted.after.fault.clone());
         let (old, new) = (acted.before.reading.at, acted.after.reading.at);
         tracing::error!(by = %by, reason = ?reason, "policy time was reset from {old:.0} to {new:.0}");
         told.insert(0, format!("policy time was {old:.0} and is {new:.0}; the clock is {}", acted.after));
@@ -327,6 +333,8 @@ impl Daemon {
     }
 }
 
+const UNRECORDED: &str = "the disk did not take the record of it in time, and it is not done unrecorded; a record that comes \
+                          to the disk later is followed by this refusal";
 const REHEARSED: &str = "a rehearsal has a time of its own, which is not guarded";
 
 fn by_actor(act: Act, by: &Actor, why: &str, waiver: &Waiver) -> Change {

@@ -65,7 +65,7 @@ pub(super) fn readiness(
         ok: standing.unarchived.is_none(),
         detail: match standing.unarchived {
             None => "the policy in use is archived".to_owned(),
-            Some(_) => "the disk has no room for the policy in use; it is tried again".to_owned(),
+            Some(_) => "the disk does not take the policy in use or its records; it is tried again".to_owned(),
         },
     };
     let waivers = Check {

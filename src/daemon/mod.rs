@@ -7,6 +7,7 @@ pub mod folder;
 mod health;
 mod lists;
 mod loops;
+mod standing;
 mod waivers;
 mod watch;
 mod welcome;
@@ -38,11 +39,14 @@ use crate::store;
 pub use candidate::Candidate;
 use folder::Folder;
 pub use lists::{CheckedList, told};
-use waivers::{Tally, Waivers};
+use standing::Standing;
+use waivers::Waivers;
 use welcome::announcement;
 
 /// How long a stop waits for the answers that are under way.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a change waits for its record to be on disk.
+const RECORD_TIME: Duration = Duration::from_secs(5);
 /// How often a policy is archived again that found no room on the disk.
 const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
 
@@ -180,6 +184,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     ledger.change(Change::started(built.state.snapshot.digest()));
     let before = last.map(|archive| archive.operator().waivers.clone()).unwrap_or_default();
     waivers.tell(&ledger, &before, &built.archive, &clock.read());
+    standing.name(&folder, &built.archive, &ledger);
     let identifier = identifier(&config, &built, &clock, &metrics).map_err(StartError::System)?;
     let cache = Cache::new(config.cache.size);
     let pipeline = Arc::new(Pipeline::new(built.state, cache, Arc::clone(&clock), Arc::clone(&metrics)));
@@ -261,50 +266,6 @@ impl Work {
     }
 }
 
-/// What has gone wrong and still stands, and what is not as it usually is.
-#[derive(Debug, Default)]
-struct Standing {
-    /// The first fault of a reload that was refused, until one is accepted.
-    refused: Option<String>,
-    /// The policy in use, where the disk had no room for its archive.
-    unarchived: Option<Archive>,
-    /// The candidate that is named, and whether it can be used.
-    candidate: Option<Candidate>,
-    waivers: Tally,
-    /// Lists that are not as they should be now.
-    lists: Vec<String>,
-}
-
-impl Standing {
-    /// Archives the policy of the start. A full disk is told, and is no reason not to answer.
-    fn new(folder: &Folder, archive: &Archive) -> Result<Self, StartError> {
-        match folder.activate(archive) {
-            Ok(()) => Ok(Self::default()),
-            Err(StartError::Unwritable { source, .. }) if is_full(&source) => {
-                tracing::error!(error = %source, "the policy cannot be archived; that is tried again until it can");
-                Ok(Self { unarchived: Some(archive.clone()), ..Self::default() })
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Returns whether an error, or one that it stands for, says that the disk has no room.
-fn is_full(error: &io::Error) -> bool {
-    let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(|error| full(error.kind())) {
-            return true;
-        }
-        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
-}
-
 impl Daemon {
     /// Serves until a signal says to stop.
     async fn serve(
@@ -367,11 +328,12 @@ impl Daemon {
         self.standing.lock().expect("no holder of this lock panics")
     }
 
-    /// Archives the policy in use where the disk had no room for it.
+    /// Archives the policy in use and names it, where the disk took it or its records not before.
     fn archive_again(&self) {
         // Not under the lock: whoever asks for health must not wait for a disk that hangs.
         let unarchived = self.standing().unarchived.clone();
-        if unarchived.is_some_and(|archive| self.folder.activate(&archive).is_ok()) {
+        let recorded = || self.ledger.health().state == ledger::State::Writing && self.ledger.flush(RECORD_TIME);
+        if unarchived.is_some_and(|archive| recorded() && self.folder.activate(&archive).is_ok()) {
             self.standing().unarchived = None;
             tracing::info!("the policy is archived now");
         }
@@ -387,7 +349,7 @@ impl Daemon {
             if !built.unread.is_empty() {
                 return Err(built.unread);
             }
-            self.folder.activate(&built.archive).map_err(|error| vec![error.to_string()])?;
+            self.folder.archive(&built.archive).map_err(|error| vec![error.to_string()])?;
             Ok((config, built))
         });
         let (config, mut built) = match built {
@@ -418,11 +380,13 @@ impl Daemon {
         // The new groups have their members before anybody is decided by them.
         self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
-        *self.standing() = Standing { candidate: built.candidate, lists, ..Standing::default() };
         self.metrics.count_reload(true);
         self.ledger.change(Change::reloaded(&digest, &changes));
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
+        let mut standing = Standing { candidate: built.candidate, lists, ..Standing::default() };
+        standing.name(&self.folder, &built.archive, &self.ledger);
+        *self.standing() = standing;
         (work.config, work.archive) = (config, built.archive);
         self.tally(work);
         tracing::info!(policy = %hex::encode(digest), "reloaded");

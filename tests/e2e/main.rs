@@ -16,6 +16,7 @@ mod scripted;
 mod upstream;
 mod wire;
 
+mod acts;
 mod ban;
 mod clock;
 mod clock_acts;
