@@ -23,6 +23,8 @@ pub struct Client {
     identification: Identification,
     device: Option<Hardware>,
     via: Via,
+    /// The length of the prefix, where no more than a network is known.
+    prefix: Option<u8>,
 }
 
 /// Who says which device or name is at an address, the most credible first.
@@ -156,12 +158,30 @@ impl Client {
             GroupId::DEFAULT => Identification::Nothing,
             _ => Identification::Network,
         };
-        Self { address: address.to_canonical(), group, identification, device: None, via: Via::Direct }
+        Self { address: address.to_canonical(), group, identification, device: None, via: Via::Direct, prefix: None }
     }
 
     /// Returns the address; the first of its network where [`Via::Subnet`] told no more than a network.
     pub const fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// Returns the length of the prefix of the network that the client is somewhere in, where no more is known of it.
+    pub const fn prefix(&self) -> Option<u8> {
+        self.prefix
+    }
+
+    /// Returns the client as one of which only its network is known, by the length of its prefix.
+    pub fn within(self, prefix: Option<u8>) -> Self {
+        Self { prefix, ..self }
+    }
+
+    /// Returns whether the client is in `network`, wherever in its own it is.
+    pub fn is_in(&self, network: &IpNet) -> bool {
+        match self.prefix {
+            None => network.contains(&self.address),
+            Some(prefix) => IpNet::new(self.address, prefix).is_ok_and(|own| network.contains(&own)),
+        }
     }
 
     /// Returns the group that the client belongs to.

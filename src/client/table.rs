@@ -154,7 +154,9 @@ impl Table {
             Some(Claim::Subnet(network)) if network.prefix_len() == network.max_prefix_len() => {
                 Client { via: Via::Subnet, ..self.identify(network.addr()) }
             }
-            Some(Claim::Subnet(network)) => Client { via: Via::Subnet, ..self.within(network) },
+            Some(Claim::Subnet(network)) => {
+                Client { via: Via::Subnet, prefix: Some(network.prefix_len()), ..self.within(network) }
+            }
         }
     }
 

@@ -378,9 +378,11 @@ impl GuardedClock {
         let Reading { raw, boot, .. } = self.source.read();
         if later(raw, SLACK) < self.view.load().highest() {
             self.view.rcu(|view| {
+                // Read again: the view may be another by now, and an older time since boot would put its line ahead.
+                let Reading { raw, boot, .. } = self.source.read();
                 let highest = view.highest();
-                let line = if view.line.at(boot) < highest { Line::new(highest, boot) } else { view.line };
-                View { line, ..View::clone(view) }
+                let behind = later(raw, SLACK) < highest && view.line.at(boot) < highest;
+                View { line: if behind { Line::new(highest, boot) } else { view.line }, ..View::clone(view) }
             });
         }
         let view = self.view.load();

@@ -425,10 +425,13 @@ fn a_reading_under_way_does_not_carry_over_what_was_reset() {
     let guard = machine.start();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Also where this thread panics, or the others would never end.
+        let _ending = Ending(&done);
         for _ in 0..3 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     guard.read();
+                    std::thread::yield_now();
                 }
             });
         }
@@ -444,8 +447,16 @@ fn a_reading_under_way_does_not_carry_over_what_was_reset() {
             let (reading, trust) = (guard.read(), trust(&guard));
             assert!((reading.at, trust) == (reading.raw, Trust::Unsynchronised), "{reading:?} {trust:?}");
         }
-        done.store(true, Ordering::Relaxed);
     });
+}
+
+/// Tells other threads to end when it is dropped.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Taking records and service parameters out of an answer that holds without them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::data::{hints, key, names_at, parameters};
 use super::examined::Examined;
@@ -24,14 +24,17 @@ enum Fate {
 pub fn without(body: &Body, question: &Question, is_sunk: impl Fn(&Subject) -> bool) -> Result<Body, Malformed> {
     rebuilt(body, question, |examined, wire, record, owner| {
         let mut sunk = examined.subjects_of(record, owner)?;
-        sunk.retain(|subject| subject.place == Place::Aside && is_sunk(subject));
+        // Hints can say the same address thousands of times; each is decided once.
+        let mut seen = HashSet::new();
+        sunk.retain(|of| of.place == Place::Aside && seen.insert(of.target.clone()) && is_sunk(of));
         if sunk.is_empty() {
             return Ok(Fate::Kept);
         }
         if sunk.iter().any(|subject| subject.through != Through::Hint) {
             return Ok(Fate::Dropped);
         }
-        let is_sunk = |address| sunk.iter().any(|subject| subject.target == Target::Address(address));
+        let sunk: HashSet<Target> = sunk.into_iter().map(|subject| subject.target).collect();
+        let is_sunk = |address| sunk.contains(&Target::Address(address));
         let is_out = |key, value: &[u8]| hints(key, value).is_ok_and(|found| found.into_iter().any(is_sunk));
         Ok(without_parameters(wire, record, is_out)?.map_or(Fate::Kept, Fate::Changed))
     })

@@ -289,6 +289,7 @@ fn describe(record: &mut Record, client: &Client, snapshot: &Snapshot) {
     if client.identification() != Identification::Nothing {
         record.identified = Some(client.identification().as_str().to_owned());
     }
+    record.prefix = client.prefix();
     if client.via() != Via::Direct {
         record.via = Some(client.via().as_str().to_owned());
     }

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::inspect;
 use crate::message::{Body, Malformed, Name, ResponseView};
 use crate::observe::Served;
-use crate::policy::{Decision, Snapshot, Verdict, When};
+use crate::policy::{Decision, Match, Snapshot, Verdict, When};
 use crate::query::{Place, Query, Subject, Subjects, Target};
 use crate::resolve::{Failure, Resolved};
 
@@ -18,9 +18,9 @@ pub(super) struct Judgement {
     pub(super) decision: Decision,
     /// What in the answer decided, where it was not the question.
     pub(super) subject: Option<Subject>,
-    /// The last name of the chain that an order protects, exempts or keeps, or else the question: it stands before what
-    /// hangs on the chain.
-    pub(super) before: Name,
+    /// The names of the chain that any order protects, exempts or keeps: with the question they stand before what hangs on
+    /// the chain. Empty, and without memory of its own, for nearly every answer.
+    pub(super) shields: Vec<Name>,
 }
 
 impl Judgement {
@@ -37,7 +37,7 @@ pub(super) fn decide(query: &Query, moment: &Moment) -> Judgement {
     // Nothing is kept by a stub for longer than until a list begins or ends; that is rare enough to count for all names.
     let next = moment.state.lists.chain.next_instant(moment.now.at);
     decision.until = [decision.until, next].into_iter().flatten().min();
-    Judgement { client, decision, subject: None, before: query.question.name.clone() }
+    Judgement { client, decision, subject: None, shields: Vec::new() }
 }
 
 /// Decides by a policy on what an answer leads to; the severest verdict counts, and among equal ones first the question's, then that on
@@ -50,12 +50,13 @@ pub(super) fn judge(
 ) -> Judgement {
     let mut judgement = own;
     for subject in subjects.into_iter().flatten() {
-        let before = before(query, &judgement.before, &subject);
-        let found = snapshot.decide_subject(before, &subject.target, &judgement.client, when);
+        let before = before(query, &judgement.shields, &subject);
+        let found = snapshot.decide_behind(before, &subject.target, &judgement.client, when);
         if let (Place::Chain, Target::Name(name)) = (subject.place, &subject.target)
-            && found.deciding.is_some_and(|matched| matched.is_shield())
+            && snapshot.is_listed(name)
+            && snapshot.matches(name, &judgement.client, when).iter().any(Match::is_shield)
         {
-            judgement.before = name.clone();
+            judgement.shields.push(name.clone());
         }
         let until = [judgement.decision.until, found.until].into_iter().flatten().min();
         let (whole, was_whole) = (subject.place != Place::Aside, !judgement.is_aside());
@@ -69,9 +70,10 @@ pub(super) fn judge(
     judgement
 }
 
-/// Returns the name that stands before a subject: what does not hang on the chain is not protected by a name of it.
-const fn before<'n>(query: &'n Query, on_chain: &'n Name, subject: &Subject) -> &'n Name {
-    if subject.behind_chain { on_chain } else { &query.question.name }
+/// Returns the names that stand before a subject: what does not hang on the chain is not protected by a name of it.
+fn before<'n>(query: &'n Query, shields: &'n [Name], subject: &Subject) -> impl Iterator<Item = &'n Name> + Clone {
+    let shields = if subject.behind_chain { shields } else { &[] };
+    std::iter::once(&query.question.name).chain(shields)
 }
 
 /// Returns the answer of `entry` without what stands beside it and is sunk for the client of `judgement`.
@@ -83,8 +85,8 @@ pub(super) fn without_sunk(
 ) -> Result<Body, Malformed> {
     let snapshot = &moment.state.snapshot;
     inspect::without(&entry.body, &query.question, |subject| {
-        let before = before(query, &judgement.before, subject);
-        snapshot.decide_subject(before, &subject.target, &judgement.client, moment.when()).verdict == Verdict::Sunk
+        let before = before(query, &judgement.shields, subject);
+        snapshot.decide_behind(before, &subject.target, &judgement.client, moment.when()).verdict == Verdict::Sunk
     })
 }
 

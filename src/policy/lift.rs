@@ -150,7 +150,7 @@ impl Lift {
     fn has_client(&self, client: &Client) -> bool {
         let is_member = |member: &Member| match member {
             Member::Group(group) => client.group() == *group,
-            Member::Network(network) => network.contains(&client.address()),
+            Member::Network(network) => client.is_in(network),
         };
         self.clients.is_empty() || self.clients.iter().any(is_member)
     }

@@ -5,6 +5,7 @@
 //! Nothing here reads a clock, a file or a socket: the same arguments always give the same decision.
 
 mod application;
+mod behind;
 mod below;
 mod catalogue;
 mod changes;

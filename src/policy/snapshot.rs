@@ -36,11 +36,11 @@ pub struct Snapshot {
     inputs: Inputs,
     /// Position of each entry: its catalogue and its place there. Entries are numbered over all catalogues.
     entries: Vec<(usize, usize)>,
-    index: Index,
+    pub(super) index: Index,
     /// For each order, the treatments of each entry's service, by entry.
     treatments: Vec<Vec<Vec<Treatment>>>,
     /// Orders in the sequence in which they decide between equal verdicts.
-    sequence: Vec<usize>,
+    pub(super) sequence: Vec<usize>,
     pub(super) applications: Applications,
     lifts: Lifts,
     /// Every instant at which some decision may change, ascending.
@@ -151,35 +151,6 @@ impl Snapshot {
         self.index.matches(target)
     }
 
-    /// Decides on a name or an address found in the answer to `question`. An order that protects, exempts or keeps the
-    /// question does not reach behind it: the carve-outs and the removal tools work wherever they are hosted.
-    pub fn decide_subject<'t>(
-        &self,
-        question: &Name,
-        subject: impl Into<TargetRef<'t>>,
-        client: &Client,
-        at: impl Into<When>,
-    ) -> Decision {
-        let (subject, at) = (subject.into(), at.into());
-        if !self.index.matches(subject) {
-            return Decision::PASS;
-        }
-        let mut decision = Decision::PASS;
-        for order in self.sequence.iter().copied() {
-            let shielded =
-                self.decide_by(order, question, client, at, &mut decision.until).is_some_and(|of| of.is_shield());
-            let found = match shielded {
-                true => None,
-                false => self.decide_by(order, subject, client, at, &mut decision.until),
-            };
-            if let Some(found) = found.filter(|found| found.verdict > decision.verdict) {
-                decision.verdict = found.verdict;
-                decision.deciding = Some(found);
-            }
-        }
-        decision
-    }
-
     /// Returns what each order says of `target`, that of the act published first on top; orders that do not match are left
     /// out.
     pub fn matches<'t>(&self, target: impl Into<TargetRef<'t>>, client: &Client, at: impl Into<When>) -> Vec<Match> {
@@ -189,7 +160,7 @@ impl Snapshot {
     }
 
     /// Inside an order: protected or exempt before kept before the prohibition of the most specific entry before noted.
-    fn decide_by<'t>(
+    pub(super) fn decide_by<'t>(
         &self,
         order: usize,
         target: impl Into<TargetRef<'t>>,

@@ -61,6 +61,7 @@ scenarios!(
     a_waiver_lifts_one_order_and_no_other,
     an_installation_can_only_monitor,
     every_path_of_an_answer_is_decided_on,
+    each_order_leaves_alone_what_is_behind_its_own,
     groups_are_told_apart_on_one_kept_answer,
     keys_for_encrypted_client_hello_are_taken_out,
     look_alikes_and_search_lists_are_never_matched,

@@ -65,7 +65,8 @@ fn question(record: &Record, client: Option<&str>, snapshot: &Snapshot) -> anyho
     let subject = |text: &str| if through.is_to_address() { found(text) } else { name(text) };
     let asked = record.name.as_deref().context("it stands for look-ups of several names that were put together")?;
     // A network stands for clients that are not told apart; without the key there is no client at all.
-    let address = client.and_then(|text| text.parse::<IpAddr>().ok());
+    let address = client.map(|text| text.split_once('/').map_or(text, |(address, _)| address));
+    let address = address.and_then(|text| text.parse::<IpAddr>().ok());
     let group = match &record.group {
         None => GroupId::DEFAULT,
         Some(name) => snapshot.group_named(name).with_context(|| format!("its policy has no group `{name}`"))?,
@@ -75,7 +76,7 @@ fn question(record: &Record, client: Option<&str>, snapshot: &Snapshot) -> anyho
         subject: record.subject.as_deref().map(subject).transpose()?,
         through,
         record_type: record.r#type.clone().unwrap_or_default(),
-        client: Client::member(address.unwrap_or_else(|| anyone().address()), group),
+        client: Client::member(address.unwrap_or_else(|| anyone().address()), group).within(record.prefix),
         when: When { at: record.at, ends: record.ends.unwrap_or(record.at) },
     })
 }

@@ -116,3 +116,22 @@ fn what_is_learnt_counts_for_whoever_asks_from_then_on() {
     assert_eq!(before.identify(at), Client::at(at));
     assert_eq!(clients.table().identify(at).group(), GroupId(1));
 }
+
+#[test]
+fn a_claimed_network_is_nowhere_but_where_all_of_it_is() {
+    let table = Table::new(&[], &Known::default());
+    let peer = |network: &str| Peer {
+        claimed: Some(Claim::Subnet(network.parse().unwrap())),
+        ..Peer::direct("192.0.2.1:53".parse().unwrap(), None)
+    };
+    for (claimed, network, inside) in [
+        ("10.0.0.0/24", "10.0.0.0/32", false),
+        ("10.0.0.0/24", "10.0.0.0/28", false),
+        ("10.0.0.0/24", "10.0.0.0/24", true),
+        ("10.0.0.0/24", "10.0.0.0/8", true),
+        ("10.0.0.7/32", "10.0.0.0/24", true),
+    ] {
+        let client = table.identify_peer(&peer(claimed));
+        assert_eq!(client.is_in(&network.parse().unwrap()), inside, "{claimed} in {network}");
+    }
+}
