@@ -380,13 +380,14 @@ impl Daemon {
         // The new groups have their members before anybody is decided by them.
         self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
-        self.metrics.count_reload(true);
         self.ledger.change(Change::reloaded(&digest, &changes));
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
         let mut standing = Standing { candidate: built.candidate, lists, ..Standing::default() };
         standing.name(&self.folder, &built.archive, &self.ledger);
         *self.standing() = standing;
+        // Whoever sees the count finds everything else in place.
+        self.metrics.count_reload(true);
         (work.config, work.archive) = (config, built.archive);
         self.tally(work);
         tracing::info!(policy = %hex::encode(digest), "reloaded");
