@@ -3,12 +3,13 @@
 //! Keeps no OPT record and decides nothing: `pipeline` asks policy again before a kept answer leaves.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache as Store, DefaultLifecycle};
 
-use crate::message::{Body, MAX_NAME};
+use crate::message::{Body, MAX_NAME, ResponseCode, flag};
 use crate::query::{Query, Question, Subjects};
 
 /// An answer that is kept.
@@ -27,13 +28,68 @@ pub struct Entry {
     pub epoch: (u64, u64),
     /// When the answer was kept, since boot.
     pub stored: Duration,
+    /// When nobody could be had to ask for it anew, since boot.
+    pub failed: Option<Duration>,
+    /// Whether it is being asked for anew before its lifetime is over.
+    pub renewed: Claim,
 }
 
+/// Something that one of many may do.
+#[derive(Debug, Default)]
+pub struct Claim(AtomicBool);
+
+impl Claim {
+    /// Returns whether the caller is the first.
+    pub fn take(&self) -> bool {
+        !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl Clone for Claim {
+    /// Nobody has taken the new one.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// What an entry is good for at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may be given.
+    Fresh {
+        /// In seconds.
+        age: u32,
+        /// Whether its lifetime is nearly over.
+        ending: bool,
+    },
+    /// It may be given where nobody can be had to ask anew (RFC 8767).
+    Stale {
+        /// Whether that has just been found out, so that it is not to be tried again yet.
+        failed: bool,
+    },
+    Over,
+}
+
+/// How long nobody is asked again after a failure, while there is a stale answer (RFC 8767, section 5: the failure recheck
+/// timer).
+const RECHECK: Duration = Duration::from_secs(30);
+
 impl Entry {
-    /// Returns the age in whole seconds, or `None` once the lifetime is over.
-    pub fn age(&self, boot: Duration) -> Option<u32> {
-        let age = u32::try_from(boot.saturating_sub(self.stored).as_secs()).unwrap_or(u32::MAX);
-        (age < self.body.lifetime).then_some(age)
+    /// Returns what the entry is good for at this time since boot. `stale` is how long an answer may be given after its
+    /// lifetime.
+    pub fn standing(&self, boot: Duration, stale: Duration) -> Standing {
+        let kept = boot.saturating_sub(self.stored);
+        let lifetime = Duration::from_secs(self.body.lifetime.into());
+        if kept < lifetime {
+            let age = u32::try_from(kept.as_secs()).unwrap_or(u32::MAX);
+            return Standing::Fresh { age, ending: lifetime - kept <= lifetime / 10 };
+        }
+        // That there was no answer is nothing to fall back on.
+        let is_failure = self.body.flags & flag::RCODE == ResponseCode::SERV_FAIL.0;
+        match kept - lifetime < stale && !is_failure {
+            true => Standing::Stale { failed: self.failed.is_some_and(|failed| boot.saturating_sub(failed) < RECHECK) },
+            false => Standing::Over,
+        }
     }
 }
 
@@ -165,15 +221,43 @@ mod tests {
         };
         let stored = Duration::from_secs(100);
         let subjects = Subjects::default();
-        Arc::new(Entry { body, subjects, private: false, ech_removed: false, matched: false, epoch: (0, 0), stored })
+        let (private, ech_removed, matched, epoch) = (false, false, false, (0, 0));
+        let (failed, renewed) = (None, Claim::default());
+        Arc::new(Entry { body, subjects, private, ech_removed, matched, epoch, stored, failed, renewed })
     }
 
     #[test]
-    fn an_entry_ends_with_its_lifetime() {
-        let entry = entry(30, 10);
-        for (now, age) in [(100, Some(0)), (129, Some(29)), (130, None), (99, Some(0))] {
-            assert_eq!(entry.age(Duration::from_secs(now)), age, "{now}");
+    fn an_entry_ends_with_its_lifetime_and_may_be_given_stale_after() {
+        let kept = entry(30, 10);
+        let fresh = |age, ending| Standing::Fresh { age, ending };
+        for (now, standing) in [
+            (100, fresh(0, false)),
+            (126, fresh(26, false)),
+            (127, fresh(27, true)),
+            (129, fresh(29, true)),
+            (130, Standing::Stale { failed: false }),
+            (189, Standing::Stale { failed: false }),
+            (190, Standing::Over),
+            (99, fresh(0, false)),
+        ] {
+            assert_eq!(kept.standing(Duration::from_secs(now), Duration::from_secs(60)), standing, "{now}");
         }
+        assert_eq!(kept.standing(Duration::from_secs(130), Duration::ZERO), Standing::Over);
+        let failed = Entry { failed: Some(Duration::from_secs(140)), ..Entry::clone(&kept) };
+        for (now, just) in [(140, true), (169, true), (170, false)] {
+            let standing = failed.standing(Duration::from_secs(now), Duration::from_secs(60));
+            assert_eq!(standing, Standing::Stale { failed: just }, "{now}");
+        }
+        let mut failure = Entry::clone(&kept);
+        failure.body.flags = ResponseCode::SERV_FAIL.0;
+        assert_eq!(failure.standing(Duration::from_secs(131), Duration::from_secs(60)), Standing::Over);
+    }
+
+    #[test]
+    fn one_renews_an_entry() {
+        let kept = entry(30, 10);
+        assert_eq!([kept.renewed.take(), kept.renewed.take()], [true, false]);
+        assert!(kept.renewed.clone().take(), "another entry is renewed anew");
     }
 
     #[test]

@@ -56,7 +56,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("base64", &["ledger"]),
-    ("crossbeam_queue", &["client", "ledger"]),
+    ("crossbeam_queue", &["client", "ledger", "pipeline"]),
     ("ed25519_dalek", &["ledger"]),
     ("flate2", &["lists"]),
     ("hickory_proto", &["message"]),

@@ -196,6 +196,8 @@ impl Settings {
                 max_ttl: take.take("cache", "max_ttl"),
                 negative_max_ttl: take.take("cache", "negative_max_ttl"),
                 failure_ttl: take.take("cache", "failure_ttl"),
+                stale_max_ttl: take.take("cache", "stale_max_ttl"),
+                prefetch: take.take("cache", "prefetch"),
             },
             zones: ZonesConfig {
                 hosts: take.take("zones", "hosts"),

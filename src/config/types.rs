@@ -109,6 +109,8 @@ pub struct CacheConfig {
     pub max_ttl: u32,
     pub negative_max_ttl: u32,
     pub failure_ttl: u32,
+    pub stale_max_ttl: u32,
+    pub prefetch: bool,
 }
 
 /// Names that are answered here.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -169,6 +170,8 @@ fn asking(config: &Config) -> Asking {
             most_negative: config.cache.negative_max_ttl,
             failure: config.cache.failure_ttl,
         },
+        stale: Duration::from_secs(config.cache.stale_max_ttl.into()),
+        prefetch: config.cache.prefetch,
     }
 }
 

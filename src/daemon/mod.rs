@@ -290,6 +290,7 @@ impl Daemon {
         }
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
         tokio::spawn(loops::revive(Arc::clone(&self.pipeline)));
+        tokio::spawn(Arc::clone(&self.pipeline).renew());
         self.watch(work);
         tokio::spawn(loops::name_clients(Arc::clone(&self.pipeline), Arc::clone(&self.identifier)));
         (invocation.announce)(announcement);
