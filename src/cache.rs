@@ -9,7 +9,7 @@ use std::time::Duration;
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache as Store, DefaultLifecycle};
 
-use crate::message::{Body, MAX_NAME, ResponseCode, flag};
+use crate::message::{Body, Class, MAX_NAME, Name, RecordType, ResponseCode, flag, u16_at};
 use crate::query::{Query, Question, Subjects};
 
 /// An answer that is kept.
@@ -122,6 +122,43 @@ impl Key {
     }
 }
 
+/// One kept answer, for those who look into the cache.
+#[derive(Debug)]
+pub struct Shown {
+    pub question: Question,
+    pub dnssec_ok: bool,
+    pub checking_disabled: bool,
+    pub entry: std::sync::Arc<Entry>,
+}
+
+/// Which answers are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Range {
+    All,
+    /// Those to questions for this name, of any type.
+    Name(Name),
+    /// Those, and all to questions for names below it.
+    Below(Name),
+}
+
+impl Range {
+    fn holds(&self, name: &Name) -> bool {
+        match self {
+            Self::All => true,
+            Self::Name(of) => name == of,
+            Self::Below(of) => name.is_at_or_below(of),
+        }
+    }
+}
+
+/// Reads the question of a key, and its DO and CD bits.
+fn question_of(key: &[u8]) -> Option<(Question, bool, bool)> {
+    let (name, end) = Name::read(key, 0).ok()?;
+    let (record_type, class) = (RecordType(u16_at(key, end)?), Class(u16_at(key, end + 2)?));
+    let bits = *key.get(end + 4)?;
+    Some((Question { name, record_type, class }, bits & 1 != 0, bits & 2 != 0))
+}
+
 /// Kept answers, bounded by the memory that they take.
 pub struct Cache {
     entries: Store<Box<[u8]>, std::sync::Arc<Entry>, Weight>,
@@ -161,6 +198,27 @@ impl Cache {
         self.entries.insert(key.as_octets().into(), entry);
     }
 
+    /// Returns the answers to questions for `name`, of any type, in no order. Looks at every entry: not for the path of
+    /// a query.
+    pub fn of(&self, name: &Name) -> Vec<Shown> {
+        let shown = self.entries.iter().filter_map(|(key, entry)| {
+            let (question, dnssec_ok, checking_disabled) = question_of(&key)?;
+            (question.name == *name).then_some(Shown { question, dnssec_ok, checking_disabled, entry })
+        });
+        shown.collect()
+    }
+
+    /// Forgets what is in `range`, and returns how many entries that were.
+    pub fn flush(&self, range: &Range) -> usize {
+        let gone = std::sync::atomic::AtomicUsize::new(0);
+        self.entries.retain(|key, _| {
+            let goes = question_of(key).is_none_or(|(question, _, _)| range.holds(&question.name));
+            gone.fetch_add(usize::from(goes), Ordering::Relaxed);
+            !goes
+        });
+        gone.into_inner()
+    }
+
     /// Returns how many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -186,7 +244,7 @@ impl fmt::Debug for Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Class, QueryView, RecordType, Writer};
+    use crate::message::{QueryView, Writer};
     use crate::query::{Edns, Peer, Transport};
     use std::sync::Arc;
 
@@ -269,6 +327,29 @@ mod tests {
         assert!(cache.get(&key("a.example", false, true, 1)).is_none());
         assert!(cache.get(&key("b.example", false, false, 1)).is_none());
         assert!(cache.get(&key("a.example", false, false, 2)).is_none(), "others are asked now");
+    }
+
+    #[test]
+    fn what_is_flushed_is_gone_and_the_rest_stays() {
+        let cache = Cache::new(1 << 20);
+        let names = ["example", "a.example", "b.a.example", "ba.example"];
+        let fill = || names.iter().for_each(|name| cache.insert(&key(name, true, false, 1), entry(30, 10)));
+        let left = || -> Vec<&str> {
+            names.into_iter().filter(|name| cache.get(&key(name, true, false, 1)).is_some()).collect()
+        };
+        let a: Name = "a.example".parse().unwrap();
+        for (range, gone, stays) in [
+            (Range::Name(a.clone()), 1, vec!["example", "b.a.example", "ba.example"]),
+            (Range::Below(a.clone()), 2, vec!["example", "ba.example"]),
+            (Range::All, 4, vec![]),
+        ] {
+            fill();
+            let shown = cache.of(&a);
+            assert_eq!(shown.len(), 1);
+            assert_eq!((shown[0].dnssec_ok, shown[0].checking_disabled), (true, false));
+            assert_eq!(shown[0].question.record_type, RecordType::A);
+            assert_eq!((cache.flush(&range), left()), (gone, stays), "{range:?}");
+        }
     }
 
     #[test]

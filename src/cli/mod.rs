@@ -2,6 +2,7 @@
 
 mod attempts;
 mod audience;
+mod cache;
 mod changes;
 mod check;
 mod clock;
@@ -85,6 +86,8 @@ enum Command {
     Check(check::Check),
     /// Tell how far the system clock is trusted, and bear it out.
     Clock(clock::Clock),
+    /// Look into the cache of answers, or forget what is in it.
+    Cache(cache::Cache),
     /// Verify the log of records, and give others what they need to do so.
     Ledger(Box<ledger::Ledger>),
     /// Care for the index over the journal.
@@ -135,6 +138,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Policy(of) => policy::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
         Command::Clock(of) => clock::run(&of, &mut out),
+        Command::Cache(of) => cache::run(&of, &mut out),
         Command::Ledger(of) => ledger::run(&of, &mut out),
         Command::Index(of) => index::run(&of, &mut out),
         Command::Completions(of) => completions::run(&of, &mut out),
@@ -207,6 +211,9 @@ mod tests {
             "clock show",
             "clock accept",
             "clock reset",
+            "cache stats",
+            "cache show",
+            "cache flush",
             "ledger verify",
             "ledger prove",
             "index rebuild",

@@ -33,6 +33,9 @@ impl Daemon {
             Command::WaiverList { all } => self.list(work, |listed| all || listed.is_open()),
             Command::WaiverShow { id } => self.list(work, |listed| listed.id == id),
             Command::ClockShow => self.show_clock(),
+            Command::CacheStats => self.show_cache(),
+            Command::CacheShow { name } => self.show_kept(&name),
+            Command::CacheFlush { name, below } => self.flush(by, name.as_deref(), below),
         };
         self.tally(work);
         // Whoever asked may be gone; what was done is recorded.

@@ -1,6 +1,7 @@
 //! Connects the parts, reloads them, stops them.
 
 mod build;
+mod cached;
 mod candidate;
 mod command;
 pub mod folder;

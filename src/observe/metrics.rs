@@ -223,6 +223,14 @@ impl Metrics {
         self.cache.add(usize::from(hit));
     }
 
+    /// Returns the look-ups in the cache that missed and that hit.
+    pub fn cache_lookups(&self) -> (u64, u64) {
+        match &self.cache.by_value[..] {
+            [(_, misses), (_, hits)] => (misses.get(), hits.get()),
+            _ => (0, 0),
+        }
+    }
+
     /// Counts what happened with an upstream.
     pub fn count_upstream(&self, event: UpstreamEvent) {
         self.upstream.add(event as usize);

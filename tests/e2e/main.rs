@@ -18,6 +18,7 @@ mod wire;
 
 mod acts;
 mod ban;
+mod cache;
 mod clock;
 mod clock_acts;
 mod crash;
