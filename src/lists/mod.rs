@@ -11,6 +11,7 @@ mod list;
 mod load;
 mod map;
 mod parse;
+mod print;
 mod rule;
 
 pub use chain::{Chain, Dates, Link, Listed};
@@ -19,4 +20,5 @@ pub use guard::{Bounds, LEAST_SHARE, NEVER, Unfit, judge_list, judge_rules, judg
 pub use list::{List, Rule, TableError, compile};
 pub use load::{LoadError, Loaded, Source, check, kept, load};
 pub use parse::{Format, detect, network_of_labels, network_to_labels, parse};
+pub use print::{Trigger, heading, print};
 pub use rule::{Action, Alias, Choice, Condition, LOCAL_TTL, Local, LocalRecord};
