@@ -2,6 +2,7 @@
 
 mod clients;
 mod control;
+mod fetch;
 mod ledger;
 
 use std::io::Write as _;
@@ -94,6 +95,7 @@ fn defaults() -> Config {
         },
         rebinding: RebindingConfig { protect: false, allow: Vec::new() },
         lists: ListsConfig { bounds: crate::lists::Bounds::default(), lists: Vec::new() },
+        fetch: fetch::defaults(),
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
         ledger: LedgerConfig {
             commit: Duration::from_millis(200),

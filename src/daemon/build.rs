@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::candidate::{self, Candidate};
+use super::command::chain;
 use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
 use crate::client::{self, Clients};
@@ -13,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::Kept;
 use crate::feed::{self, Archive, FileWaiver, FileWaivers, Loaded};
+use crate::fetch::Tls;
 use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
@@ -28,6 +30,8 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 pub(super) struct Built {
     pub(super) state: State,
     pub(super) archive: Archive,
+    /// Who is believed by whoever fetches files.
+    pub(super) tls: Tls,
     /// The candidate that decides beside the policy, where one is named.
     pub(super) candidate: Option<Candidate>,
     /// What the operator should know of, though it is no fault.
@@ -52,7 +56,10 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
             faults.push(own_address(*server, &format!("the upstream of zone {}", forward.zone)));
         }
     }
-    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), true) = (files, loaded, zones, default, faults.is_empty())
+    let tls = Tls::new(config.fetch.ca.as_deref(), Arc::clone(clock));
+    let tls = tls.map_err(|error| faults.push(format!("[fetch] ca: {}", chain(&error))));
+    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), true) =
+        (files, loaded, zones, default, tls, faults.is_empty())
     else {
         return Err(faults);
     };
@@ -81,7 +88,7 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     // Loaded aside, since that may take its time.
     let lists = Arc::default();
     let state = State { snapshot, shadow, clients, routes, asking, style, guards, lists, probes };
-    Ok(Built { state, archive: loaded.archive, candidate, notes, files, unread, left_out })
+    Ok(Built { state, archive: loaded.archive, tls, candidate, notes, files, unread, left_out })
 }
 
 /// Reads and compiles the policy that a configuration chooses, with the waivers of files.

@@ -22,6 +22,10 @@ impl Daemon {
     pub(super) fn carry_out(&self, work: &mut Work, call: Call) {
         let Call { actor, command, reply } = call;
         let by = &actor;
+        // Answered once they have come, which nothing here waits for.
+        if let Command::ListsRefresh { name } = &command {
+            return work.fetching.refresh(by, name.as_deref(), reply);
+        }
         let answer = match command {
             Command::WaiverAdd(asked) => self.add(work, by, &asked),
             Command::WaiverRevoke { id, reason } => self.revoke(work, by, &id, &reason),
@@ -33,6 +37,7 @@ impl Daemon {
             Command::WaiverList { all } => self.list(work, |listed| all || listed.is_open()),
             Command::WaiverShow { id } => self.list(work, |listed| listed.id == id),
             Command::ClockShow => self.show_clock(),
+            Command::ListsRefresh { .. } => unreachable!("carried out above"),
         };
         self.tally(work);
         // Whoever asked may be gone; what was done is recorded.

@@ -248,6 +248,8 @@ pub enum Act {
     MonitorOnly,
     /// The system clock came to be trusted otherwise, or an operator said that it is right.
     Clock,
+    /// A list that is fetched came to say something else, or was refused as it came.
+    List,
     /// A log of another name began, because the one before could not be gone on with.
     Origin,
 }
@@ -259,6 +261,7 @@ impl Act {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Reload => "reload",
+            Self::List => "list",
             Self::Removed => "removed",
             Self::Rewritten => "rewritten",
             Self::Waiver => "waiver",

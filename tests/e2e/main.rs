@@ -14,6 +14,7 @@ mod clients;
 mod daemon;
 mod scripted;
 mod upstream;
+mod web;
 mod wire;
 
 mod acts;
@@ -25,6 +26,7 @@ mod disk;
 mod evasions;
 mod evidence;
 mod faults;
+mod fetches;
 mod habits;
 mod identify;
 mod lists;

@@ -1,0 +1,140 @@
+//! One file: when it is due, and what becomes of what came.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::super::command::chain;
+use super::{Ask, Event, Shared, Taken, Wanted};
+use crate::fetch::{Failing, FetchError, Kept, Outcome, Validators};
+use crate::lists::{self, Admitted, index::Key};
+use crate::observe::Fetched;
+
+/// How long after a failure a file is tried again, at first; twice as long each further time.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Fetches a file whenever it is due, and whenever somebody asks, until the task is dropped.
+pub(super) async fn keep_fresh(shared: Arc<Shared>, wanted: Wanted, mut asks: mpsc::Receiver<Ask>) {
+    let mut wait = first_wait(&shared, &wanted);
+    let mut failures = 0;
+    loop {
+        let mut asked = Vec::new();
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Some(ask) = asks.recv() => asked.push(ask),
+        }
+        asked.extend(std::iter::from_fn(|| asks.try_recv().ok()));
+        let result = {
+            let Ok(_place) = shared.places.acquire().await else { return };
+            round(&shared, &wanted).await
+        };
+        let refresh = wanted.origin.refresh;
+        (failures, wait) = match result {
+            Taken::Same | Taken::New { .. } => (0, refresh),
+            Taken::Failed { .. } => (failures + 1, pause(failures).min(refresh)),
+        };
+        wait = wait.mul_f64(rand::rng().random_range(0.9..1.1));
+        shared.metrics.count_fetch(&wanted.name, result.word());
+        let event = Event { name: wanted.name.clone(), result, asked };
+        if shared.events.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Taken {
+    const fn word(&self) -> Fetched {
+        match self {
+            Self::Same => Fetched::Same,
+            Self::New { .. } => Fetched::New,
+            Self::Failed { refused: true, .. } => Fetched::Refused,
+            Self::Failed { refused: false, .. } => Fetched::Failed,
+        }
+    }
+}
+
+/// What is kept may be young enough; what is not kept, or not on these terms, is fetched at once.
+fn first_wait(shared: &Shared, Wanted { origin, .. }: &Wanted) -> Duration {
+    let kept = origin.place.read();
+    if !kept.is_of(&origin.source) || kept.failing.is_some() || !origin.place.file.exists() {
+        return Duration::ZERO;
+    }
+    let age = kept.checked.map(|checked| shared.clock.read().raw.duration_since(checked));
+    match age.and_then(|age| Duration::try_from(age).ok()) {
+        Some(age) => origin.refresh.saturating_sub(age),
+        // Never checked, or in a time that is yet to come.
+        None => Duration::ZERO,
+    }
+}
+
+fn pause(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << failures.min(16))
+}
+
+/// Fetches the file, judges it, and keeps it and what is known of it.
+async fn round(shared: &Arc<Shared>, wanted: &Wanted) -> Taken {
+    let (origin, before) = (&wanted.origin, wanted.origin.place.read());
+    let has_file = origin.place.file.exists();
+    // What has the one SHA-256 that it may have is never another.
+    let is_pinned = has_file && before.is_of(&origin.source) && origin.source.trust.digest.is_some();
+    let known = if has_file { before.validators(&origin.source) } else { Validators::default() };
+    let fetched = match is_pinned && before.fetched.is_some() {
+        true => Ok(Outcome::Unchanged),
+        false => shared.fetcher.fetch(&origin.source, &known).await,
+    };
+    let now = shared.clock.read().raw;
+    let good = Kept { failing: None, checked: Some(now), ..before.clone() };
+    let (result, kept) = match fetched {
+        Ok(Outcome::Unchanged) => (Taken::Same, good),
+        Err(error) => {
+            let refused = error.is_refusal();
+            failed(told(&error), refused, &before, now)
+        }
+        Ok(Outcome::File { octets, validators }) => {
+            let (for_thread, digest) = (wanted.clone(), hex::encode(Sha256::digest(&octets)));
+            let admitted = tokio::task::spawn_blocking(move || admit(&octets, &for_thread)).await;
+            match admitted.unwrap_or_else(|_| Err("it cannot be read: a fault of this program".to_owned())) {
+                Err(reason) => failed(reason, true, &before, now),
+                Ok(admitted) => {
+                    let Validators { etag, last_modified } = validators;
+                    let (url, trust) = (origin.source.url.to_string(), origin.source.trust.to_string());
+                    let kept = Kept { url, trust, etag, last_modified, fetched: Some(now), ..good };
+                    let Admitted { list, before, changed, refusals: _ } = admitted;
+                    (if changed { Taken::New { list: Box::new(list), before, digest } } else { Taken::Same }, kept)
+                }
+            }
+        }
+    };
+    if let Err(error) = origin.place.note(&kept) {
+        tracing::warn!(list = wanted.name, %error, "cannot write down what was fetched; it is fetched again at the next start");
+    }
+    shared.statuses.note(wanted, kept);
+    result
+}
+
+fn failed(reason: String, refused: bool, before: &Kept, now: jiff::Timestamp) -> (Taken, Kept) {
+    let reason = crate::control::harmless(&reason);
+    let again = before.failing.as_ref().is_some_and(|of| of.reason == reason);
+    let failing = Some(Failing { at: now, reason: reason.clone(), refused });
+    (Taken::Failed { reason, refused, again }, Kept { failing, ..before.clone() })
+}
+
+fn told(error: &FetchError) -> String {
+    chain(error)
+}
+
+/// Keeps the octets once they are known to be a good list: compiled, and as they came.
+fn admit(octets: &[u8], wanted: &Wanted) -> Result<Admitted, String> {
+    let place = &wanted.origin.place;
+    let folder = place.file.parent().ok_or("there is no folder to keep it in")?;
+    let key = || Key(rand::random());
+    let admitted = lists::admit(octets, &wanted.list, folder, key).map_err(|error| chain(&error))?;
+    for line in super::super::told(&place.file, &admitted.refusals).take(super::super::lists::MAX_TOLD) {
+        tracing::warn!(list = wanted.name, "{line}");
+    }
+    place.keep(octets).map_err(|error| format!("it cannot be kept: {error}"))?;
+    Ok(admitted)
+}
