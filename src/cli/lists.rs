@@ -112,7 +112,7 @@ fn shown(ListConfig { source, origin, .. }: &ListConfig, folder: &std::path::Pat
                 let kind = if failing.refused { "refused" } else { "not fetched" };
                 format!("{kind} at {:.0}: {}", failing.at, failing.reason)
             });
-            let (source, from, checked) = (origin.source.url.to_string(), known.fetched, known.checked);
+            let (source, from, checked) = (origin.source.shown(), known.fetched, known.checked);
             Shown { name, source, rules, not_understood, from, checked, fault }
         }
         None => {

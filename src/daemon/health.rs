@@ -100,7 +100,7 @@ pub(super) fn readiness(
         name: "fetches",
         ok: unfetched.is_empty(),
         detail: match unfetched.as_slice() {
-            [] => format!("{fetched} fetched lists, none refused or stale"),
+            [] => format!("{fetched} fetched files, none refused or stale"),
             faults => faults.join("; "),
         },
     });

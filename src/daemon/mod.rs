@@ -324,14 +324,13 @@ impl Daemon {
         let (ledger, pipeline, metrics) =
             (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
         let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
-        let (fetches, stale) = (self.fetches.clone(), self.config.fetch.stale);
-        let fetched = self.fetches.clone();
+        let (fetches, fetched) = (self.fetches.clone(), self.fetches.clone());
         let shadow = (Arc::clone(&self.pipeline), Arc::clone(&self.standing));
         let standing = Arc::clone(&self.standing);
         let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
         admin::State {
             readiness: Box::new(move || {
-                let fetches = fetches.faults(ready_clock.as_ref(), stale);
+                let fetches = fetches.faults(ready_clock.as_ref());
                 health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2, fetches)
             }),
             shadow: Box::new(move || health::shadow(&shadow.0, &shadow.1)),

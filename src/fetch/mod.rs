@@ -47,6 +47,13 @@ pub struct Source {
     pub trust: Trust,
 }
 
+impl Source {
+    /// Returns the URL as it may be shown, without what follows its path, which may be a secret.
+    pub fn shown(&self) -> String {
+        shown(&self.url)
+    }
+}
+
 /// How much a file may be, and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -278,7 +285,7 @@ fn packing(headers: &HeaderMap) -> Result<Option<Packing>, FetchError> {
     }
 }
 
-/// Returns a URL as it may be shown, without what follows its path: that may hold a secret.
+/// See [`Source::shown`].
 fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);

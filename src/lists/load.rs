@@ -47,7 +47,7 @@ pub enum LoadError {
     Unfit(#[from] Unfit),
     #[error("it cannot be compiled")]
     Build(#[from] BuildError),
-    #[error("its compiled form cannot be kept in {}", path.display())]
+    #[error("it cannot be kept in {}", path.display())]
     Keep { path: PathBuf, source: io::Error },
     #[error("its compiled form cannot be opened")]
     Open(#[from] OpenError),
@@ -82,21 +82,28 @@ pub struct Admitted {
 /// `keys` gives keys that nobody can foretell.
 pub fn load(source: &Source, folder: &Path, keys: impl FnMut() -> Key) -> Loaded {
     let last = last_good(source, folder);
-    match read(&source.path).and_then(|octets| refresh(&octets, source, folder, last.as_ref(), keys)) {
+    match read(&source.path).and_then(|octets| refresh(&octets, source, folder, last.as_ref(), (|| Ok(()), keys))) {
         Ok(Some((list, refusals))) => Loaded { list: Some(list), fault: None, refusals },
         Ok(None) => Loaded { list: last, fault: None, refusals: Refusals::default() },
         Err(fault) => Loaded { list: last, fault: Some(fault), refusals: Refusals::default() },
     }
 }
 
-/// Loads a list from octets that came for it, as [`load`] would from its file. The file itself is left to whoever has them.
+/// Loads a list from octets that came for it, as [`load`] would from its file. `store` puts them there, once they are known to be
+/// good.
 ///
 /// # Errors
 /// Why they do not take the place of the last good list.
-pub fn admit(octets: &[u8], source: &Source, folder: &Path, keys: impl FnMut() -> Key) -> Result<Admitted, LoadError> {
+pub fn admit(
+    octets: &[u8],
+    source: &Source,
+    folder: &Path,
+    store: impl FnOnce() -> io::Result<()>,
+    keys: impl FnMut() -> Key,
+) -> Result<Admitted, LoadError> {
     let last = last_good(source, folder);
     let before = last.as_ref().map(List::len);
-    let fresh = refresh(octets, source, folder, last.as_ref(), keys)?;
+    let fresh = refresh(octets, source, folder, last.as_ref(), (store, keys))?;
     let changed = fresh.is_some();
     let fresh = fresh.or_else(|| last.map(|last| (last, Refusals::default())));
     let (list, refusals) = fresh.ok_or(Unfit::Empty)?;
@@ -115,15 +122,18 @@ fn refresh(
     source: &Source,
     folder: &Path,
     last: Option<&List>,
-    keys: impl FnMut() -> Key,
+    (store, keys): (impl FnOnce() -> io::Result<()>, impl FnMut() -> Key),
 ) -> Result<Option<(List, Refusals)>, LoadError> {
+    let unkept = |source| LoadError::Keep { path: folder.to_owned(), source };
     let digest = <[u8; 32]>::from(Sha256::digest(octets));
     if last.is_some_and(|last| last.is_from(&digest, source.format)) {
+        store().map_err(unkept)?;
         return Ok(None);
     }
     let (list, refusals) = make(octets, digest, source, last.map(List::len), keys)?;
+    store().map_err(unkept)?;
     let kept = index_of(source, folder);
-    keep(list.octets(), &kept).map_err(|error| LoadError::Keep { path: folder.to_owned(), source: error })?;
+    keep(list.octets(), &kept).map_err(unkept)?;
     // What was compiled is dropped, and mapped from the file: the memory of that can be given back.
     drop(list);
     open(&kept).map(|list| Some((list, refusals)))

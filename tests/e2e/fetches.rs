@@ -128,10 +128,10 @@ fn a_fetched_list_is_waited_for_by_nothing_and_outlives_its_server() {
     assert_eq!((&list["rules"], &list["fault"]), (&100.into(), &Value::Null), "{list}");
     let metrics = fetch(daemon.admin, "/metrics").unwrap().1;
     for line in [
-        "interdict_list_fetches_total{list=\"ads\",result=\"new\"} 1",
-        "interdict_list_fetches_total{list=\"ads\",result=\"same\"} 1",
-        "interdict_list_age_seconds{list=\"ads\"} ",
-        "interdict_list_fetch_failing{list=\"ads\"} 0",
+        "interdict_fetches_total{kind=\"list\",name=\"ads\",result=\"new\"} 1",
+        "interdict_fetches_total{kind=\"list\",name=\"ads\",result=\"same\"} 1",
+        "interdict_fetch_age_seconds{kind=\"list\",name=\"ads\"} ",
+        "interdict_fetch_failing{kind=\"list\",name=\"ads\"} 0",
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
@@ -144,7 +144,11 @@ fn a_fetched_list_is_waited_for_by_nothing_and_outlives_its_server() {
     let daemon = setup.start();
     assert_eq!(code(&daemon, "n7.ads.example"), wire::NXDOMAIN, "a start needs no network");
     assert!(refresh(&daemon, "ads", false).contains("cannot connect to lists.example"));
-    assert!(health(&daemon).contains("1 fetched lists, none refused or stale"), "{}", health(&daemon));
+    assert!(health(&daemon).contains("1 fetched files, none refused or stale"), "{}", health(&daemon));
+    let daemon = daemon.stop().at("2026-06-01T00:00:00Z").start();
+    assert_eq!(code(&daemon, "n7.ads.example"), wire::NXDOMAIN, "a rehearsal has what was fetched for real");
+    let output = daemon.command(&["lists", "refresh", "--rehearsal"]);
+    assert!(told(&output).contains("no list is fetched"), "and fetches nothing: {output:?}");
 }
 
 #[test]
@@ -288,6 +292,6 @@ fn a_reload_takes_up_lists_and_lets_go_of_them() {
     place::until(PATIENCE, "the list to be gone", || (code(&daemon, "n7.ads.example") == wire::NOERROR).then_some(()));
     place::until(PATIENCE, "its age to be shown no more", || {
         let metrics = fetch(daemon.admin, "/metrics").unwrap().1;
-        (!metrics.contains("interdict_list_age_seconds{")).then_some(())
+        (!metrics.contains("interdict_fetch_age_seconds{")).then_some(())
     });
 }

@@ -26,6 +26,7 @@ mod disk;
 mod evasions;
 mod evidence;
 mod faults;
+mod fetcher;
 mod fetches;
 mod habits;
 mod identify;

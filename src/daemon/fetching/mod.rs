@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::config::{Config, Origin};
-use crate::control::{Actor, Reply};
+use crate::control::{Actor, Reply, harmless};
 use crate::fetch::{self, Fetcher, Kept, Tls};
 use crate::ledger::Ledger;
 use crate::lists::{self, List};
@@ -27,18 +27,36 @@ const AT_A_TIME: usize = 2;
 /// How long somebody who asks for a file waits for it.
 const ASK_TIME: Duration = Duration::from_secs(50);
 
+/// What kind of file is fetched, and its name among those: no two of one kind have the same.
+type Id = (&'static str, String);
+
 /// A fetched file that the configuration names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) name: String,
-    pub(super) origin: Origin,
-    pub(super) list: lists::Source,
+struct Wanted {
+    name: String,
+    origin: Origin,
+    what: What,
+}
+
+/// What a fetched file is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
+    List(lists::Source),
+}
+
+impl Wanted {
+    fn id(&self) -> Id {
+        let kind = match self.what {
+            What::List(_) => "list",
+        };
+        (kind, self.name.clone())
+    }
 }
 
 /// What came of fetching a file, and who asked for it.
 #[derive(Debug)]
 pub(super) struct Event {
-    name: String,
+    wanted: Wanted,
     result: Taken,
     asked: Vec<Ask>,
 }
@@ -68,9 +86,16 @@ struct Status {
     kept: Kept,
 }
 
-/// How fetched files stand, by name.
+/// How fetched files stand.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Statuses(Arc<Mutex<BTreeMap<String, Status>>>);
+pub(super) struct Statuses(Arc<Mutex<Standings>>);
+
+#[derive(Debug, Default)]
+struct Standings {
+    /// How long a file may go without its server being reached.
+    stale: Duration,
+    files: BTreeMap<Id, Status>,
+}
 
 /// What all tasks share.
 struct Shared {
@@ -97,7 +122,7 @@ impl Drop for Task {
 
 /// The tasks of all fetched files.
 pub(super) struct Fetching {
-    tasks: BTreeMap<String, Task>,
+    tasks: BTreeMap<Id, Task>,
     shared: Option<Arc<Shared>>,
     /// The settings that `shared` was made by.
     config: Option<crate::config::FetchConfig>,
@@ -135,28 +160,35 @@ impl Fetching {
             }));
             self.config = Some(config.fetch.clone());
         }
-        self.tasks.retain(|name, task| wanted.get(name) == Some(&task.wanted));
-        wanted.retain(|name, _| !self.tasks.contains_key(name));
-        statuses.lock().retain(|name, _| wanted.contains_key(name) || self.tasks.contains_key(name));
+        self.tasks.retain(|id, task| wanted.get(id) == Some(&task.wanted));
+        wanted.retain(|id, _| !self.tasks.contains_key(id));
+        let mut standings = statuses.lock();
+        standings.stale = config.fetch.stale;
+        standings.files.retain(|id, _| wanted.contains_key(id) || self.tasks.contains_key(id));
+        drop(standings);
         let Some(shared) = &self.shared else { return };
-        for (name, wanted) in wanted {
+        for (id, wanted) in wanted {
             let (asks, asked) = mpsc::channel(16);
             shared.statuses.note(&wanted, wanted.origin.place.read());
             let handle = tokio::spawn(round::keep_fresh(Arc::clone(shared), wanted.clone(), asked));
-            self.tasks.insert(name, Task { wanted, asks, handle });
+            self.tasks.insert(id, Task { wanted, asks, handle });
         }
     }
 
-    /// Fetches a file now, or all of them, and tells `reply` what came of it. Returns at once.
+    /// Fetches a list now, or all of them, and tells `reply` what came of it. Returns at once.
     pub(super) fn refresh(&self, by: &Actor, name: Option<&str>, reply: oneshot::Sender<Reply>) {
-        let named = |(of, _): &(&String, &Task)| name.is_none_or(|name| name == of.as_str());
-        let tasks: Vec<_> =
-            self.tasks.iter().filter(named).map(|(name, task)| (name.clone(), task.asks.clone())).collect();
+        let meant = |task: &&Task| {
+            let kind = match task.wanted.what {
+                What::List(_) => true,
+            };
+            kind && name.is_none_or(|name| name == task.wanted.name)
+        };
+        let tasks = self.tasks.values().filter(meant).map(|task| (task.wanted.name.clone(), task.asks.clone()));
+        let tasks: Vec<_> = tasks.collect();
         if tasks.is_empty() {
-            let what = name.map_or("no list is fetched".to_owned(), |name| {
-                format!("no list `{}` is fetched", crate::control::harmless(name))
-            });
-            let _ = reply.send(Reply::refused(format!("{what}; `url` of [[lists.list]] says what is")));
+            let named = name.map(|name| format!(" `{}`", harmless(name))).unwrap_or_default();
+            let _ =
+                reply.send(Reply::refused(format!("no list{named} is fetched; `url` of [[lists.list]] says what is")));
             return;
         }
         let by = by.clone();
@@ -184,56 +216,90 @@ impl Fetching {
 }
 
 /// Returns the fetched files that a configuration names.
-fn wanted(config: &Config) -> BTreeMap<String, Wanted> {
+fn wanted(config: &Config) -> BTreeMap<Id, Wanted> {
     let lists = config.lists.lists.iter().filter_map(|of| {
-        let (name, list) = (of.source.name.clone(), of.source.clone());
-        Some((name.clone(), Wanted { name, origin: of.origin.clone()?, list }))
+        let what = What::List(of.source.clone());
+        Some(Wanted { name: of.source.name.clone(), origin: of.origin.clone()?, what })
     });
-    lists.collect()
+    lists.map(|wanted| (wanted.id(), wanted)).collect()
 }
 
 impl Statuses {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Status>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Standings> {
         self.0.lock().expect("no holder of this lock panics")
     }
 
     fn note(&self, wanted: &Wanted, kept: Kept) {
-        let url = wanted.origin.source.url.to_string();
-        self.lock().insert(wanted.name.clone(), Status { url, kept });
+        let url = wanted.origin.source.shown();
+        self.lock().files.insert(wanted.id(), Status { url, kept });
     }
 
     /// Returns how many files are fetched, and what is to be told of them: those that were refused the last time, and those
-    /// whose servers were not reached for longer than `stale`.
-    pub(super) fn faults(&self, clock: &dyn Clock, stale: Duration) -> (usize, Vec<String>) {
+    /// whose servers were not reached for too long.
+    pub(super) fn faults(&self, clock: &dyn Clock) -> (usize, Vec<String>) {
         let now = clock.read().raw;
-        let of = |(name, status): (&String, &Status)| {
+        let standings = self.lock();
+        let of = |((kind, name), status): (&Id, &Status)| {
             let failing = status.kept.failing.as_ref();
             let age = status.kept.checked.map(|checked| now.duration_since(checked).unsigned_abs());
             let reason = failing.map_or("it was not reached", |of| of.reason.as_str());
             match (failing, age) {
                 (Some(of), _) if of.refused => {
                     let left = if status.kept.fetched.is_some() { "; the last good one stays" } else { "" };
-                    Some(format!("list {name} was refused as it is at {}: {reason}{left}", status.url))
+                    Some(format!("{kind} {name} was refused as it is at {}: {reason}{left}", status.url))
                 }
-                (_, Some(age)) if age > stale => {
-                    Some(format!("list {name} is {} hours old: {reason}", age.as_secs() / 3600))
+                (_, Some(age)) if age > standings.stale => {
+                    Some(format!("{kind} {name} is {} hours old: {reason}", age.as_secs() / 3600))
                 }
-                (Some(_), None) => Some(format!("list {name} was never fetched: {reason}")),
+                (Some(_), None) => Some(format!("{kind} {name} was never fetched: {reason}")),
                 (Some(_) | None, _) => None,
             }
         };
-        let statuses = self.lock();
-        (statuses.len(), statuses.iter().filter_map(of).collect())
+        (standings.files.len(), standings.files.iter().filter_map(of).collect())
     }
 
     /// Returns what metrics show.
     pub(super) fn gauges(&self, clock: &dyn Clock) -> Vec<FetchGauge> {
         let now = clock.read().raw;
-        let of = |(name, Status { kept, .. }): (&String, &Status)| FetchGauge {
+        let of = |((kind, name), Status { kept, .. }): (&Id, &Status)| FetchGauge {
+            kind,
             name: name.clone(),
             age: kept.checked.map(|checked| now.duration_since(checked).as_secs().max(0)),
             failing: kept.failing.is_some(),
         };
-        self.lock().iter().map(of).collect()
+        self.lock().files.iter().map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::fetch::Failing;
+
+    #[test]
+    fn what_is_refused_is_told_at_once_and_what_is_not_reached_once_it_is_stale() {
+        let now = "2026-06-01T00:00:00Z".parse().unwrap();
+        let clock = ManualClock::new(now);
+        let old = Some("2026-05-28T00:00:00Z".parse().unwrap());
+        let failing = |refused| Some(Failing { at: now, reason: "why".to_owned(), refused });
+        let kept = |checked, failing| Kept { checked, fetched: checked, failing, ..Kept::default() };
+        for (kept, expected) in [
+            (kept(Some(now), None), None),
+            (kept(Some(now), failing(false)), None),
+            (kept(Some(now), failing(true)), Some("list ads was refused as it is at u: why; the last good one stays")),
+            (kept(old, failing(false)), Some("list ads is 96 hours old: why")),
+            (kept(old, None), Some("list ads is 96 hours old: it was not reached")),
+            (kept(None, None), None),
+            (kept(None, failing(false)), Some("list ads was never fetched: why")),
+            (kept(None, failing(true)), Some("list ads was refused as it is at u: why")),
+        ] {
+            let statuses = Statuses::default();
+            statuses.lock().stale = Duration::from_secs(72 * 3600);
+            let status = Status { url: "u".to_owned(), kept };
+            statuses.lock().files.insert(("list", "ads".to_owned()), status.clone());
+            let (count, faults) = statuses.faults(&clock);
+            assert_eq!((count, faults.first().map(String::as_str)), (1, expected), "{status:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One file: when it is due, and what becomes of what came.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::super::command::chain;
-use super::{Ask, Event, Shared, Taken, Wanted};
-use crate::fetch::{Failing, FetchError, Kept, Outcome, Validators};
-use crate::lists::{self, Admitted, index::Key};
+use super::{Ask, Event, Shared, Taken, Wanted, What};
+use crate::fetch::{Failing, Kept, Outcome, Validators};
+use crate::lists::{self, Admitted, LoadError, index::Key};
 use crate::observe::Fetched;
 
 /// How long after a failure a file is tried again, at first; twice as long each further time.
@@ -34,11 +35,13 @@ pub(super) async fn keep_fresh(shared: Arc<Shared>, wanted: Wanted, mut asks: mp
         let refresh = wanted.origin.refresh;
         (failures, wait) = match result {
             Taken::Same | Taken::New { .. } => (0, refresh),
-            Taken::Failed { .. } => (failures + 1, pause(failures).min(refresh)),
+            Taken::Failed { .. } => (failures + 1, pause(failures, refresh)),
         };
+        // Those who fetch the same files must not all come at once.
         wait = wait.mul_f64(rand::rng().random_range(0.9..1.1));
-        shared.metrics.count_fetch(&wanted.name, result.word());
-        let event = Event { name: wanted.name.clone(), result, asked };
+        let (kind, name) = wanted.id();
+        shared.metrics.count_fetch(kind, &name, result.word());
+        let event = Event { wanted: wanted.clone(), result, asked };
         if shared.events.send(event).await.is_err() {
             return;
         }
@@ -70,8 +73,9 @@ fn first_wait(shared: &Shared, Wanted { origin, .. }: &Wanted) -> Duration {
     }
 }
 
-fn pause(failures: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << failures.min(16))
+/// Returns how long after so many failures in a row a file is tried again, which is no later than it would be fetched anyway.
+fn pause(failures: u32, refresh: Duration) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(refresh)
 }
 
 /// Fetches the file, judges it, and keeps it and what is known of it.
@@ -91,13 +95,13 @@ async fn round(shared: &Arc<Shared>, wanted: &Wanted) -> Taken {
         Ok(Outcome::Unchanged) => (Taken::Same, good),
         Err(error) => {
             let refused = error.is_refusal();
-            failed(told(&error), refused, &before, now)
+            failed(chain(&error), refused, &before, now)
         }
         Ok(Outcome::File { octets, validators }) => {
             let (for_thread, digest) = (wanted.clone(), hex::encode(Sha256::digest(&octets)));
             let admitted = tokio::task::spawn_blocking(move || admit(&octets, &for_thread)).await;
-            match admitted.unwrap_or_else(|_| Err("it cannot be read: a fault of this program".to_owned())) {
-                Err(reason) => failed(reason, true, &before, now),
+            match admitted.unwrap_or_else(|_| Err(("it cannot be read: a fault of this program".to_owned(), true))) {
+                Err((reason, refused)) => failed(reason, refused, &before, now),
                 Ok(admitted) => {
                     let Validators { etag, last_modified } = validators;
                     let (url, trust) = (origin.source.url.to_string(), origin.source.trust.to_string());
@@ -122,19 +126,29 @@ fn failed(reason: String, refused: bool, before: &Kept, now: jiff::Timestamp) ->
     (Taken::Failed { reason, refused, again }, Kept { failing, ..before.clone() })
 }
 
-fn told(error: &FetchError) -> String {
-    chain(error)
-}
-
-/// Keeps the octets once they are known to be a good list: compiled, and as they came.
-fn admit(octets: &[u8], wanted: &Wanted) -> Result<Admitted, String> {
-    let place = &wanted.origin.place;
-    let folder = place.file.parent().ok_or("there is no folder to keep it in")?;
-    let key = || Key(rand::random());
-    let admitted = lists::admit(octets, &wanted.list, folder, key).map_err(|error| chain(&error))?;
+/// Keeps the octets once they are known to be a good list: as they came, and compiled. Where they are not, returns why, and
+/// whether that is the list's fault.
+fn admit(octets: &[u8], wanted: &Wanted) -> Result<Admitted, (String, bool)> {
+    let (place, What::List(source)) = (&wanted.origin.place, &wanted.what);
+    let folder = place.file.parent().unwrap_or(Path::new("."));
+    let store = || place.keep(octets);
+    let fault = |error: LoadError| (chain(&error), !matches!(error, LoadError::Keep { .. }));
+    let admitted = lists::admit(octets, source, folder, store, || Key(rand::random())).map_err(fault)?;
     for line in super::super::told(&place.file, &admitted.refusals).take(super::super::lists::MAX_TOLD) {
         tracing::warn!(list = wanted.name, "{line}");
     }
-    place.keep(octets).map_err(|error| format!("it cannot be kept: {error}"))?;
     Ok(admitted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_tried_again_later_and_later_and_never_later_than_usual() {
+        let day = Duration::from_secs(86_400);
+        let pauses: Vec<_> = [0, 1, 2, 10, 11, 1000].map(|failures| pause(failures, day).as_secs()).into();
+        assert_eq!(pauses, [60, 120, 240, 61_440, 86_400, 86_400]);
+        assert_eq!(pause(0, Duration::from_secs(30)).as_secs(), 30);
+    }
 }

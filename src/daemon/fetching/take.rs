@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Event, Taken};
+use super::{Event, Taken, What};
 use crate::daemon::{Daemon, Work, lists};
 use crate::fetch::Tls;
 use crate::ledger::{Act, Change, OWN};
@@ -17,9 +17,11 @@ impl Daemon {
 
     /// Puts what was fetched in force, records that, and answers whoever asked for it.
     pub(in crate::daemon) fn take(&self, work: &mut Work, event: Event) {
-        let Event { name, result, asked } = event;
+        let Event { wanted, result, asked } = event;
         let by = asked.first().map_or_else(|| OWN.to_owned(), |ask| ask.by.to_string());
-        let told = self.take_list(work, &name, result, by);
+        let told = match wanted.what {
+            What::List(_) => self.take_list(work, &wanted.name, result, by),
+        };
         for ask in asked {
             // Whoever asked may be gone.
             let _ = ask.done.send(told.clone());
@@ -31,7 +33,7 @@ impl Daemon {
         else {
             return Err("it is in the configuration no more".to_owned());
         };
-        let url = config.origin.as_ref().map(|origin| origin.source.url.to_string()).unwrap_or_default();
+        let url = config.origin.as_ref().map(|origin| origin.source.shown()).unwrap_or_default();
         let change = |accepted, why: &str, what| {
             let of = Change::own(Act::List, accepted, &crate::control::harmless(why), None);
             self.ledger.change(Change { by: by.clone(), what: Some(what), ..of });

@@ -34,6 +34,8 @@ impl Fetched {
 /// How a fetched file stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchGauge {
+    /// What kind of file it is: `list`, `catalogue` or `order`.
+    pub kind: &'static str,
     pub name: String,
     /// Seconds since it was last known to be as its server has it; none where it never was.
     pub age: Option<i64>,
@@ -46,20 +48,20 @@ type Labels<const N: usize> = [(&'static str, String); N];
 /// The metrics of fetched files, by name.
 #[derive(Debug, Default)]
 pub(super) struct FetchMetrics {
-    results: Family<Labels<2>, Counter>,
-    ages: Family<Labels<1>, Gauge>,
-    failing: Family<Labels<1>, Gauge>,
+    results: Family<Labels<3>, Counter>,
+    ages: Family<Labels<2>, Gauge>,
+    failing: Family<Labels<2>, Gauge>,
 }
 
 impl FetchMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let help = "How often a list was fetched, by what came of it";
-        registry.register("list_fetches", help, metrics.results.clone());
-        let help = "Time since a fetched list was last known to be as its server has it";
-        registry.register_with_unit("list_age", help, Unit::Seconds, metrics.ages.clone());
-        let help = "1 while nothing good came the last time that a list was fetched";
-        registry.register("list_fetch_failing", help, metrics.failing.clone());
+        let help = "How often a file was fetched, by what came of it";
+        registry.register("fetches", help, metrics.results.clone());
+        let help = "Time since a fetched file was last known to be as its server has it";
+        registry.register_with_unit("fetch_age", help, Unit::Seconds, metrics.ages.clone());
+        let help = "1 while nothing good came the last time that a file was fetched";
+        registry.register("fetch_failing", help, metrics.failing.clone());
         metrics
     }
 
@@ -67,8 +69,8 @@ impl FetchMetrics {
     pub(super) fn show(&self, files: &[FetchGauge]) {
         self.ages.clear();
         self.failing.clear();
-        for FetchGauge { name, age, failing } in files {
-            let labels = [("list", name.clone())];
+        for FetchGauge { kind, name, age, failing } in files {
+            let labels = [("kind", (*kind).to_owned()), ("name", name.clone())];
             if let Some(age) = age {
                 self.ages.get_or_create(&labels).set(*age);
             }
@@ -78,9 +80,10 @@ impl FetchMetrics {
 }
 
 impl Metrics {
-    /// Counts what came of fetching the list of this name.
-    pub fn count_fetch(&self, name: &str, fetched: Fetched) {
-        let labels = [("list", name.to_owned()), ("result", fetched.as_str().to_owned())];
+    /// Counts what came of fetching the file of this kind and name.
+    pub fn count_fetch(&self, kind: &'static str, name: &str, fetched: Fetched) {
+        let result = fetched.as_str().to_owned();
+        let labels = [("kind", kind.to_owned()), ("name", name.to_owned()), ("result", result)];
         self.fetches.results.get_or_create(&labels).inc();
     }
 }
