@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::check::rows;
+use super::fetched::origin;
 use super::load::Settings;
 use super::node::{Faults, quote};
-use super::types::{FetchConfig, ListConfig, ListsConfig, Origin};
+use super::types::{FetchConfig, ListConfig, ListsConfig};
 use super::value::{Row, Value};
-use crate::fetch::{self, Place, Trust, Url};
+use crate::fetch::Place;
 use crate::lists::{Action, Bounds, Dates, MAX_TEXT, Source};
 use crate::message::Name;
 
@@ -32,14 +32,7 @@ pub(super) fn check_lists(settings: &Settings, faults: &mut Faults) {
 
 /// A list comes from a file or from elsewhere; what is fetched unencrypted needs somebody who vouches for it.
 fn check_origin(row: &Row, faults: &mut Faults) {
-    let is_set = |key| match row.values.get(key) {
-        Some(Value::Text(text)) => !text.is_empty(),
-        Some(Value::Digest(digest)) => digest.is_some(),
-        Some(Value::PublicKey(key)) => key.is_some(),
-        Some(Value::Url(url)) => url.is_some(),
-        Some(Value::Switch(on)) => *on,
-        _ => false,
-    };
+    let is_set = |key| row.is_set(key);
     let mut tell = |text: &str, remedy: &str| faults.push(&row.place, format!("this `lists.list` {text}"), remedy);
     match (is_set("file"), is_set("url")) {
         (false, false) => tell("has neither `file` nor `url`", "add `file = \"…\"` or `url = \"https://…\"`"),
@@ -86,17 +79,6 @@ fn check_dates(row: &Row, faults: &mut Faults) {
 }
 
 impl Settings {
-    pub(super) fn fetch(&mut self) -> FetchConfig {
-        let mut mib = |key| self.take::<u64>("fetch", key) << 20;
-        let (transferred, unpacked) = (mib("max_mib"), mib("max_unpacked_mib"));
-        let time = Duration::from_secs(self.take("fetch", "timeout_s"));
-        FetchConfig {
-            ca: Some(self.take::<String>("fetch", "ca")).filter(|path| !path.is_empty()).map(PathBuf::from),
-            bounds: fetch::Bounds { transferred, unpacked, time },
-            stale: Duration::from_secs(self.take::<u64>("fetch", "stale_hours") * 3600),
-        }
-    }
-
     /// Fetched files are kept in the data folder.
     pub(super) fn lists(&mut self, data_dir: &Path, fetch: &FetchConfig) -> ListsConfig {
         let broad: Vec<Name> = self.take("lists", "broad");
@@ -132,15 +114,6 @@ impl Settings {
         });
         ListsConfig { bounds, lists }
     }
-}
-
-/// Returns where a file is fetched from, with the keys for that taken out.
-fn origin(row: &mut Row, place: Place) -> Option<Origin> {
-    let url: Option<Url> = row.take("url");
-    let refresh = Duration::from_secs(row.take::<u64>("refresh_minutes") * 60);
-    let trust = Trust { digest: row.take("sha256"), key: row.take("public_key"), signature: row.take("signature") };
-    let private = row.take("private");
-    Some(Origin { source: fetch::Source { url: url?, private, trust }, refresh, place })
 }
 
 /// Returns what takes the place of what lists say; nothing for `as-written`.

@@ -213,6 +213,7 @@ impl Settings {
                 catalogues: take.take("policy", "catalogues"),
                 orders: take.take("policy", "orders"),
                 waivers: take.take("policy", "waivers"),
+                fetch: take.fetched_policy(&data_dir),
                 operator: take.operator(&client.groups),
                 shadow: Some(take.take::<String>("policy", "shadow"))
                     .filter(|path| !path.is_empty())

@@ -84,7 +84,7 @@ fn defaults() -> Config {
         cache: CacheConfig { size: 64 << 20, max_ttl: 86_400, negative_max_ttl: 3600, failure_ttl: 5 },
         zones: ZonesConfig { hosts: Vec::new(), zone: Vec::new(), special_use: true },
         client: ClientConfig { groups: Vec::new(), sources: Sources::default() },
-        policy: PolicyConfig { catalogues, orders, waivers: Vec::new(), operator: Operator::default(), shadow: None },
+        policy: fetch::policy(catalogues, orders),
         ways_round: WaysRound {
             canary: false,
             relay: false,
@@ -149,7 +149,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 7);
+    assert_eq!(examples.len(), 8);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");

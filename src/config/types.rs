@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::client::Group;
+use crate::feed::Item;
 use crate::fetch::{self, Place};
 use crate::identify::Sources;
 use crate::lists::{Action, Bounds, Dates, Source};
@@ -153,6 +154,8 @@ pub struct PolicyConfig {
     pub orders: Vec<String>,
     /// Files of waivers.
     pub waivers: Vec<String>,
+    /// Those that are fetched, in the order in which they decide, behind the others.
+    pub fetch: Vec<FetchedPolicy>,
     pub operator: Operator,
     /// The configuration file whose policy decides beside this one, to be compared.
     pub shadow: Option<PathBuf>,
@@ -208,6 +211,13 @@ pub struct Origin {
     pub refresh: Duration,
     /// Where it is kept.
     pub place: Place,
+}
+
+/// A catalogue or an order that is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedPolicy {
+    pub item: Item,
+    pub origin: Origin,
 }
 
 /// How files are fetched.

@@ -66,6 +66,11 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     let FileWaivers { waivers: files, unread } = files;
     let unread: Vec<_> = unread.iter().map(|fault| format!("no waiver applies of {fault}")).collect();
     notes.extend(unread.iter().cloned());
+    let missing = config.shelf().missing().join(", ");
+    if !missing.is_empty() {
+        notes
+            .push(format!("[[policy.fetch]] {missing}: fetched, and not in force yet; see `interdict policy pending`"));
+    }
     let (loaded, left_out) = with_register(loaded, kept, number);
     notes.extend(left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault)));
     let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
@@ -102,8 +107,9 @@ pub(super) fn load_policy(
     let files = feed::read_waivers(&config.policy.waivers, longest).map_err(&mut tell);
     let waivers = files.iter().flat_map(|files| &files.waivers).map(|file| file.waiver.clone()).collect();
     let operator = Operator { waivers, ..config.operator() };
-    let loaded = feed::load(&config.selection(), operator, number).map_err(&mut tell);
-    (files, loaded)
+    let fetched = config.shelf().documents();
+    let loaded = fetched.and_then(|fetched| feed::load_with(&config.selection(), fetched, operator, number));
+    (files, loaded.map_err(&mut tell))
 }
 
 /// Adds the waivers that were granted by command. One that names what is no longer there lifts nothing, and neither keeps

@@ -26,6 +26,7 @@ mod disk;
 mod evasions;
 mod evidence;
 mod faults;
+mod fetched_policy;
 mod fetcher;
 mod fetches;
 mod habits;

@@ -9,6 +9,11 @@ pub(super) fn defaults() -> FetchConfig {
     FetchConfig { ca: None, bounds, stale: Duration::from_secs(72 * 3600) }
 }
 
+pub(super) fn policy(catalogues: Vec<String>, orders: Vec<String>) -> PolicyConfig {
+    let (waivers, fetch) = (Vec::new(), Vec::new());
+    PolicyConfig { catalogues, orders, waivers, fetch, operator: Operator::default(), shadow: None }
+}
+
 const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
 
 #[test]
@@ -49,5 +54,27 @@ fn what_makes_no_sense_of_where_a_list_comes_from_is_told() {
             None => assert!(faults.is_empty(), "{keys}: {faults:?}"),
             Some(told) => assert!(faults.len() == 1 && faults[0].contains(told), "{keys}: {faults:?}"),
         }
+    }
+}
+
+#[test]
+fn somebody_vouches_for_every_order_that_is_fetched() {
+    let table = |more: &str| {
+        format!("[[policy.fetch]]\nname = \"acme\"\nkind = \"order\"\nurl = \"http://a.example/\"\n{more}\n")
+    };
+    let config = load(&format!("data_dir = \"/d\"\n{}", table(&format!("public_key = \"{KEY}\""))), &[]).unwrap();
+    let shelf = config.shelf();
+    assert_eq!(shelf.active, Path::new("/d/policy/fetched/active.json"));
+    let [item] = &shelf.items[..] else { panic!("{shelf:?}") };
+    assert_eq!((item.file.as_path(), item.automatic), (Path::new("/d/policy/fetched/acme.fetched"), false));
+    let pinned = table(&format!("sha256 = \"{}\"", "0a".repeat(32)));
+    for (text, told) in [
+        (table(""), "has nobody who vouches for it"),
+        (table("signature = \"https://b.example/s\""), "has nobody who vouches for it"),
+        (format!("{pinned}{pinned}"), "`policy.fetch` has `acme` twice"),
+        (pinned.replace("http://a.example/", ""), "has an empty `url`"),
+    ] {
+        let faults = load(&text, &[]).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.contains(told)), "{text}: {faults:?}");
     }
 }

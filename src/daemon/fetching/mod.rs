@@ -1,6 +1,7 @@
 //! Fetched files: each has a task that fetches it when it is due or asked for, and tells the daemon what came of it. The
 //! daemon waits for none of them.
 
+mod activate;
 mod lookup;
 mod round;
 mod take;
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::config::{Config, Origin};
 use crate::control::{Actor, Reply, harmless};
+use crate::feed::{Item, News, Shelf};
 use crate::fetch::{self, Fetcher, Kept, Tls};
 use crate::ledger::Ledger;
 use crate::lists::{self, List};
@@ -42,12 +44,14 @@ struct Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum What {
     List(lists::Source),
+    Document(Item, Shelf),
 }
 
 impl Wanted {
     fn id(&self) -> Id {
         let kind = match self.what {
             What::List(_) => "list",
+            What::Document(ref item, _) => item.kind.as_str(),
         };
         (kind, self.name.clone())
     }
@@ -67,7 +71,9 @@ enum Taken {
     /// It is as it was.
     Same,
     /// It is another, kept, and good.
-    New { list: Box<List>, before: Option<u64>, digest: String },
+    List { list: Box<List>, before: Option<u64>, digest: String },
+    /// It is another, kept, and waits to be put in force.
+    Document(News),
     /// It was refused, or none came.
     Failed { reason: String, refused: bool, again: bool },
 }
@@ -175,11 +181,12 @@ impl Fetching {
         }
     }
 
-    /// Fetches a list now, or all of them, and tells `reply` what came of it. Returns at once.
-    pub(super) fn refresh(&self, by: &Actor, name: Option<&str>, reply: oneshot::Sender<Reply>) {
+    /// Fetches a list now, or all of them, or else catalogues and orders, and tells `reply` what came of it. Returns at once.
+    pub(super) fn refresh(&self, by: &Actor, lists: bool, name: Option<&str>, reply: oneshot::Sender<Reply>) {
         let meant = |task: &&Task| {
             let kind = match task.wanted.what {
-                What::List(_) => true,
+                What::List(_) => lists,
+                What::Document(..) => !lists,
             };
             kind && name.is_none_or(|name| name == task.wanted.name)
         };
@@ -221,7 +228,12 @@ fn wanted(config: &Config) -> BTreeMap<Id, Wanted> {
         let what = What::List(of.source.clone());
         Some(Wanted { name: of.source.name.clone(), origin: of.origin.clone()?, what })
     });
-    lists.map(|wanted| (wanted.id(), wanted)).collect()
+    let shelf = config.shelf();
+    let documents = config.policy.fetch.iter().map(|of| {
+        let what = What::Document(of.item.clone(), shelf.clone());
+        Wanted { name: of.item.name.clone(), origin: of.origin.clone(), what }
+    });
+    lists.chain(documents).map(|wanted| (wanted.id(), wanted)).collect()
 }
 
 impl Statuses {

@@ -16,6 +16,8 @@ use crate::observe::Fetched;
 
 /// How long after a failure a file is tried again, at first; twice as long each further time.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
+/// The largest catalogue or order, in octets.
+const MAX_DOCUMENT: usize = 16 << 20;
 
 /// Fetches a file whenever it is due, and whenever somebody asks, until the task is dropped.
 pub(super) async fn keep_fresh(shared: Arc<Shared>, wanted: Wanted, mut asks: mpsc::Receiver<Ask>) {
@@ -34,7 +36,7 @@ pub(super) async fn keep_fresh(shared: Arc<Shared>, wanted: Wanted, mut asks: mp
         };
         let refresh = wanted.origin.refresh;
         (failures, wait) = match result {
-            Taken::Same | Taken::New { .. } => (0, refresh),
+            Taken::Same | Taken::List { .. } | Taken::Document(_) => (0, refresh),
             Taken::Failed { .. } => (failures + 1, pause(failures, refresh)),
         };
         // Those who fetch the same files must not all come at once.
@@ -52,7 +54,7 @@ impl Taken {
     const fn word(&self) -> Fetched {
         match self {
             Self::Same => Fetched::Same,
-            Self::New { .. } => Fetched::New,
+            Self::List { .. } | Self::Document(_) => Fetched::New,
             Self::Failed { refused: true, .. } => Fetched::Refused,
             Self::Failed { refused: false, .. } => Fetched::Failed,
         }
@@ -98,16 +100,15 @@ async fn round(shared: &Arc<Shared>, wanted: &Wanted) -> Taken {
             failed(chain(&error), refused, &before, now)
         }
         Ok(Outcome::File { octets, validators }) => {
-            let (for_thread, digest) = (wanted.clone(), hex::encode(Sha256::digest(&octets)));
-            let admitted = tokio::task::spawn_blocking(move || admit(&octets, &for_thread)).await;
+            let for_thread = wanted.clone();
+            let admitted = tokio::task::spawn_blocking(move || admit(octets, &for_thread)).await;
             match admitted.unwrap_or_else(|_| Err(("it cannot be read: a fault of this program".to_owned(), true))) {
                 Err((reason, refused)) => failed(reason, refused, &before, now),
-                Ok(admitted) => {
+                Ok(result) => {
                     let Validators { etag, last_modified } = validators;
                     let (url, trust) = (origin.source.url.to_string(), origin.source.trust.to_string());
                     let kept = Kept { url, trust, etag, last_modified, fetched: Some(now), ..good };
-                    let Admitted { list, before, changed, refusals: _ } = admitted;
-                    (if changed { Taken::New { list: Box::new(list), before, digest } } else { Taken::Same }, kept)
+                    (result, kept)
                 }
             }
         }
@@ -126,18 +127,38 @@ fn failed(reason: String, refused: bool, before: &Kept, now: jiff::Timestamp) ->
     (Taken::Failed { reason, refused, again }, Kept { failing, ..before.clone() })
 }
 
-/// Keeps the octets once they are known to be a good list: as they came, and compiled. Where they are not, returns why, and
-/// whether that is the list's fault.
-fn admit(octets: &[u8], wanted: &Wanted) -> Result<Admitted, (String, bool)> {
-    let (place, What::List(source)) = (&wanted.origin.place, &wanted.what);
+/// Keeps the octets once they are known to be good. Where they are not, returns why, and whether that is their fault.
+fn admit(octets: Vec<u8>, wanted: &Wanted) -> Result<Taken, (String, bool)> {
+    match &wanted.what {
+        What::List(source) => admit_list(&octets, source, wanted),
+        What::Document(item, shelf) => {
+            let text = String::from_utf8(octets).map_err(|_| ("it is no UTF-8 text".to_owned(), true))?;
+            if text.len() > MAX_DOCUMENT {
+                return Err((format!("it is larger than {MAX_DOCUMENT} octets"), true));
+            }
+            let news = shelf.judge(item, &text).map_err(|unwanted| (unwanted.to_string(), true))?;
+            let place = &wanted.origin.place;
+            let is_same = std::fs::read(&place.file).is_ok_and(|kept| kept == text.as_bytes());
+            place.keep(text.as_bytes()).map_err(|error| (format!("it cannot be kept: {error}"), false))?;
+            let in_force = news.before == Some(news.version);
+            Ok(if is_same || in_force { Taken::Same } else { Taken::Document(news) })
+        }
+    }
+}
+
+/// Keeps the octets of a list as they came, and compiled.
+fn admit_list(octets: &[u8], source: &lists::Source, wanted: &Wanted) -> Result<Taken, (String, bool)> {
+    let place = &wanted.origin.place;
     let folder = place.file.parent().unwrap_or(Path::new("."));
     let store = || place.keep(octets);
     let fault = |error: LoadError| (chain(&error), !matches!(error, LoadError::Keep { .. }));
     let admitted = lists::admit(octets, source, folder, store, || Key(rand::random())).map_err(fault)?;
-    for line in super::super::told(&place.file, &admitted.refusals).take(super::super::lists::MAX_TOLD) {
+    let Admitted { list, before, changed, refusals } = admitted;
+    for line in super::super::told(&place.file, &refusals).take(super::super::lists::MAX_TOLD) {
         tracing::warn!(list = wanted.name, "{line}");
     }
-    Ok(admitted)
+    let digest = hex::encode(Sha256::digest(octets));
+    Ok(if changed { Taken::List { list: Box::new(list), before, digest } } else { Taken::Same })
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ impl Daemon {
         let by = asked.first().map_or_else(|| OWN.to_owned(), |ask| ask.by.to_string());
         let told = match wanted.what {
             What::List(_) => self.take_list(work, &wanted.name, result, by),
+            What::Document(item, _) => self.take_document(work, &item, &wanted.origin, result, by),
         };
         for ask in asked {
             // Whoever asked may be gone.
@@ -52,7 +53,8 @@ impl Daemon {
                 }
                 Err(reason)
             }
-            Taken::New { list, before, digest } => {
+            Taken::Document(_) => unreachable!("a list was asked for"),
+            Taken::List { list, before, digest } => {
                 let rules = list.len();
                 let had = before.map_or("none".to_owned(), |before| before.to_string());
                 tracing::info!(list = name, url, rules, before = had, "a list was fetched");
