@@ -1,8 +1,9 @@
 //! `interdict lists`: the operator's own lists, how old they are and what is wrong with them; and fetching them now.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -77,6 +78,9 @@ pub(super) fn run(of: &Lists, out: &mut dyn Write) -> anyhow::Result<()> {
 fn show(of: &Show, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
     let folder = of.folder.of(&config).root().join("lists");
+    if fs::read_dir(&folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        bail!("{} cannot be read; ask as the user of the daemon", folder.display());
+    }
     let shown: Vec<Shown> = config.lists.lists.iter().map(|list| shown(list, &folder)).collect();
     if of.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;

@@ -24,7 +24,7 @@ impl Lookup for OwnLookup {
             let four = self.ask(&name, RecordType::A).await;
             let six = self.ask(&name, RecordType::AAAA).await;
             match (four, six) {
-                (Ok(four), Ok(six)) => Ok([four, six].concat()),
+                (Ok(four), Ok(six)) => Ok(by_turns(four, six)),
                 // A host that is known by one kind of address may be known by no other.
                 (Ok(some), Err(_)) | (Err(_), Ok(some)) if !some.is_empty() => Ok(some),
                 (Err(reason), _) | (_, Err(reason)) => Err(reason),
@@ -60,6 +60,12 @@ impl OwnLookup {
         let records = view.records().filter_map(Result::ok).filter(is_address);
         Ok(records.filter_map(|record| address(&answer[record.data..record.end])).collect())
     }
+}
+
+/// Returns both kinds by turns, so that a network that has only one of them comes to it soon.
+fn by_turns(four: Vec<IpAddr>, six: Vec<IpAddr>) -> Vec<IpAddr> {
+    let longest = four.len().max(six.len());
+    (0..longest).flat_map(|at| [four.get(at), six.get(at)]).flatten().copied().collect()
 }
 
 fn address(data: &[u8]) -> Option<IpAddr> {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -105,7 +106,10 @@ struct Standings {
 
 /// What all tasks share.
 struct Shared {
-    fetcher: Fetcher,
+    /// Another one after each reload.
+    fetcher: ArcSwap<Fetcher>,
+    /// Held while a file is judged and kept.
+    keeping: Mutex<()>,
     places: Semaphore,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -116,6 +120,8 @@ struct Shared {
 /// The task of one file; ends with this.
 struct Task {
     wanted: Wanted,
+    /// What came for a task that has ended is not kept.
+    _alive: Arc<()>,
     asks: mpsc::Sender<Ask>,
     handle: JoinHandle<()>,
 }
@@ -130,8 +136,6 @@ impl Drop for Task {
 pub(super) struct Fetching {
     tasks: BTreeMap<Id, Task>,
     shared: Option<Arc<Shared>>,
-    /// The settings that `shared` was made by.
-    config: Option<crate::config::FetchConfig>,
     events: mpsc::Sender<Event>,
 }
 
@@ -139,7 +143,7 @@ impl Fetching {
     /// Returns what fetches nothing yet, and where it will tell what came of fetching.
     pub(super) fn new() -> (Self, mpsc::Receiver<Event>) {
         let (events, told) = mpsc::channel(AT_A_TIME);
-        (Self { tasks: BTreeMap::new(), shared: None, config: None, events }, told)
+        (Self { tasks: BTreeMap::new(), shared: None, events }, told)
     }
 
     /// Fetches what `config` names from now on, and nothing else. What goes on as before is not begun anew.
@@ -152,32 +156,33 @@ impl Fetching {
     ) {
         // A rehearsal is none of those who serve files; it has what was fetched for real.
         let mut wanted = if clock.is_rehearsal() { BTreeMap::new() } else { wanted(config) };
-        if self.config.as_ref() != Some(&config.fetch) || self.shared.is_none() {
-            self.tasks.clear();
-            let lookup = OwnLookup { pipeline: Arc::clone(pipeline), recorder: ledger.recorder() };
-            let fetcher = Fetcher::new(Arc::new(lookup), tls.clone(), config.fetch.bounds, fetch::forbids);
-            self.shared = Some(Arc::new(Shared {
-                fetcher,
+        let lookup = OwnLookup { pipeline: Arc::clone(pipeline), recorder: ledger.recorder() };
+        let fetcher = Arc::new(Fetcher::new(Arc::new(lookup), tls.clone(), config.fetch.bounds, fetch::forbids));
+        let shared = self.shared.get_or_insert_with(|| {
+            Arc::new(Shared {
+                fetcher: ArcSwap::new(Arc::clone(&fetcher)),
+                keeping: Mutex::default(),
                 places: Semaphore::new(AT_A_TIME),
                 clock: Arc::clone(clock),
                 metrics: Arc::clone(metrics),
                 statuses: statuses.clone(),
                 events: self.events.clone(),
-            }));
-            self.config = Some(config.fetch.clone());
-        }
+            })
+        });
+        shared.fetcher.store(fetcher);
         self.tasks.retain(|id, task| wanted.get(id) == Some(&task.wanted));
         wanted.retain(|id, _| !self.tasks.contains_key(id));
         let mut standings = statuses.lock();
         standings.stale = config.fetch.stale;
         standings.files.retain(|id, _| wanted.contains_key(id) || self.tasks.contains_key(id));
         drop(standings);
-        let Some(shared) = &self.shared else { return };
         for (id, wanted) in wanted {
             let (asks, asked) = mpsc::channel(16);
             shared.statuses.note(&wanted, wanted.origin.place.read());
-            let handle = tokio::spawn(round::keep_fresh(Arc::clone(shared), wanted.clone(), asked));
-            self.tasks.insert(id, Task { wanted, asks, handle });
+            let alive = Arc::new(());
+            let task = round::keep_fresh(Arc::clone(shared), wanted.clone(), Arc::downgrade(&alive), asked);
+            let handle = tokio::spawn(task);
+            self.tasks.insert(id, Task { wanted, _alive: alive, asks, handle });
         }
     }
 

@@ -1,7 +1,7 @@
 //! One file: when it is due, and what becomes of what came.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -20,7 +20,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const MAX_DOCUMENT: usize = 16 << 20;
 
 /// Fetches a file whenever it is due, and whenever somebody asks, until the task is dropped.
-pub(super) async fn keep_fresh(shared: Arc<Shared>, wanted: Wanted, mut asks: mpsc::Receiver<Ask>) {
+pub(super) async fn keep_fresh(shared: Arc<Shared>, wanted: Wanted, alive: Weak<()>, mut asks: mpsc::Receiver<Ask>) {
     let mut wait = first_wait(&shared, &wanted);
     let mut failures = 0;
     loop {
@@ -32,7 +32,7 @@ pub(super) async fn keep_fresh(shared: Arc<Shared>, wanted: Wanted, mut asks: mp
         asked.extend(std::iter::from_fn(|| asks.try_recv().ok()));
         let result = {
             let Ok(_place) = shared.places.acquire().await else { return };
-            round(&shared, &wanted).await
+            round(&shared, &wanted, &alive).await
         };
         let refresh = wanted.origin.refresh;
         (failures, wait) = match result {
@@ -81,7 +81,7 @@ fn pause(failures: u32, refresh: Duration) -> Duration {
 }
 
 /// Fetches the file, judges it, and keeps it and what is known of it.
-async fn round(shared: &Arc<Shared>, wanted: &Wanted) -> Taken {
+async fn round(shared: &Arc<Shared>, wanted: &Wanted, alive: &Weak<()>) -> Taken {
     let (origin, before) = (&wanted.origin, wanted.origin.place.read());
     let has_file = origin.place.file.exists();
     // What has the one SHA-256 that it may have is never another.
@@ -89,7 +89,7 @@ async fn round(shared: &Arc<Shared>, wanted: &Wanted) -> Taken {
     let known = if has_file { before.validators(&origin.source) } else { Validators::default() };
     let fetched = match is_pinned && before.fetched.is_some() {
         true => Ok(Outcome::Unchanged),
-        false => shared.fetcher.fetch(&origin.source, &known).await,
+        false => shared.fetcher.load_full().fetch(&origin.source, &known).await,
     };
     let now = shared.clock.read().raw;
     let good = Kept { failing: None, checked: Some(now), ..before.clone() };
@@ -100,8 +100,17 @@ async fn round(shared: &Arc<Shared>, wanted: &Wanted) -> Taken {
             failed(chain(&error), refused, &before, now)
         }
         Ok(Outcome::File { octets, validators }) => {
-            let for_thread = wanted.clone();
-            let admitted = tokio::task::spawn_blocking(move || admit(octets, &for_thread)).await;
+            let (for_thread, shared, alive) = (wanted.clone(), Arc::clone(shared), Weak::clone(alive));
+            let admitted = tokio::task::spawn_blocking(move || {
+                // One at a time: it takes memory and a core. A thread outlives its task, and must not keep what came for that
+                // over what came for the next one.
+                let _alone = shared.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+                match alive.upgrade() {
+                    Some(_) => admit(octets, &for_thread),
+                    None => Err(("it is fetched no more".to_owned(), false)),
+                }
+            });
+            let admitted = admitted.await;
             match admitted.unwrap_or_else(|_| Err(("it cannot be read: a fault of this program".to_owned(), true))) {
                 Err((reason, refused)) => failed(reason, refused, &before, now),
                 Ok(result) => {
