@@ -13,6 +13,7 @@ mod folder;
 mod index;
 mod instant;
 mod ledger;
+mod lists;
 mod man;
 mod monitor_only;
 mod orders;
@@ -82,6 +83,8 @@ enum Command {
     Orders(orders::Orders),
     /// Tell what another policy would do.
     Policy(Box<policy::Policy>),
+    /// Show the lists of your own: where they come from, how old they are, what is wrong with them.
+    Lists(lists::Lists),
     /// Check everything that the daemon would load.
     Check(check::Check),
     /// Tell how far the system clock is trusted, and bear it out.
@@ -136,6 +139,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::MonitorOnly(of) => monitor_only::run(&of, &mut out),
         Command::Orders(of) => orders::run(&of, &mut out),
         Command::Policy(of) => policy::run(&of, &mut out),
+        Command::Lists(of) => lists::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
         Command::Clock(of) => clock::run(&of, &mut out),
         Command::Cache(of) => cache::run(&of, &mut out),

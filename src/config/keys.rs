@@ -1,6 +1,7 @@
 //! The keys themselves, section by section in the order of the file.
 
 mod client;
+mod fetch;
 mod guards;
 mod ledger;
 mod lists;
@@ -100,6 +101,7 @@ pub(super) const SECTIONS: &[Section] = &[
     WAYS_ROUND,
     REBINDING,
     lists::SECTION,
+    fetch::SECTION,
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
     Section { name: "ledger", doc: &["How records are kept."], keys: ledger::KEYS },
     Section {

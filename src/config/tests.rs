@@ -2,6 +2,7 @@
 
 mod clients;
 mod control;
+mod fetch;
 mod ledger;
 
 use std::io::Write as _;
@@ -90,7 +91,7 @@ fn defaults() -> Config {
         },
         zones: ZonesConfig { hosts: Vec::new(), zone: Vec::new(), special_use: true },
         client: ClientConfig { groups: Vec::new(), sources: Sources::default() },
-        policy: PolicyConfig { catalogues, orders, waivers: Vec::new(), operator: Operator::default(), shadow: None },
+        policy: fetch::policy(catalogues, orders),
         ways_round: WaysRound {
             canary: false,
             relay: false,
@@ -101,6 +102,7 @@ fn defaults() -> Config {
         },
         rebinding: RebindingConfig { protect: false, allow: Vec::new() },
         lists: ListsConfig { bounds: crate::lists::Bounds::default(), lists: Vec::new() },
+        fetch: fetch::defaults(),
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
         ledger: LedgerConfig {
             commit: Duration::from_millis(200),
@@ -154,7 +156,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 7);
+    assert_eq!(examples.len(), 8);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");

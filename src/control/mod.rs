@@ -57,6 +57,12 @@ pub enum Command {
     MonitorOnly { seconds: u64, reason: String },
     /// End that before its time.
     MonitorOnlyStop { reason: Option<String> },
+    /// Fetch a list now, or all that are fetched.
+    ListsRefresh { name: Option<String> },
+    /// Fetch a catalogue or an order now, or all that are fetched.
+    PolicyFetch { name: Option<String> },
+    /// Put in force what was fetched, if it is the set with this digest.
+    PolicyActivate { digest: String, reason: String },
     /// Tell how far the system clock is trusted.
     ClockShow,
     /// Take the system clock for right as it is, ahead of what was expected.

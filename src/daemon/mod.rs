@@ -4,6 +4,7 @@ mod build;
 mod cached;
 mod candidate;
 mod command;
+mod fetching;
 pub mod folder;
 mod health;
 mod lists;
@@ -33,11 +34,12 @@ use crate::feed::{self, Archive};
 use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
 use crate::listen::{self, BindError, Limit, Listeners};
-use crate::observe::Metrics;
+use crate::observe::{Gauges, Metrics};
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Snapshot};
 use crate::store;
 pub use candidate::Candidate;
+use fetching::{Fetching, Statuses};
 use folder::Folder;
 pub use lists::{CheckedList, told};
 use standing::Standing;
@@ -195,8 +197,12 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     // Before anybody can ask for it.
     let standing = Arc::new(Mutex::new(Standing { waivers: waivers.tally(&clock.read()), ..standing }));
     let mut work = Work::new(config.clone(), built.archive, waivers);
-    let daemon = Daemon { config, clock, guard, folder, metrics, ledger, identifier, pipeline, standing };
-    let served = runtime.block_on(daemon.serve(&mut work, admin, commands, invocation, &announcement));
+    let fetches = Statuses::default();
+    let daemon = Daemon { config, clock, guard, folder, metrics, ledger, identifier, pipeline, standing, fetches };
+    let served = runtime.block_on(async {
+        daemon.fetch(&mut work, &built.tls);
+        daemon.serve(&mut work, admin, commands, invocation, &announcement).await
+    });
     if let Some(path) = control {
         // One that stays is replaced at the next start.
         let _ = std::fs::remove_file(path);
@@ -240,6 +246,7 @@ struct Daemon {
     identifier: Arc<Identifier>,
     pipeline: Arc<Pipeline>,
     standing: Arc<Mutex<Standing>>,
+    fetches: Statuses,
 }
 
 /// What reloads, commands and the passing of time work on, one after the other.
@@ -251,6 +258,9 @@ struct Work {
     /// The policy in use.
     archive: Archive,
     waivers: Waivers,
+    fetching: Fetching,
+    /// What came of fetching, one file after the other.
+    fetched: mpsc::Receiver<fetching::Event>,
     trust: Option<Trust>,
     /// Up to when waivers were looked at.
     lapsed: Option<Timestamp>,
@@ -263,7 +273,9 @@ struct Work {
 impl Work {
     fn new(config: Config, archive: Archive, waivers: Waivers) -> Self {
         let (next_lapse, reminded) = (Duration::ZERO, Duration::ZERO);
-        Self { number: 1, config, archive, waivers, trust: None, lapsed: None, next_lapse, reminded }
+        let (fetching, fetched) = Fetching::new();
+        let (trust, lapsed) = (None, None);
+        Self { number: 1, config, archive, waivers, fetching, fetched, trust, lapsed, next_lapse, reminded }
     }
 }
 
@@ -302,6 +314,7 @@ impl Daemon {
                 _ = again.tick() => self.archive_again(),
                 _ = passing.tick() => self.watch(work),
                 Some(call) = called.recv() => self.carry_out(work, call),
+                Some(event) = work.fetched.recv() => self.take(work, event),
                 _ = hangup.recv() => self.reload(work, invocation),
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
@@ -313,15 +326,20 @@ impl Daemon {
         let (ledger, pipeline, metrics) =
             (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
         let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
+        let (fetches, fetched) = (self.fetches.clone(), self.fetches.clone());
         let shadow = (Arc::clone(&self.pipeline), Arc::clone(&self.standing));
         let standing = Arc::clone(&self.standing);
         let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
         admin::State {
             readiness: Box::new(move || {
-                health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2)
+                let fetches = fetches.faults(ready_clock.as_ref());
+                health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2, fetches)
             }),
             shadow: Box::new(move || health::shadow(&shadow.0, &shadow.1)),
-            metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline, clock.as_ref(), &standing))),
+            metrics: Box::new(move || {
+                let fetches = fetched.gauges(clock.as_ref());
+                metrics.encode(&Gauges { fetches, ..health::gauges(&ledger, &pipeline, clock.as_ref(), &standing) })
+            }),
             hosts: self.config.admin.hosts.clone(),
         }
     }
@@ -391,6 +409,7 @@ impl Daemon {
         // Whoever sees the count finds everything else in place.
         self.metrics.count_reload(true);
         (work.config, work.archive) = (config, built.archive);
+        self.fetch(work, &built.tls);
         self.tally(work);
         tracing::info!(policy = %hex::encode(digest), "reloaded");
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));

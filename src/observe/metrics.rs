@@ -2,6 +2,7 @@
 //! addition: no hashing, no allocation, no lock.
 
 mod clients;
+mod fetches;
 mod gauges;
 mod happenings;
 mod lists;
@@ -24,6 +25,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use clients::Claimed;
 use clients::ClientMetrics;
+use fetches::FetchMetrics;
+pub use fetches::{FetchGauge, Fetched};
 use gauges::GAUGES;
 pub use gauges::Gauges;
 pub use happenings::{Dropped, Served, UpstreamEvent, Withheld};
@@ -96,6 +99,7 @@ pub struct Metrics {
     dropped: Counters,
     withheld: Counters,
     lists: ListMetrics,
+    fetches: FetchMetrics,
     cache: Counters,
     upstream: Counters,
     reloads: Counters,
@@ -147,6 +151,7 @@ impl Metrics {
                 dropped,
             ),
             lists: ListMetrics::register(all),
+            fetches: FetchMetrics::register(all),
             withheld: Counters::register(
                 all,
                 help(
@@ -283,6 +288,7 @@ impl Metrics {
         // Taken apart field by field, so that a field added to `Gauges` has to be dealt with here.
         let Gauges {
             ref shadow,
+            ref fetches,
             cache_entries,
             cache_octets,
             ledger_leaves,
@@ -323,6 +329,7 @@ impl Metrics {
         for (state, gauge) in &self.clock_states {
             gauge.set(i64::from(clock_state == Some(*state)));
         }
+        self.fetches.show(fetches);
         let mut text = String::new();
         self.shadow.show(shadow, || encode(&mut text, &self.registry)).expect("writing to a String cannot fail");
         text

@@ -14,6 +14,7 @@ mod clients;
 mod daemon;
 mod scripted;
 mod upstream;
+mod web;
 mod wire;
 
 mod acts;
@@ -26,6 +27,9 @@ mod disk;
 mod evasions;
 mod evidence;
 mod faults;
+mod fetched_policy;
+mod fetcher;
+mod fetches;
 mod habits;
 mod identify;
 mod lists;
