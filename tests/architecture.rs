@@ -72,6 +72,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("quick_cache", &["cache"]),
     ("rusqlite", &["store"]),
     ("socket2", &["listen"]),
+    ("thread_priority", &["daemon"]),
     ("tracing_subscriber", &["observe"]),
     ("twox_hash", &["lists"]),
 ];

@@ -1,5 +1,6 @@
 //! Connects the parts, reloads them, stops them.
 
+mod background;
 mod build;
 mod candidate;
 mod command;
@@ -36,6 +37,7 @@ use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Snapshot};
 use crate::store;
+use background::{Background, Loaded};
 pub use candidate::Candidate;
 use folder::Folder;
 pub use lists::{CheckedList, told};
@@ -193,9 +195,11 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         .map_err(StartError::System)?;
     // Before anybody can ask for it.
     let standing = Arc::new(Mutex::new(Standing { waivers: waivers.tally(&clock.read()), ..standing }));
-    let mut work = Work::new(config.clone(), built.archive, waivers);
+    let (background, loaded) =
+        Background::start(folder.root().to_owned(), Arc::clone(&metrics)).map_err(StartError::System)?;
+    let mut work = Work::new(config.clone(), built.archive, waivers, background);
     let daemon = Daemon { config, clock, guard, folder, metrics, ledger, identifier, pipeline, standing };
-    let served = runtime.block_on(daemon.serve(&mut work, admin, commands, invocation, &announcement));
+    let served = runtime.block_on(daemon.serve(&mut work, loaded, admin, commands, invocation, &announcement));
     if let Some(path) = control {
         // One that stays is replaced at the next start.
         let _ = std::fs::remove_file(path);
@@ -250,6 +254,8 @@ struct Work {
     /// The policy in use.
     archive: Archive,
     waivers: Waivers,
+    /// What loads the lists.
+    background: Background,
     trust: Option<Trust>,
     /// Up to when waivers were looked at.
     lapsed: Option<Timestamp>,
@@ -260,9 +266,9 @@ struct Work {
 }
 
 impl Work {
-    fn new(config: Config, archive: Archive, waivers: Waivers) -> Self {
+    fn new(config: Config, archive: Archive, waivers: Waivers, background: Background) -> Self {
         let (next_lapse, reminded) = (Duration::ZERO, Duration::ZERO);
-        Self { number: 1, config, archive, waivers, trust: None, lapsed: None, next_lapse, reminded }
+        Self { number: 1, config, archive, waivers, background, trust: None, lapsed: None, next_lapse, reminded }
     }
 }
 
@@ -271,6 +277,7 @@ impl Daemon {
     async fn serve(
         &self,
         work: &mut Work,
+        mut loaded: mpsc::UnboundedReceiver<Loaded>,
         admin: Option<std::net::TcpListener>,
         commands: Option<std::os::unix::net::UnixListener>,
         invocation: &Invocation<'_>,
@@ -300,6 +307,7 @@ impl Daemon {
                 _ = again.tick() => self.archive_again(),
                 _ = passing.tick() => self.watch(work),
                 Some(call) = called.recv() => self.carry_out(work, call),
+                Some(loaded) = loaded.recv() => self.take_lists(work, loaded),
                 _ = hangup.recv() => self.reload(work, invocation),
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
@@ -367,14 +375,14 @@ impl Daemon {
         for note in built.notes.iter().chain(&restart_needed(&self.config, &config)) {
             tracing::warn!("{note}");
         }
-        let lists;
-        (built.state.lists, lists) = lists::load(&config, self.folder.root(), work.number, &self.metrics);
         let digest = *built.state.snapshot.digest();
         let changes = policy::changes(self.pipeline.moment().state.snapshot.inputs(), built.state.snapshot.inputs());
         for change in &changes {
             tracing::warn!("with this reload: {change}");
         }
         candidate::go_on(&mut built.state, &self.pipeline.moment().state);
+        // What orders say does not wait for the lists, whose turn comes last.
+        built.state.lists = Arc::clone(&self.pipeline.moment().state.lists);
         self.ledger.install(&built.state.snapshot);
         work.waivers.take(&mut built);
         // The new groups have their members before anybody is decided by them.
@@ -383,14 +391,13 @@ impl Daemon {
         self.ledger.change(Change::reloaded(&digest, &changes));
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
+        let lists = self.standing().lists.clone();
         let mut standing = Standing { candidate: built.candidate, lists, ..Standing::default() };
         standing.name(&self.folder, &built.archive, &self.ledger);
         *self.standing() = standing;
-        // Whoever sees the count finds everything else in place.
-        self.metrics.count_reload(true);
         (work.config, work.archive) = (config, built.archive);
         self.tally(work);
-        tracing::info!(policy = %hex::encode(digest), "reloaded");
+        self.load_lists(work);
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
     }
 }
