@@ -12,6 +12,9 @@ mod place;
 
 mod clients;
 mod daemon;
+#[expect(dead_code, reason = "how late answers are is for the measuring")]
+#[path = "../../benches/reload/load.rs"]
+mod load;
 mod scripted;
 mod upstream;
 mod wire;
@@ -27,6 +30,7 @@ mod evidence;
 mod faults;
 mod habits;
 mod identify;
+mod list_reload;
 mod lists;
 mod local;
 mod mutated;
