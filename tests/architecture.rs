@@ -80,6 +80,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ruzstd", &["unpack"]),
     ("socket2", &["listen"]),
     ("tokio_rustls", &["fetch"]),
+    ("thread_priority", &["daemon"]),
     ("tracing_subscriber", &["observe"]),
     ("twox_hash", &["lists"]),
     ("webpki_roots", &["fetch"]),

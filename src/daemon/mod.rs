@@ -1,5 +1,6 @@
 //! Connects the parts, reloads them, stops them.
 
+mod background;
 mod build;
 mod cached;
 mod candidate;
@@ -38,6 +39,7 @@ use crate::observe::{Gauges, Metrics};
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Snapshot};
 use crate::store;
+use background::Background;
 pub use candidate::Candidate;
 use fetching::{Fetching, Statuses};
 use folder::Folder;
@@ -196,7 +198,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         .map_err(StartError::System)?;
     // Before anybody can ask for it.
     let standing = Arc::new(Mutex::new(Standing { waivers: waivers.tally(&clock.read()), ..standing }));
-    let mut work = Work::new(config.clone(), built.archive, waivers);
+    let background = Background::start(folder.root().to_owned(), Arc::clone(&metrics)).map_err(StartError::System)?;
+    let mut work = Work::new(config.clone(), built.archive, waivers, background);
     let fetches = Statuses::default();
     let daemon = Daemon { config, clock, guard, folder, metrics, ledger, identifier, pipeline, standing, fetches };
     let served = runtime.block_on(async {
@@ -261,6 +264,8 @@ struct Work {
     fetching: Fetching,
     /// What came of fetching, one file after the other.
     fetched: mpsc::Receiver<fetching::Event>,
+    /// What loads the lists.
+    background: Background,
     trust: Option<Trust>,
     /// Up to when waivers were looked at.
     lapsed: Option<Timestamp>,
@@ -271,11 +276,11 @@ struct Work {
 }
 
 impl Work {
-    fn new(config: Config, archive: Archive, waivers: Waivers) -> Self {
+    fn new(config: Config, archive: Archive, waivers: Waivers, background: Background) -> Self {
         let (next_lapse, reminded) = (Duration::ZERO, Duration::ZERO);
-        let (fetching, fetched) = Fetching::new();
+        let (fetching, fetched) = Fetching::new(background.runner());
         let (trust, lapsed) = (None, None);
-        Self { number: 1, config, archive, waivers, fetching, fetched, trust, lapsed, next_lapse, reminded }
+        Self { number: 1, config, archive, waivers, fetching, fetched, background, trust, lapsed, next_lapse, reminded }
     }
 }
 
@@ -314,6 +319,7 @@ impl Daemon {
                 _ = again.tick() => self.archive_again(),
                 _ = passing.tick() => self.watch(work),
                 Some(call) = called.recv() => self.carry_out(work, call),
+                Some(loaded) = work.background.loaded.recv() => self.take_lists(work, loaded),
                 Some(event) = work.fetched.recv() => self.take(work, event),
                 _ = hangup.recv() => self.reload(work, invocation),
                 _ = terminate.recv() => return Ok(()),
@@ -387,14 +393,14 @@ impl Daemon {
         for note in built.notes.iter().chain(&restart_needed(&self.config, &config)) {
             tracing::warn!("{note}");
         }
-        let lists;
-        (built.state.lists, lists) = lists::load(&config, self.folder.root(), work.number, &self.metrics);
         let digest = *built.state.snapshot.digest();
         let changes = policy::changes(self.pipeline.moment().state.snapshot.inputs(), built.state.snapshot.inputs());
         for change in &changes {
             tracing::warn!("with this reload: {change}");
         }
         candidate::go_on(&mut built.state, &self.pipeline.moment().state);
+        // What orders say does not wait for the lists, whose turn comes last.
+        built.state.lists = Arc::clone(&self.pipeline.moment().state.lists);
         self.ledger.install(&built.state.snapshot);
         work.waivers.take(&mut built);
         // The new groups have their members before anybody is decided by them.
@@ -403,15 +409,14 @@ impl Daemon {
         self.ledger.change(Change::reloaded(&digest, &changes));
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
+        let lists = self.standing().lists.clone();
         let mut standing = Standing { candidate: built.candidate, lists, ..Standing::default() };
         standing.name(&self.folder, &built.archive, &self.ledger);
         *self.standing() = standing;
-        // Whoever sees the count finds everything else in place.
-        self.metrics.count_reload(true);
         (work.config, work.archive) = (config, built.archive);
         self.fetch(work, &built.tls);
         self.tally(work);
-        tracing::info!(policy = %hex::encode(digest), "reloaded");
+        self.load_lists(work);
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
     }
 }

@@ -12,6 +12,9 @@ mod place;
 
 mod clients;
 mod daemon;
+#[expect(dead_code, reason = "how late answers are is for the measuring")]
+#[path = "../../benches/reload/load.rs"]
+mod load;
 mod scripted;
 mod upstream;
 mod web;
@@ -32,6 +35,7 @@ mod fetcher;
 mod fetches;
 mod habits;
 mod identify;
+mod list_reload;
 mod lists;
 mod local;
 mod mutated;

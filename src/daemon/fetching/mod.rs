@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::background::Runner;
 use crate::clock::Clock;
 use crate::config::{Config, Origin};
 use crate::control::{Actor, Reply, harmless};
@@ -108,8 +109,8 @@ struct Standings {
 struct Shared {
     /// Another one after each reload.
     fetcher: ArcSwap<Fetcher>,
-    /// Held while a file is judged and kept.
-    keeping: Mutex<()>,
+    /// Judges and keeps what came.
+    runner: Runner,
     places: Semaphore,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -137,13 +138,14 @@ pub(super) struct Fetching {
     tasks: BTreeMap<Id, Task>,
     shared: Option<Arc<Shared>>,
     events: mpsc::Sender<Event>,
+    runner: Runner,
 }
 
 impl Fetching {
     /// Returns what fetches nothing yet, and where it will tell what came of fetching.
-    pub(super) fn new() -> (Self, mpsc::Receiver<Event>) {
+    pub(super) fn new(runner: Runner) -> (Self, mpsc::Receiver<Event>) {
         let (events, told) = mpsc::channel(AT_A_TIME);
-        (Self { tasks: BTreeMap::new(), shared: None, events }, told)
+        (Self { tasks: BTreeMap::new(), shared: None, events, runner }, told)
     }
 
     /// Fetches what `config` names from now on, and nothing else. What goes on as before is not begun anew.
@@ -161,7 +163,7 @@ impl Fetching {
         let shared = self.shared.get_or_insert_with(|| {
             Arc::new(Shared {
                 fetcher: ArcSwap::new(Arc::clone(&fetcher)),
-                keeping: Mutex::default(),
+                runner: self.runner.clone(),
                 places: Semaphore::new(AT_A_TIME),
                 clock: Arc::clone(clock),
                 metrics: Arc::clone(metrics),

@@ -1,7 +1,7 @@
 //! One file: when it is due, and what becomes of what came.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -100,18 +100,14 @@ async fn round(shared: &Arc<Shared>, wanted: &Wanted, alive: &Weak<()>) -> Taken
             failed(chain(&error), refused, &before, now)
         }
         Ok(Outcome::File { octets, validators }) => {
-            let (for_thread, shared, alive) = (wanted.clone(), Arc::clone(shared), Weak::clone(alive));
-            let admitted = tokio::task::spawn_blocking(move || {
-                // One at a time: it takes memory and a core. A thread outlives its task, and must not keep what came for that
-                // over what came for the next one.
-                let _alone = shared.keeping.lock().unwrap_or_else(PoisonError::into_inner);
-                match alive.upgrade() {
-                    Some(_) => admit(octets, &for_thread),
-                    None => Err(("it is fetched no more".to_owned(), false)),
-                }
+            let (for_thread, alive) = (wanted.clone(), Weak::clone(alive));
+            // The thread outlives this task, and must not keep what came for it over what came for the next one.
+            let admitted = shared.runner.run(move || match alive.upgrade() {
+                Some(_) => admit(octets, &for_thread),
+                None => Err(("it is fetched no more".to_owned(), false)),
             });
             let admitted = admitted.await;
-            match admitted.unwrap_or_else(|_| Err(("it cannot be read: a fault of this program".to_owned(), true))) {
+            match admitted.unwrap_or_else(|| Err(("it cannot be read: a fault of this program".to_owned(), true))) {
                 Err((reason, refused)) => failed(reason, refused, &before, now),
                 Ok(result) => {
                     let Validators { etag, last_modified } = validators;

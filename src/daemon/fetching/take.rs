@@ -17,6 +17,10 @@ impl Daemon {
 
     /// Puts what was fetched in force, records that, and answers whoever asked for it.
     pub(in crate::daemon) fn take(&self, work: &mut Work, event: Event) {
+        // What was loaded before this file was kept has to be in place before it.
+        while let Ok(loaded) = work.background.loaded.try_recv() {
+            self.take_lists(work, loaded);
+        }
         let Event { wanted, result, asked } = event;
         let by = asked.first().map_or_else(|| OWN.to_owned(), |ask| ask.by.to_string());
         let told = match wanted.what {
@@ -60,8 +64,10 @@ impl Daemon {
                 tracing::info!(list = name, url, rules, before = had, "a list was fetched");
                 work.number += 1;
                 let state = pipeline::State::clone(&self.pipeline.moment().state);
+                let replaced = Arc::clone(&state.lists);
                 let lists = lists::with(&work.config, &state.lists, (name, *list), work.number, &self.metrics);
                 self.pipeline.install(pipeline::State { lists: Arc::new(lists), ..state });
+                work.background.retire(replaced);
                 self.standing().lists.retain(|fault| !fault.starts_with(&format!("list {name}: ")));
                 let words = format!("{rules} rules, before {had}");
                 change(true, "fetched", format!("list {name} from {url}: {words}; SHA-256 {digest}"));
