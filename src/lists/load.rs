@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +17,8 @@ use crate::unpack::{Packing, UnpackError};
 
 /// The largest file, and the largest text in a compressed one, in octets.
 pub const MAX_TEXT: u64 = 1 << 30;
+/// Held while a list is compiled and kept.
+static COMPILING: Mutex<()> = Mutex::new(());
 /// The mode of a compiled list: nobody writes to it, so that it may be mapped.
 const MODE: u32 = 0o400;
 
@@ -130,6 +133,8 @@ fn refresh(
         store().map_err(unkept)?;
         return Ok(None);
     }
+    // Compiling takes memory, and two at a time would write the same files: a reload and a fetch may meet.
+    let _alone = COMPILING.lock().unwrap_or_else(PoisonError::into_inner);
     let (list, refusals) = make(octets, digest, source, last.map(List::len), keys)?;
     store().map_err(unkept)?;
     let kept = index_of(source, folder);

@@ -126,7 +126,7 @@ fn what_was_fetched_waits_until_it_is_looked_at_and_put_in_force() {
     assert!(activate(set(&pending), false).contains("nothing waits"));
     let change = &changes(&daemon, "activate").into_iter().find(|change| change["accepted"] == true).unwrap();
     assert!(change["what"].as_str().unwrap().contains("order ban: version 1, before none"), "{change}");
-    assert!(change["what"].as_str().unwrap().ends_with("2 listed names newly sunk, 0 freed, 1 treated otherwise"));
+    assert!(change["what"].as_str().unwrap().starts_with("2 listed names newly sunk, 0 freed, 1 treated otherwise; "));
     assert_eq!((&change["why"], change["policy"].as_str().map(str::len)), (&"as agreed".into(), Some(64)), "{change}");
     let explained = told(&daemon, &["explain", UPDATE], true);
     assert!(explained.starts_with("sunk") && explained.contains("Order on Acme"), "{explained}");

@@ -114,7 +114,8 @@ impl Daemon {
         work.number += 1;
         self.ledger.install(&snapshot);
         let news: Vec<_> = pending.news.iter().map(|news| news.words()).collect();
-        let what = Some(harmless(&format!("{}; {effect}", news.join("; "))));
+        // The sums first, since the record of many documents is cut.
+        let what = Some(harmless(&format!("{effect}; {}", news.join("; "))));
         let own = Change::own(Act::Activate, true, order.why, Some(archive.digest()));
         let mut told = self.record(Change { by: order.by.to_owned(), what, ..own });
         tracing::warn!(by = order.by, "put in force: {}; {effect}", news.join("; "));
