@@ -17,6 +17,9 @@ use super::parse::{Format, detect, parse};
 const MAX_TEXT: u64 = 1 << 30;
 /// What a file begins with that gzip made (RFC 1952, section 2.3.1).
 const GZIP: &[u8] = &[0x1F, 0x8B];
+/// Octets of a compiled list that are on disk before more are written: what the kernel writes by itself in one go, it writes
+/// at its own priority, and answers waited for tens of milliseconds.
+const PIECE: usize = 1 << 20;
 /// The mode of a compiled list: nobody writes to it, so that it may be mapped.
 const MODE: u32 = 0o400;
 
@@ -158,7 +161,10 @@ fn keep(octets: &[u8], path: &Path) -> io::Result<()> {
         Ok(()) | Err(_) => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&beside)?;
-    file.write_all(octets)?;
+    for piece in octets.chunks(PIECE) {
+        file.write_all(piece)?;
+        file.sync_data()?;
+    }
     file.set_permissions(fs::Permissions::from_mode(MODE))?;
     file.sync_all()?;
     drop(file);
