@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,8 +16,9 @@ use crate::unpack::{Packing, UnpackError};
 
 /// The largest file, and the largest text in a compressed one, in octets.
 pub const MAX_TEXT: u64 = 1 << 30;
-/// Held while a list is compiled and kept.
-static COMPILING: Mutex<()> = Mutex::new(());
+/// Octets of a compiled list that are on disk before more are written: what the kernel writes by itself in one go, it writes
+/// at its own priority, and answers waited for tens of milliseconds.
+const PIECE: usize = 1 << 20;
 /// The mode of a compiled list: nobody writes to it, so that it may be mapped.
 const MODE: u32 = 0o400;
 
@@ -133,8 +133,6 @@ fn refresh(
         store().map_err(unkept)?;
         return Ok(None);
     }
-    // Compiling takes memory, and two at a time would write the same files: a reload and a fetch may meet.
-    let _alone = COMPILING.lock().unwrap_or_else(PoisonError::into_inner);
     let (list, refusals) = make(octets, digest, source, last.map(List::len), keys)?;
     store().map_err(unkept)?;
     let kept = index_of(source, folder);
@@ -209,7 +207,10 @@ fn keep(octets: &[u8], path: &Path) -> io::Result<()> {
         Ok(()) | Err(_) => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&beside)?;
-    file.write_all(octets)?;
+    for piece in octets.chunks(PIECE) {
+        file.write_all(piece)?;
+        file.sync_data()?;
+    }
     file.set_permissions(fs::Permissions::from_mode(MODE))?;
     file.sync_all()?;
     drop(file);

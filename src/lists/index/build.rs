@@ -115,7 +115,7 @@ impl Builder {
                 Place::Free { bucket, slot } => {
                     let bucket = bucket_at_mut(buckets, bucket)?;
                     layout::fill(bucket, slot, tag_of(hash), at);
-                    let word = filter_at(hash, layout.words);
+                    let word = filter_at(hash, layout.words) * 8;
                     let set = word_at(filter, word)? | filter_mask(hash);
                     filter[word..word + 8].copy_from_slice(&set.to_le_bytes());
                     layout.exact_labels |= u128::from(scope != Scope::Below) << labels;

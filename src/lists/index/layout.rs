@@ -54,6 +54,15 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Returns whether any rule matches a name by a suffix of so many labels: by all of it, or by less.
+    #[inline]
+    pub(super) const fn may_match(&self, labels: usize, all: bool) -> bool {
+        let counts = if all { self.exact_labels } else { self.below_labels };
+        // Half of the bits tell it of every usual name.
+        let half = if labels < 64 { counts as u64 } else { (counts >> 64) as u64 };
+        half >> (labels & 63) & 1 != 0
+    }
+
     /// Returns where the filter ends.
     pub(super) const fn buckets_at(&self) -> usize {
         HEADER + self.words as usize * 8
@@ -157,10 +166,13 @@ pub(super) fn fill(bucket: &mut [u8; BUCKET], slot: usize, tag: u32, offset: u32
     words[SLOTS + slot] = offset.to_le_bytes();
 }
 
-/// Returns a bit for each slot that has this tag.
+/// Returns an octet for each slot, 1 where it has this tag. So written, it is a few instructions for all slots.
 #[inline]
-pub(super) fn matching(bucket: &[u8; BUCKET], tag: u32) -> u32 {
+pub(super) fn matching(bucket: &[u8; BUCKET], tag: u32) -> u64 {
     let (tags, _) = bucket.as_chunks::<4>();
-    let tags = tags.iter().take(SLOTS).enumerate();
-    tags.fold(0, |found, (slot, of)| found | u32::from(u32::from_le_bytes(*of) == tag) << slot)
+    let mut found = [0; SLOTS];
+    for (slot, of) in found.iter_mut().zip(tags) {
+        *slot = u8::from(u32::from_le_bytes(*of) == tag);
+    }
+    u64::from_le_bytes(found)
 }

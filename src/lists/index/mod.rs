@@ -164,39 +164,38 @@ impl Index {
         mut accept: impl FnMut(Hit) -> Option<T>,
     ) -> Option<T> {
         let octets: &[u8] = &self.octets;
-        let filter = octets.get(layout::HEADER..self.layout.buckets_at())?;
-        let mut hashes = [0; N];
-        let mut candidates = 0u128;
-        let mut chain = Chain::new(&self.layout.key);
+        let (filter, _) = octets.get(layout::HEADER..self.layout.buckets_at())?.as_chunks::<8>();
+        let key = self.layout.key;
+        let mut chain = Chain::new(&key);
+        // The suffixes that the filter lets pass, the longest last, each with its hash. Without a branch for each.
+        let (mut candidates, mut count) = ([(0, 0); N], 0);
         let last = starts.len() - 1;
         let mut end = usize::from(starts[last]);
-        for (index, start) in starts.iter().map(|start| usize::from(*start)).enumerate().rev() {
+        for index in (0..=last).rev() {
+            let start = usize::from(starts[index]);
             if index < last {
                 chain.push(wire.get(start..end)?);
             }
             end = start;
-            let counts = if index == 0 { self.layout.exact_labels } else { self.layout.below_labels };
-            if counts >> (last - index) & 1 == 0 {
+            if !self.layout.may_match(last - index, index == 0) {
                 continue;
             }
             let hash = chain.hash();
-            hashes[index] = hash;
             // For a listed name, this takes as long as the filter does; for others, nobody waits for it. Beyond the caches it
             // would cost the many names that are not listed more than it saves the few that are.
             if self.layout.buckets <= PREFETCHED {
                 prefetch(octets, self.layout.buckets_at() + bucket_of(hash, self.layout.buckets) as usize * BUCKET);
             }
-            let word = layout::word_at(filter, filter_at(hash, self.layout.words))?;
+            let word = u64::from_le_bytes(*filter.get(filter_at(hash, self.layout.words))?);
             let mask = filter_mask(hash);
-            candidates |= u128::from(word & mask == mask) << index;
+            *candidates.get_mut(count)? = (index, hash);
+            count += usize::from(word & mask == mask);
         }
-        while candidates != 0 {
-            let index = candidates.trailing_zeros() as usize;
-            candidates &= candidates - 1;
+        for (index, hash) in candidates.iter().take(count).rev().copied() {
             let name = wire.get(usize::from(starts[index])..usize::from(starts[last]))?;
             let scope = if index == 0 { Scope::Exact } else { Scope::Below };
             let mut ended = false;
-            let found = self.look_up(octets, hashes[index], name, |meta| {
+            let found = self.look_up(octets, hash, name, |meta| {
                 ended |= index > 0 && meta & ENDS != 0;
                 if meta & scope.bits() == 0 {
                     return None;
@@ -221,7 +220,7 @@ impl Index {
             // Without a branch for each slot, so that the processor can go on to what comes next while it waits.
             let mut matching = layout::matching(slots, tag);
             while matching != 0 {
-                let slot = matching.trailing_zeros() as usize;
+                let slot = (matching.trailing_zeros() / 8) as usize;
                 matching &= matching - 1;
                 let Some(meta) = said_of(arena, layout::offset(slots, slot), name) else { continue };
                 let found = accept(meta);
@@ -293,9 +292,9 @@ fn said_of(arena: &[u8], at: usize, name: &[u8]) -> Option<u32> {
     (usize::from(*length) == name.len() && own == name).then(|| u32::from_le_bytes(*meta))
 }
 
-/// Returns where in the filter the word of a hash stands.
+/// Returns which word of the filter is that of a hash.
 fn filter_at(hash: u64, words: u64) -> usize {
-    ((u128::from(hash) * u128::from(words)) >> 64) as usize * 8
+    ((u128::from(hash) * u128::from(words)) >> 64) as usize
 }
 
 /// Returns the bits of its word that a listed name has set.
