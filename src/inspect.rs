@@ -27,8 +27,9 @@ pub struct Guards {
 /// one that says long names over and over by pointers is refused.
 const MAX_SUBJECTS: usize = u16::MAX as usize;
 
-/// Returns what the answer leads a client to, each name and address once: first the names on the way from the question to
-/// its data, in that order; then what the records say. All sections count: resolvers put the rest of a chain of service
+/// Returns what the answer leads a client to, each name and address once, or twice where it both hangs on the chain and does
+/// not: what protects a name of the chain stands before the one and not before the other. First come the names on the way
+/// from the question to its data, in that order; then what the records say. All sections count: resolvers put the rest of a chain of service
 /// bindings into the additional one (RFC 9460, section 4.2), and clients use it.
 ///
 /// # Errors
@@ -48,7 +49,9 @@ pub fn subjects(response: &ResponseView<'_>) -> Result<Subjects, Malformed> {
     // What the answer says counts before what stands beside it, where it is the same.
     said.append(&mut beside);
     let mut known = HashSet::new();
-    let subjects: Vec<&Subject> = said.iter().filter(|subject| known.insert(&subject.target)).collect();
+    let has_chain = !examined.chain.subjects.is_empty();
+    let subjects: Vec<&Subject> =
+        said.iter().filter(|of| known.insert((&of.target, has_chain && of.behind_chain))).collect();
     let subjects = Subjects::new(subjects);
     if subjects.size() > MAX_SUBJECTS { Err(Malformed) } else { Ok(subjects) }
 }

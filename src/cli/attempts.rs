@@ -34,6 +34,12 @@ pub(super) struct Attempts {
     /// Only look-ups of this name, or of all names below it where it begins with a dot or `*.`.
     #[arg(long, value_name = "NAME")]
     name: Option<NameFilter>,
+    /// Only look-ups that this entry of a catalogue matched, as records tell it: `suffix:upd.vendor.example`.
+    #[arg(long, value_name = "ENTRY")]
+    rule: Option<String>,
+    /// Only look-ups that this order decided.
+    #[arg(long, value_name = "ID")]
+    order: Option<String>,
     /// Only look-ups that were decided so.
     #[arg(long, value_parser = verdict())]
     verdict: Option<Verdict>,
@@ -68,6 +74,8 @@ pub(super) fn run(of: &Attempts, out: &mut dyn Write) -> anyhow::Result<()> {
         to: of.to,
         client: client.transpose().context("cannot search for a client")?,
         name: of.name.clone(),
+        rule: of.rule.clone(),
+        order: of.order.clone(),
         verdict: of.verdict,
         group: of.group.clone(),
         waiver: of.waiver.clone(),

@@ -59,7 +59,13 @@ impl<'a> Examined<'a> {
         let place = if record.section == Section::Answer { Place::Answer } else { Place::Aside };
         let mut subjects = Vec::new();
         let behind_chain = *owner == self.chain.last;
-        let mut add = |target, through, place| subjects.push(Subject { target, through, place, behind_chain });
+        let mut add = |target, through, place| {
+            // An alias from one name of the chain to another is the chain, and no second way to that name.
+            let is_chain = through == Through::Cname
+                && self.chain.names.contains(owner)
+                && matches!(&target, Target::Name(name) if self.chain.names.contains(name));
+            subjects.push(Subject { target, through, place, behind_chain: behind_chain || is_chain });
+        };
         if self.chain.is_strange(record, owner) {
             add(Target::Name(owner.clone()), Through::Owner, place);
         }

@@ -79,6 +79,21 @@ fn what_an_answer_leads_to_are_subjects() {
     }
 }
 
+/// What protects a name of the chain stands before what hangs on the chain, and before nothing else: were only the first of
+/// the two kept, it would protect the other one too.
+#[test]
+fn what_hangs_on_the_chain_and_also_does_not_is_a_subject_twice() {
+    let mx = [&[0, 10][..], b"\x03bad\x04test\x00"].concat();
+    let last = b"\x04last\x04test\x00";
+    let lines =
+        [(Answer, "", T::CNAME, &last[..]), (Answer, "last.test", T::MX, &mx), (Answer, "other.test", T::MX, &mx)];
+    let wire = response(&lines);
+    let subjects = subjects(&ResponseView::read(&wire).unwrap()).unwrap();
+    let bad = Target::Name("bad.test".parse().unwrap());
+    let behind: Vec<bool> = subjects.iter().filter(|of| of.target == bad).map(|of| of.behind_chain).collect();
+    assert_eq!(behind, [true, false]);
+}
+
 #[test]
 fn a_chain_is_followed_from_the_question_whatever_the_order_of_the_records() {
     let (a, b, c) = (b"\x01a\x04test\x00", b"\x01b\x04test\x00", b"\x01c\x04test\x00");

@@ -1,9 +1,12 @@
 //! An SQLite index over the journal, for searching and for sums. It holds nothing that the journal does not, follows behind
 //! it, and can be deleted or made again at any time.
 
+mod fill;
+mod find;
 mod follow;
 mod query;
 mod schema;
+mod verify;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -11,16 +14,20 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::civil::Date;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 pub use follow::{Follower, follow};
-pub use query::{ClientFilter, Filter, NameFilter, Row, Sum, SumSource};
+pub use query::{ClientFilter, Filter, NameFilter, Row, Seen, Sum, SumSource};
+pub use verify::{Agreement, Difference};
 
-use crate::ledger::{Position, ReadError, Reader, segments};
-use schema::Filler;
+use crate::ledger::{Leaf, Position, ReadError, Reader, segments};
+use fill::Filler;
 
 /// How many leaves are put in by one transaction.
 const BATCH: usize = 20_000;
+/// How many KiB of the index one process keeps in memory at most.
+const CACHE: i64 = 32 * 1024;
 /// How long another process may write before this one gives up.
 const BUSY: Duration = Duration::from_secs(30);
 
@@ -92,6 +99,10 @@ impl Store {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // The index may lose its last transactions at a power cut, because it reads them again.
             connection.pragma_update(None, "synchronous", "NORMAL")?;
+            // A file for what is sorted would lie where others keep theirs.
+            connection.pragma_update(None, "temp_store", "MEMORY")?;
+            // In KiB: the ends of all clients' ranges are written to again and again.
+            connection.pragma_update(None, "cache_size", -CACHE)?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
             if version != schema::VERSION {
@@ -161,9 +172,56 @@ impl Store {
         query::sums(&self.connection).map_err(|source| self.fault(source))
     }
 
+    /// Returns the sums by day (UTC), rule and verdict, both days included. Look-ups that were only counted fall on the day
+    /// on which their count was written.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub fn sums_by_day(&self, from: Date, to: Date) -> Result<Vec<(Date, Sum)>, StoreError> {
+        query::sums_by_day(&self.connection, from, to).map_err(|source| self.fault(source))
+    }
+
+    /// Returns when clients were first and last seen: one client, once for each month's key, or all.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub fn seen(&self, client: Option<&ClientFilter>) -> Result<Vec<Seen>, StoreError> {
+        query::seen(&self.connection, client).map_err(|source| self.fault(source))
+    }
+
+    /// Compares what the index holds with the journal that it was made from, as far as it has read that.
+    ///
+    /// # Errors
+    /// Where index or journal cannot be read.
+    pub fn verify(&mut self, journal: &Path) -> Result<Agreement, StoreError> {
+        let Self { path, connection, .. } = self;
+        let fault = |source| fault_in(path, source);
+        // What is compared is as it was at one instant, whatever others put in meanwhile.
+        let transaction = connection.transaction().map_err(fault)?;
+        verify::verify(&transaction, journal, fault)
+    }
+
+    /// Puts in leaves of the segment that begins with the leaf `segment`, by one transaction and without a journal: what
+    /// measures the index has none of its size.
+    ///
+    /// # Errors
+    /// Where the index cannot be written.
+    pub fn fill(&mut self, segment: u64, leaves: impl IntoIterator<Item = Leaf>) -> Result<(), StoreError> {
+        let Self { path, connection, filler, .. } = self;
+        let put_in = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            filler.forget();
+            for leaf in leaves {
+                filler.insert(&transaction, segment, &leaf)?;
+            }
+            filler.finish(&transaction)?;
+            transaction.commit()
+        };
+        put_in().map_err(|source| fault_in(path, source))
+    }
+
     fn fault(&self, source: rusqlite::Error) -> StoreError {
-        let path = self.path.clone();
-        if is_damage(&source) { StoreError::Damaged { path, source } } else { StoreError::Query { path, source } }
+        fault_in(&self.path, source)
     }
 
     fn was_replaced(&self) -> bool {
@@ -199,10 +257,7 @@ impl Store {
     /// Puts in some leaves by one transaction, which also moves the place on, so that none is put in twice.
     fn read_batch(&mut self, journal: &Path, progress: &mut Progress) -> Result<usize, StoreError> {
         let Self { path, connection, filler, seen, .. } = self;
-        let fault = |source| match is_damage(&source) {
-            true => StoreError::Damaged { path: path.clone(), source },
-            false => StoreError::Query { path: path.clone(), source },
-        };
+        let fault = |source| fault_in(path, source);
         let listed = |source| StoreError::Journal(ReadError::Open { path: journal.to_owned(), source });
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
         // Another process may have made the tables again since, with other numbers for the rules.
@@ -237,6 +292,7 @@ impl Store {
                 None => break,
             }
         }
+        filler.finish(&transaction).map_err(fault)?;
         if let Some(oldest) = oldest {
             schema::forget_before(&transaction, oldest).map_err(fault)?;
         }
@@ -251,6 +307,11 @@ impl Store {
         progress.leaves += leaves as u64;
         Ok(leaves)
     }
+}
+
+fn fault_in(path: &Path, source: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    if is_damage(&source) { StoreError::Damaged { path, source } } else { StoreError::Query { path, source } }
 }
 
 /// Returns whether the journal has nothing behind the position, without asking the index.

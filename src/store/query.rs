@@ -4,11 +4,13 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row as SqlRow, params_from_iter};
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use rusqlite::{Connection, Row as SqlRow};
 
-use super::schema::{reversed, signed, unsigned};
-use crate::client::DEFAULT_GROUP;
+use super::fill::day_of;
+use super::find::find;
+use super::schema::unsigned;
 use crate::ledger::{Folded, KeyError, KeyRing, Record, network_of};
 use crate::message::{Name, NameError};
 use crate::policy::Verdict;
@@ -22,8 +24,11 @@ pub struct Filter {
     pub to: Option<Timestamp>,
     pub client: Option<ClientFilter>,
     pub name: Option<NameFilter>,
+    /// The entry of the catalogue as records say it: how it matches, a colon, its text.
+    pub rule: Option<String>,
+    pub order: Option<String>,
     pub verdict: Option<Verdict>,
-    /// The group of the client; the default group is [`DEFAULT_GROUP`].
+    /// The group of the client; the default group is [`DEFAULT_GROUP`](crate::client::DEFAULT_GROUP).
     pub group: Option<String>,
     /// The waiver that let the look-up through.
     pub waiver: Option<String>,
@@ -50,6 +55,10 @@ impl ClientFilter {
             texts.extend(keys.encrypt(network_of(address).0, &id)?);
         }
         Ok(Self { texts })
+    }
+
+    pub(super) fn texts(&self) -> &[String] {
+        &self.texts
     }
 }
 
@@ -92,6 +101,21 @@ pub struct Sum {
     pub count: u64,
 }
 
+/// One client with one key, as its address is encrypted in records, and when it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub client: String,
+    pub key: Option<String>,
+    pub prefix: Option<u8>,
+    pub device: Option<String>,
+    pub records: u64,
+    /// How many look-ups the records stand for.
+    pub count: u64,
+    /// The policy instant of the first look-up in any record that is still there.
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
 /// What the look-ups of a sum became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SumSource {
@@ -105,132 +129,163 @@ pub enum SumSource {
     Missed,
 }
 
+/// The columns of a record, as [`row`] reads them.
+const RECORD: &str = "SELECT attempts.seq, attempts.at, attempts.last, attempts.ends, attempts.raw, attempts.raw_last, \
+     attempts.count, folded, client, key, prefix, groups.text, identified, via, device, transport, name, type, \
+     attempts.names, attempts.clients, verdict, order_id, prohibition, waiver, rule, service, confidence, threat, subject, \
+     through, policies.text, rcode, rehearsal \
+     FROM attempts JOIN rules ON rules.id = rule_id JOIN texts AS policies ON policies.id = policy_id \
+     JOIN manners ON manners.id = manner_id LEFT JOIN clients ON clients.id = client_id \
+     LEFT JOIN names ON names.id = name_id LEFT JOIN texts AS groups ON groups.id = group_id";
+
 pub(super) fn attempts(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
-    let Filter { from, to, client, name, verdict, group, waiver, limit } = filter;
-    let mut conditions = Vec::new();
-    let mut values = Vec::new();
-    let mut condition = |text: &str, of: Vec<Value>| {
-        conditions.push(text.to_owned());
-        values.extend(of);
-    };
-    if let Some(from) = from {
-        condition("last >= ?", vec![from.as_microsecond().into()]);
-    }
-    if let Some(to) = to {
-        condition("at < ?", vec![to.as_microsecond().into()]);
-    }
-    if let Some(ClientFilter { texts }) = client {
-        let places = vec!["?"; texts.len()].join(", ");
-        condition(&format!("client IN ({places})"), texts.iter().cloned().map(Value::from).collect());
-    }
-    match name {
-        Some(NameFilter::Exact(name)) => condition("reverse_name = ?", vec![reversed(name).into()]),
-        Some(NameFilter::Below(name)) if name.is_root() => condition("reverse_name > ''", Vec::new()),
-        Some(NameFilter::Below(name)) => {
-            // The slash follows the dot in ASCII, so that the range holds what begins with the name and a dot.
-            let above = reversed(name);
-            condition(
-                "reverse_name > ? AND reverse_name < ?",
-                vec![format!("{above}.").into(), format!("{above}/").into()],
-            );
+    let mut select = connection.prepare(&format!("{RECORD} WHERE attempts.seq = ?1"))?;
+    find(connection, filter)?.into_iter().map(|seq| select.query_row([seq], row)).collect()
+}
+
+/// Hands every record to `take`, in the order of their numbers, until that returns that it wants no more.
+pub(super) fn each(connection: &Connection, mut take: impl FnMut(Row) -> bool) -> rusqlite::Result<()> {
+    let mut select = connection.prepare(&format!("{RECORD} ORDER BY attempts.seq"))?;
+    let mut rows = select.query([])?;
+    while let Some(of) = rows.next()? {
+        if !take(row(of)?) {
+            break;
         }
-        None => {}
     }
-    if let Some(verdict) = verdict {
-        condition("verdict = ?", vec![verdict.as_str().to_owned().into()]);
-    }
-    match group.as_deref() {
-        // Where look-ups of many clients were put together, their groups are not told.
-        Some(DEFAULT_GROUP) => condition("group_name IS NULL AND folded IS NULL", Vec::new()),
-        Some(group) => condition("group_name = ?", vec![group.to_owned().into()]),
-        None => {}
-    }
-    if let Some(waiver) = waiver {
-        condition("waiver = ?", vec![waiver.clone().into()]);
-    }
-    let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
-    values.push(limit.map_or(-1, signed).into());
-    let sql = format!(
-        "SELECT seq, at, last, ends, raw, raw_last, count, folded, client, key, prefix, group_name, identified, via, device, \
-         transport, name, type, names, clients, verdict, order_id, prohibition, waiver, rule, service, confidence, threat, subject, through, policy, rcode, rehearsal \
-         FROM attempts JOIN rules ON rules.id = rule_id {filter} ORDER BY at DESC, seq DESC LIMIT ?"
-    );
-    let mut statement = connection.prepare(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), row)?;
-    rows.collect()
+    Ok(())
 }
 
 fn row(of: &SqlRow<'_>) -> rusqlite::Result<Row> {
-    let number = |column: &str| of.get::<_, i64>(column).map(unsigned);
-    let estimate = |column: &str| of.get::<_, Option<i64>>(column).map(|number| number.map(unsigned));
-    let instant = |column: &str| {
-        let micros = of.get::<_, i64>(column)?;
-        Timestamp::from_microsecond(micros).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, micros))
-    };
-    let folded = match of.get::<_, Option<String>>("folded")?.as_deref() {
+    let number = |column: usize| of.get::<_, i64>(column).map(unsigned);
+    let estimate = |column: usize| of.get::<_, Option<i64>>(column).map(|number| number.map(unsigned));
+    let micros = |column: usize| of.get::<_, i64>(column);
+    let (at, raw) = (micros(1)?, micros(1)?.saturating_add(micros(4)?));
+    let folded = match of.get::<_, Option<String>>(7)?.as_deref() {
         Some("network") => Some(Folded::Network),
         Some("rule") => Some(Folded::Rule),
         Some("counter") => Some(Folded::Counter),
         Some(_) | None => None,
     };
     let record = Record {
-        at: instant("at")?,
-        last: instant("last")?,
-        ends: of.get::<_, Option<i64>>("ends")?.map(|_| instant("ends")).transpose()?,
-        raw: instant("raw")?,
-        raw_last: instant("raw_last")?,
-        count: number("count")?,
+        at: instant(at)?,
+        last: instant(at.saturating_add(micros(2)?))?,
+        ends: of.get::<_, Option<i64>>(3)?.map(|ends| instant(at.saturating_add(ends))).transpose()?,
+        raw: instant(raw)?,
+        raw_last: instant(raw.saturating_add(micros(5)?))?,
+        count: number(6)?,
         folded,
-        client: of.get("client")?,
-        key: of.get("key")?,
-        prefix: of.get("prefix")?,
-        group: of.get("group_name")?,
-        identified: of.get("identified")?,
-        via: of.get("via")?,
-        device: of.get("device")?,
-        transport: of.get("transport")?,
-        name: of.get("name")?,
-        r#type: of.get("type")?,
-        names: estimate("names")?,
-        clients: estimate("clients")?,
-        verdict: of.get("verdict")?,
-        order: of.get("order_id")?,
-        prohibition: of.get("prohibition")?,
-        waiver: of.get("waiver")?,
-        rule: of.get("rule")?,
-        service: of.get("service")?,
-        confidence: of.get("confidence")?,
-        threat: of.get("threat")?,
-        subject: of.get("subject")?,
-        through: of.get("through")?,
-        policy: of.get("policy")?,
-        rcode: of.get("rcode")?,
-        rehearsal: of.get("rehearsal")?,
+        client: of.get(8)?,
+        key: of.get(9)?,
+        prefix: of.get(10)?,
+        group: of.get(11)?,
+        identified: of.get(12)?,
+        via: of.get(13)?,
+        device: of.get(14)?,
+        transport: of.get(15)?,
+        name: of.get(16)?,
+        r#type: of.get(17)?,
+        names: estimate(18)?,
+        clients: estimate(19)?,
+        verdict: of.get(20)?,
+        order: of.get(21)?,
+        prohibition: of.get(22)?,
+        waiver: of.get(23)?,
+        rule: of.get(24)?,
+        service: of.get(25)?,
+        confidence: of.get(26)?,
+        threat: of.get(27)?,
+        subject: of.get(28)?,
+        through: of.get(29)?,
+        policy: of.get(30)?,
+        rcode: of.get(31)?,
+        rehearsal: of.get(32)?,
     };
-    Ok(Row { seq: number("seq")?, record })
+    Ok(Row { seq: number(0)?, record })
+}
+
+fn instant(micros: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_microsecond(micros).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, micros))
 }
 
 pub(super) fn sums(connection: &Connection) -> rusqlite::Result<Vec<Sum>> {
     let mut statement = connection.prepare(
-        "SELECT source, order_id, rule, service, verdict, sum(count) FROM sums GROUP BY source, order_id, rule, service, verdict",
+        "SELECT source, order_id, rule, service, verdict, of.count \
+         FROM (SELECT summed_id, sum(count) AS count FROM sums GROUP BY summed_id) AS of JOIN summed ON summed.id = summed_id",
     )?;
-    let rows = statement.query_map([], |row| {
-        let source = match row.get::<_, String>(0)?.as_str() {
-            "recorded" => SumSource::Recorded,
-            "threat" => SumSource::Threat,
-            "missed" => SumSource::Missed,
-            _ => SumSource::Counted,
-        };
-        Ok(Sum {
-            source,
-            order: row.get(1)?,
-            rule: row.get(2)?,
-            service: row.get(3)?,
-            verdict: row.get(4)?,
-            count: unsigned(row.get(5)?),
-        })
-    })?;
+    let rows = statement.query_map([], |row| sum(row, 0))?;
     let mut sums: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
     sums.sort_unstable();
     Ok(sums)
+}
+
+pub(super) fn sums_by_day(connection: &Connection, from: Date, to: Date) -> rusqlite::Result<Vec<(Date, Sum)>> {
+    let mut statement = connection.prepare(
+        "SELECT day, source, order_id, rule, service, verdict, of.count \
+         FROM (SELECT day, summed_id, sum(count) AS count FROM sums WHERE day BETWEEN ?1 AND ?2 GROUP BY day, summed_id) AS of \
+         JOIN summed ON summed.id = summed_id",
+    )?;
+    let day = |date: Date| TimeZone::UTC.to_timestamp(date.to_datetime(Time::midnight())).map_or(i64::MAX, day_of);
+    let rows = statement.query_map([day(from), day(to)], |row| Ok((row.get(0)?, sum(row, 1)?)))?;
+    let mut sums = Vec::new();
+    for row in rows {
+        let (day, sum): (i64, Sum) = row?;
+        let date = Timestamp::from_second(day.saturating_mul(86_400)).map(|at| TimeZone::UTC.to_datetime(at).date());
+        sums.push((date.map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, day))?, sum));
+    }
+    sums.sort_unstable();
+    Ok(sums)
+}
+
+fn sum(of: &SqlRow<'_>, first: usize) -> rusqlite::Result<Sum> {
+    let source = match of.get::<_, String>(first)?.as_str() {
+        "recorded" => SumSource::Recorded,
+        "threat" => SumSource::Threat,
+        "missed" => SumSource::Missed,
+        _ => SumSource::Counted,
+    };
+    Ok(Sum {
+        source,
+        order: of.get(first + 1)?,
+        rule: of.get(first + 2)?,
+        service: of.get(first + 3)?,
+        verdict: of.get(first + 4)?,
+        count: unsigned(of.get(first + 5)?),
+    })
+}
+
+pub(super) fn seen(connection: &Connection, client: Option<&ClientFilter>) -> rusqlite::Result<Vec<Seen>> {
+    const COLUMNS: &str =
+        "SELECT client, key, prefix, device, leaves, count, first, last FROM clients WHERE leaves > 0";
+    let read = |row: &SqlRow<'_>| {
+        Ok(Seen {
+            client: row.get(0)?,
+            key: row.get(1)?,
+            prefix: row.get(2)?,
+            device: row.get(3)?,
+            records: unsigned(row.get(4)?),
+            count: unsigned(row.get(5)?),
+            first: instant(row.get(6)?)?,
+            last: instant(row.get(7)?)?,
+        })
+    };
+    let Some(client) = client else {
+        return connection.prepare(&format!("{COLUMNS} ORDER BY id"))?.query_map([], read)?.collect();
+    };
+    let mut select = connection.prepare(&format!("{COLUMNS} AND client = ?1 ORDER BY id"))?;
+    let mut seen = Vec::new();
+    for text in client.texts() {
+        let found = select.query_map([text], read)?;
+        seen.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+    }
+    Ok(seen)
+}
+
+/// Returns of how many clients the sums say something else than their records.
+pub(super) fn unlike_clients(connection: &Connection) -> rusqlite::Result<u64> {
+    let differing = "SELECT count(*) FROM (
+        SELECT id, leaves, count FROM clients WHERE leaves > 0
+        EXCEPT
+        SELECT client_id, count(*), sum(count) FROM attempts WHERE client_id IS NOT NULL
+            GROUP BY client_id)";
+    connection.query_row(differing, [], |row| row.get(0)).map(unsigned)
 }

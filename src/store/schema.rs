@@ -1,16 +1,15 @@
-//! The tables of the index, and how leaves get into them.
+//! The tables of the index, and how far of the journal is in them.
 
-use std::collections::HashMap;
-
-use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, Transaction, params};
 
-use crate::ledger::{Body, Folded, Gap, Leaf, Position, Record, RuleCount};
-use crate::message::Name;
+use crate::ledger::Position;
 
 /// Raised whenever the tables change; an index of another version is made anew.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
+/// What many records have in common stands once, in tables of its own; a record refers to it by number. Records are found
+/// newest first by their numbers, which every index of SQLite ends with, so that no index holds an instant: `hours` turns
+/// instants into numbers.
 const TABLES: &str = "
 CREATE TABLE place (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -25,61 +24,105 @@ CREATE TABLE rules (
     id INTEGER PRIMARY KEY,
     order_id TEXT NOT NULL,
     prohibition TEXT,
+    waiver TEXT,
     rule TEXT NOT NULL,
     service TEXT NOT NULL,
     confidence TEXT NOT NULL,
-    policy TEXT NOT NULL
+    verdict TEXT NOT NULL,
+    threat INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX rules_by_rule ON rules (rule);
--- Instants are microseconds since 1970.
-CREATE TABLE attempts (
-    seq INTEGER PRIMARY KEY,
-    at INTEGER NOT NULL,
-    last INTEGER NOT NULL,
-    ends INTEGER,
-    raw INTEGER NOT NULL,
-    raw_last INTEGER NOT NULL,
-    count INTEGER NOT NULL,
+CREATE INDEX rules_by_rule ON rules (rule, order_id);
+-- Digests of policies, and names of groups.
+CREATE TABLE texts (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+) STRICT;
+-- How look-ups came and were answered.
+CREATE TABLE manners (
+    id INTEGER PRIMARY KEY,
     folded TEXT,
-    client TEXT,
-    key TEXT,
-    prefix INTEGER,
-    group_name TEXT,
     identified TEXT,
     via TEXT,
-    device TEXT,
     transport TEXT,
-    name TEXT,
-    -- The labels from right to left, so that all names below one are a range.
-    reverse_name TEXT,
     type TEXT,
-    names INTEGER,
-    clients INTEGER,
-    verdict TEXT NOT NULL,
-    rule_id INTEGER NOT NULL REFERENCES rules (id),
-    waiver TEXT,
-    threat INTEGER NOT NULL,
-    subject TEXT,
     through TEXT,
     rcode TEXT,
     rehearsal INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX attempts_by_instant ON attempts (at);
-CREATE INDEX attempts_by_client ON attempts (client, at);
-CREATE INDEX attempts_by_name ON attempts (reverse_name, at);
-CREATE INDEX attempts_by_verdict ON attempts (verdict, at);
-CREATE INDEX attempts_by_group ON attempts (group_name, at) WHERE group_name IS NOT NULL;
-CREATE INDEX attempts_by_waiver ON attempts (waiver, at) WHERE waiver IS NOT NULL;
--- By segment, so that the sums of a segment go with it.
-CREATE TABLE sums (
-    segment INTEGER NOT NULL,
+CREATE INDEX manners_by_type ON manners (type);
+CREATE TABLE names (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    -- The labels from right to left, so that all names below one are a range.
+    reverse_name TEXT
+) STRICT;
+CREATE INDEX names_reversed ON names (reverse_name);
+-- Clients as they are encrypted, each with its sums. Instants are microseconds since 1970.
+CREATE TABLE clients (
+    id INTEGER PRIMARY KEY,
+    client TEXT NOT NULL,
+    key TEXT,
+    prefix INTEGER,
+    device TEXT,
+    leaves INTEGER NOT NULL DEFAULT 0,
+    count INTEGER NOT NULL DEFAULT 0,
+    first INTEGER,
+    last INTEGER
+) STRICT;
+CREATE INDEX clients_by_client ON clients (client);
+CREATE TABLE client_rules (
+    client_id INTEGER NOT NULL,
+    rule_id INTEGER NOT NULL,
+    leaves INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (client_id, rule_id)
+) STRICT, WITHOUT ROWID;
+-- The instants but `at` are differences, because small numbers take little room: `last` and `raw` from `at`, `raw_last`
+-- from `raw`, `ends` from `at`.
+CREATE TABLE attempts (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    raw INTEGER NOT NULL,
+    raw_last INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    rule_id INTEGER NOT NULL,
+    policy_id INTEGER NOT NULL,
+    manner_id INTEGER NOT NULL,
+    client_id INTEGER,
+    name_id INTEGER,
+    group_id INTEGER,
+    subject TEXT,
+    names INTEGER,
+    clients INTEGER,
+    ends INTEGER
+) STRICT;
+CREATE INDEX attempts_by_client ON attempts (client_id, rule_id) WHERE client_id IS NOT NULL;
+CREATE INDEX attempts_by_rule ON attempts (rule_id);
+CREATE INDEX attempts_by_name ON attempts (name_id) WHERE name_id IS NOT NULL;
+CREATE INDEX attempts_by_group ON attempts (group_id) WHERE group_id IS NOT NULL;
+-- The numbers of the records that begin or end in an hour.
+CREATE TABLE hours (
+    hour INTEGER PRIMARY KEY,
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL
+) STRICT;
+CREATE TABLE summed (
+    id INTEGER PRIMARY KEY,
     source TEXT NOT NULL,
     order_id TEXT NOT NULL,
     rule TEXT NOT NULL,
     service TEXT NOT NULL,
     verdict TEXT NOT NULL,
+    UNIQUE (rule, order_id, service, verdict, source)
+) STRICT;
+-- By segment, so that the sums of a segment go with it, and by day in UTC.
+CREATE TABLE sums (
+    segment INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    summed_id INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    PRIMARY KEY (segment, source, order_id, rule, service, verdict)
+    PRIMARY KEY (segment, day, summed_id)
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -89,10 +132,7 @@ pub(super) fn reset(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         .prepare("SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'")?;
     let objects = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
     let objects: Vec<_> = objects.collect::<rusqlite::Result<_>>()?;
-    // Referenced tables go after those that refer to them.
-    for (kind, name) in
-        objects.iter().filter(|(_, name)| name != "rules").chain(objects.iter().filter(|(_, name)| name == "rules"))
-    {
+    for (kind, name) in objects {
         transaction.execute_batch(&format!("DROP {kind} \"{}\"", name.replace('"', "\"\"")))?;
     }
     transaction.execute_batch(TABLES)?;
@@ -116,140 +156,43 @@ pub(super) fn set_place(connection: &Connection, position: Position, last: &[u8]
     Ok(())
 }
 
-/// Forgets what stood in segments that are no longer there.
+/// Forgets what stood in segments that are no longer there, and what only their records referred to.
 pub(super) fn forget_before(connection: &Connection, first: u64) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM sums WHERE segment < ?1", [signed(first)])?;
-    connection.execute("DELETE FROM attempts WHERE seq < ?1", [signed(first)])?;
-    Ok(())
-}
-
-/// Puts leaves into the tables.
-#[derive(Debug, Default)]
-pub(super) struct Filler {
-    rules: HashMap<RuleKey, i64>,
-}
-
-type RuleKey = (String, Option<String>, String, String, String, String);
-
-impl Filler {
-    pub(super) fn insert(&mut self, connection: &Connection, segment: u64, leaf: &Leaf) -> rusqlite::Result<()> {
-        match &leaf.body {
-            Body::Attempt(record) => {
-                self.insert_attempt(connection, leaf.seq, record)?;
-                let Record { order, rule, service, verdict, count, .. } = record.as_ref();
-                let source = if record.threat { "threat" } else { "recorded" };
-                add(connection, segment, source, [order, rule, service, verdict], *count)
-            }
-            Body::Coverage(coverage) => {
-                add_all(connection, segment, "counted", &coverage.counted)?;
-                add_all(connection, segment, "threat", &coverage.threats)
-            }
-            Body::Gap(gap) => {
-                let Gap { rules, .. } = gap.as_ref();
-                add_all(connection, segment, "missed", rules)
-            }
-            Body::Change(_) | Body::Unknown => Ok(()),
-        }
+    let first = [signed(first)];
+    connection.execute("DELETE FROM sums WHERE segment < ?1", first)?;
+    let has: bool =
+        connection.query_row("SELECT EXISTS (SELECT 1 FROM attempts WHERE seq < ?1)", first, |row| row.get(0))?;
+    if !has {
+        return Ok(());
     }
-
-    fn insert_attempt(&mut self, connection: &Connection, seq: u64, record: &Record) -> rusqlite::Result<()> {
-        let rule = self.rule(connection, record)?;
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
-             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)",
-        )?;
-        insert.execute(params![
-            signed(seq),
-            record.at.as_microsecond(),
-            record.last.as_microsecond(),
-            record.ends.map(Timestamp::as_microsecond),
-            record.raw.as_microsecond(),
-            record.raw_last.as_microsecond(),
-            signed(record.count),
-            record.folded.map(Folded::as_str),
-            record.client,
-            record.key,
-            record.prefix,
-            record.group,
-            record.identified,
-            record.via,
-            record.device,
-            record.transport,
-            record.name,
-            record.name.as_deref().and_then(|name| name.parse().ok()).map(|name| reversed(&name)),
-            record.r#type,
-            record.names.map(signed),
-            record.clients.map(signed),
-            record.verdict,
-            rule,
-            record.waiver,
-            record.threat,
-            record.subject,
-            record.through,
-            record.rcode,
-            record.rehearsal,
-        ])?;
-        Ok(())
-    }
-
-    fn rule(&mut self, connection: &Connection, record: &Record) -> rusqlite::Result<i64> {
-        let Record { order, prohibition, rule, service, confidence, policy, .. } = record.clone();
-        let key = (order, prohibition, rule, service, confidence, policy);
-        if let Some(id) = self.rules.get(&key) {
-            return Ok(*id);
-        }
-        let (order, prohibition, rule, service, confidence, policy) = &key;
-        let row = params![order, prohibition, rule, service, confidence, policy];
-        let mut find = connection.prepare_cached(
-            "SELECT id FROM rules WHERE order_id = ?1 AND prohibition IS ?2 AND rule = ?3 AND service = ?4 \
-             AND confidence = ?5 AND policy = ?6",
-        )?;
-        let id = match find.query_row(row, |row| row.get(0)).optional()? {
-            Some(id) => id,
-            None => {
-                connection.execute("INSERT INTO rules VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6)", row)?;
-                connection.last_insert_rowid()
-            }
-        };
-        self.rules.insert(key, id);
-        Ok(id)
-    }
-
-    /// Forgets what it knows of the tables, because what it put there may have been rolled back.
-    pub(super) fn forget(&mut self) {
-        self.rules.clear();
-    }
+    connection
+        .execute_batch("CREATE TEMP TABLE gone AS SELECT client_id, rule_id, name_id, count FROM attempts LIMIT 0;")?;
+    connection
+        .execute("INSERT INTO gone SELECT client_id, rule_id, name_id, count FROM attempts WHERE seq < ?1", first)?;
+    connection.execute("DELETE FROM attempts WHERE seq < ?1", first)?;
+    connection.execute("DELETE FROM hours WHERE last_seq < ?1", first)?;
+    connection.execute_batch(FORGET)
 }
 
-fn add_all(connection: &Connection, segment: u64, source: &str, counts: &[RuleCount]) -> rusqlite::Result<()> {
-    for RuleCount { order, rule, service, verdict, count } in counts {
-        add(connection, segment, source, [order, rule, service, verdict], *count)?;
-    }
-    Ok(())
-}
-
-fn add(connection: &Connection, segment: u64, source: &str, of: [&String; 4], count: u64) -> rusqlite::Result<()> {
-    let mut add = connection.prepare_cached(
-        "INSERT INTO sums VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET count = count + excluded.count",
-    )?;
-    let [order, rule, service, verdict] = of;
-    add.execute(params![signed(segment), source, order, rule, service, verdict, signed(count)])?;
-    Ok(())
-}
-
-/// Returns the labels of a name from right to left. Dots inside labels stay escaped, so that a dot always ends a label.
-pub(super) fn reversed(name: &Name) -> String {
-    let mut labels: Vec<_> = name.suffixes().filter_map(first_label).collect();
-    labels.reverse();
-    labels.join(".")
-}
-
-fn first_label(suffix: &[u8]) -> Option<String> {
-    let length = usize::from(*suffix.first()?);
-    let mut wire = suffix.get(..=length).filter(|_| length > 0)?.to_vec();
-    wire.push(0);
-    Name::from_wire(&wire).ok().map(|label| label.to_string())
-}
+/// Instants at which a client was first seen go on to its oldest record that is left.
+const FORGET: &str = "
+INSERT INTO client_rules SELECT client_id, rule_id, -count(*), -sum(count) FROM gone WHERE client_id IS NOT NULL
+    GROUP BY client_id, rule_id
+    ON CONFLICT DO UPDATE SET leaves = leaves + excluded.leaves, count = count + excluded.count;
+DELETE FROM client_rules WHERE leaves <= 0 AND client_id IN (SELECT client_id FROM gone);
+UPDATE clients SET leaves = clients.leaves - of.leaves, count = clients.count - of.count
+    FROM (SELECT client_id, count(*) AS leaves, sum(count) AS count FROM gone GROUP BY client_id) AS of
+    WHERE id = of.client_id;
+DELETE FROM clients WHERE leaves <= 0;
+UPDATE clients SET first = (
+        SELECT min(at) FROM (
+            SELECT (SELECT at FROM attempts WHERE client_id = id AND rule_id = of.rule_id ORDER BY seq LIMIT 1) AS at
+            FROM client_rules AS of WHERE of.client_id = id))
+    WHERE id IN (SELECT client_id FROM gone);
+DELETE FROM names WHERE id IN (SELECT name_id FROM gone)
+    AND NOT EXISTS (SELECT 1 FROM attempts WHERE name_id = names.id);
+DROP TABLE gone;
+";
 
 /// SQLite has signed integers only; numbers of leaves, sizes and counts stay far below their end.
 pub(super) fn signed(number: u64) -> i64 {

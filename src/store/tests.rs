@@ -82,6 +82,11 @@ fn records_are_found_by_what_they_hold_newest_first() {
         (Filter { name: name("*.vendor.example"), ..none() }, all.to_vec()),
         (Filter { name: name("*.endor.example"), ..none() }, vec![]),
         (Filter { verdict: Some(Verdict::Monitored), ..none() }, vec![all[3]]),
+        (Filter { rule: Some("suffix:geo.vendor.example".to_owned()), ..none() }, vec![all[0]]),
+        (Filter { order: Some("act-2024".to_owned()), limit: Some(2), ..none() }, vec![all[0], all[1]]),
+        (Filter { order: Some("act-2025".to_owned()), ..none() }, vec![]),
+        (Filter { verdict: Some(Verdict::Sunk), client: client("192.0.2.7"), ..none() }, vec![all[2]]),
+        (Filter { name: name("*.vendor.example"), client: client("192.0.2.8"), ..none() }, vec![all[0]]),
         (Filter { from: instant("2024-10-01T00:00:00Z"), to: instant("2024-10-02T00:00:00Z"), ..none() }, vec![all[2]]),
         (Filter { limit: Some(1), ..none() }, vec![all[0]]),
         (Filter { limit: Some(0), ..none() }, vec![]),
@@ -172,10 +177,103 @@ fn the_index_forgets_what_the_journal_has_removed() {
         data.record(&[("192.0.2.7", "upd.vendor.example", AT); 5]);
         store.catch_up(&data.settings.journal()).unwrap();
     }
-    let kept = (total(&store), store.attempts(&Filter::default()).unwrap().len());
-    assert!(kept.1 < 30, "{kept:?}");
+    let held = |store: &Store| {
+        let records = store.attempts(&Filter::default()).unwrap().len();
+        (total(store), records, store.seen(None).unwrap())
+    };
+    let kept = held(&store);
+    assert!(kept.1 < 30 && kept.2[0].records == kept.1 as u64, "{kept:?}");
+    assert_eq!(store.verify(&data.settings.journal()).unwrap().differences, []);
     store.rebuild(&data.settings.journal()).unwrap();
-    assert_eq!((total(&store), store.attempts(&Filter::default()).unwrap().len()), kept);
+    assert_eq!(held(&store), kept);
+}
+
+#[test]
+fn names_and_clients_go_with_their_last_record() {
+    let data = Data::new();
+    data.record(&[("192.0.2.7", "a.upd.vendor.example", AT), ("192.0.2.8", "upd.vendor.example", AT)]);
+    data.record(&[
+        ("192.0.2.8", "upd.vendor.example", AT),
+        ("192.0.2.8", "geo.vendor.example", "2024-09-30T00:00:00Z"),
+    ]);
+    let mut store = data.open();
+    let first = store.attempts(&Filter { limit: Some(3), ..Filter::default() }).unwrap()[2].seq;
+    let transaction = store.connection.transaction().unwrap();
+    schema::forget_before(&transaction, first).unwrap();
+    transaction.commit().unwrap();
+    let count = |table: &str| -> i64 {
+        store.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(["attempts", "names", "clients", "client_rules"].map(count), [3, 2, 1, 2]);
+    let seen = store.seen(None).unwrap();
+    let expected = (3, 3, AT.parse().unwrap(), "2024-09-30T00:00:00Z".parse().unwrap());
+    assert_eq!((seen[0].records, seen[0].count, seen[0].first, seen[0].last), expected);
+}
+
+#[test]
+fn sums_are_told_by_day_and_clients_by_when_they_were_seen() {
+    let data = Data::new();
+    data.record(&[
+        ("192.0.2.7", "upd.vendor.example", "2024-09-30T23:59:59Z"),
+        ("192.0.2.7", "upd.vendor.example", "2024-10-01T00:00:00Z"),
+        ("192.0.2.7", "upd.vendor.example", "2024-10-01T23:00:00Z"),
+        ("192.0.2.8", "geo.vendor.example", "2024-10-02T00:00:00Z"),
+    ]);
+    let store = data.open();
+    let days = store.sums_by_day("2024-09-30".parse().unwrap(), "2024-10-01".parse().unwrap()).unwrap();
+    let days: Vec<_> = days.iter().map(|(day, sum)| (day.to_string(), sum.rule.as_str(), sum.count)).collect();
+    let rule = "suffix:upd.vendor.example";
+    assert_eq!(days, [("2024-09-30".to_owned(), rule, 1), ("2024-10-01".to_owned(), rule, 2)]);
+    let keys = KeyRing::reader(&data.settings.keys);
+    let client = ClientFilter::new("192.0.2.7".parse().unwrap(), &keys).unwrap();
+    let seen = store.seen(Some(&client)).unwrap();
+    let instants: Vec<_> = seen.iter().map(|of| (of.first.to_string(), of.last.to_string(), of.count)).collect();
+    let month = |first: &str, last: &str, count| (first.to_owned(), last.to_owned(), count);
+    assert_eq!(
+        instants,
+        [
+            month("2024-09-30T23:59:59Z", "2024-09-30T23:59:59Z", 1),
+            month("2024-10-01T00:00:00Z", "2024-10-01T23:00:00Z", 2)
+        ]
+    );
+    assert_eq!(store.seen(None).unwrap().len(), 3);
+}
+
+#[test]
+fn an_index_that_differs_from_the_journal_is_told_with_the_first_number() {
+    let data = Data::new();
+    data.record(&[("192.0.2.7", "upd.vendor.example", AT); 6]);
+    let numbers: Vec<i64> =
+        data.open().attempts(&Filter::default()).unwrap().iter().rev().map(|row| schema::signed(row.seq)).collect();
+    let [first, second, .., last] = numbers[..] else { panic!("{numbers:?}") };
+    let journal = data.settings.journal();
+    for (damage, expected) in [
+        (String::new(), vec![]),
+        (
+            format!("DELETE FROM attempts WHERE seq = {second}"),
+            vec![format!("Missing {{ seq: {second} }}"), "Clients".into()],
+        ),
+        (
+            format!("DELETE FROM attempts WHERE seq = {last}"),
+            vec![format!("Missing {{ seq: {last} }}"), "Clients".into()],
+        ),
+        (format!("UPDATE attempts SET at = at + 1 WHERE seq = {first}"), vec![format!("Changed {{ seq: {first} }}")]),
+        (
+            format!("UPDATE attempts SET seq = 1000000 WHERE seq = {first}"),
+            vec![format!("Missing {{ seq: {first} }}"), "Surplus { seq: 1000000 }".into()],
+        ),
+        ("UPDATE sums SET count = count + 1".to_owned(), vec!["Sum".into()]),
+        ("DELETE FROM sums".to_owned(), vec!["Sum".into()]),
+        ("UPDATE clients SET leaves = leaves + 1".to_owned(), vec!["Clients".into()]),
+    ] {
+        let mut store = data.open();
+        store.rebuild(&journal).unwrap();
+        store.connection.execute_batch(&damage).unwrap();
+        let Agreement { records, damaged, faults, differences, .. } = store.verify(&journal).unwrap();
+        assert_eq!((records, damaged, faults), (6, 0, expected.len() as u64), "{damage}");
+        let told: Vec<String> = differences.iter().map(|difference| format!("{difference:?}")).collect();
+        assert!(told.iter().zip(&expected).all(|(told, expected)| told.starts_with(expected)), "{damage}: {told:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,344 @@
+//! How leaves get into the tables. Sums are kept in memory while a transaction fills it, and go in with it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
+
+use super::schema::signed;
+use crate::ledger::{Body, Folded, Leaf, Record, RuleCount};
+use crate::message::Name;
+
+const HOUR: i64 = 3_600_000_000;
+const DAY: i64 = 24 * HOUR;
+
+/// Puts leaves into the tables; what it knows holds for one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Filler {
+    rules: HashMap<Rule, i64>,
+    manners: HashMap<Manner, i64>,
+    clients: HashMap<Client, i64>,
+    texts: HashMap<String, i64>,
+    names: HashMap<String, i64>,
+    summed: HashMap<Summed, i64>,
+    sums: BTreeMap<(i64, i64, i64), u64>,
+    seen: BTreeMap<i64, Seen>,
+    client_rules: BTreeMap<(i64, i64), (i64, u64)>,
+    hours: BTreeMap<i64, (i64, i64)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Rule {
+    order: String,
+    prohibition: Option<String>,
+    waiver: Option<String>,
+    rule: String,
+    service: String,
+    confidence: String,
+    verdict: String,
+    threat: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Manner {
+    folded: Option<&'static str>,
+    identified: Option<String>,
+    via: Option<String>,
+    transport: Option<String>,
+    record_type: Option<String>,
+    through: Option<String>,
+    rcode: Option<String>,
+    rehearsal: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Client {
+    client: String,
+    key: Option<String>,
+    prefix: Option<u8>,
+    device: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Summed {
+    source: &'static str,
+    order: String,
+    rule: String,
+    service: String,
+    verdict: String,
+}
+
+/// What is added to the sums of a client.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    leaves: i64,
+    count: u64,
+    first: i64,
+    last: i64,
+}
+
+impl Filler {
+    /// Takes a leaf of the segment that begins with the leaf `segment`.
+    pub(super) fn insert(&mut self, connection: &Connection, segment: u64, leaf: &Leaf) -> rusqlite::Result<()> {
+        match &leaf.body {
+            Body::Attempt(record) => {
+                self.insert_attempt(connection, signed(leaf.seq), record)?;
+                let Record { order, rule, service, verdict, count, .. } = record.as_ref();
+                let source = if record.threat { "threat" } else { "recorded" };
+                self.add(connection, (segment, record.at), source, [order, rule, service, verdict], *count)
+            }
+            Body::Coverage(of) => {
+                self.add_all(connection, (segment, of.at), "counted", &of.counted)?;
+                self.add_all(connection, (segment, of.at), "threat", &of.threats)
+            }
+            Body::Gap(gap) => self.add_all(connection, (segment, gap.from.unwrap_or(gap.at)), "missed", &gap.rules),
+            Body::Change(_) | Body::Unknown => Ok(()),
+        }
+    }
+
+    fn insert_attempt(&mut self, connection: &Connection, seq: i64, record: &Record) -> rusqlite::Result<()> {
+        let rule = self.rule(connection, record)?;
+        let manner = self.manner(connection, record)?;
+        let client = self.client(connection, record)?;
+        let policy = text(connection, &mut self.texts, &record.policy)?;
+        let group = record.group.as_ref().map(|group| text(connection, &mut self.texts, group)).transpose()?;
+        let name = record.name.as_ref().map(|name| self.name(connection, name)).transpose()?;
+        let micros = Timestamp::as_microsecond;
+        let (at, last, raw) = (micros(record.at), micros(record.last), micros(record.raw));
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        )?;
+        insert.execute(params![
+            seq,
+            at,
+            last - at,
+            raw - at,
+            micros(record.raw_last) - raw,
+            signed(record.count),
+            rule,
+            policy,
+            manner,
+            client,
+            name,
+            group,
+            record.subject,
+            record.names.map(signed),
+            record.clients.map(signed),
+            record.ends.map(|ends| micros(ends) - at),
+        ])?;
+        if let Some(client) = client {
+            let seen = Seen { leaves: 0, count: 0, first: at, last };
+            let seen = self.seen.entry(client).or_insert(seen);
+            (seen.leaves, seen.count) = (seen.leaves + 1, seen.count.saturating_add(record.count));
+            (seen.first, seen.last) = (seen.first.min(at), seen.last.max(last));
+            let (leaves, count) = self.client_rules.entry((client, rule)).or_default();
+            (*leaves, *count) = (*leaves + 1, count.saturating_add(record.count));
+        }
+        for hour in [at.div_euclid(HOUR), last.div_euclid(HOUR)] {
+            let (first, last) = self.hours.entry(hour).or_insert((seq, seq));
+            (*first, *last) = ((*first).min(seq), (*last).max(seq));
+        }
+        Ok(())
+    }
+
+    /// Puts in the sums of what was taken. Nothing of a transaction is whole before.
+    pub(super) fn finish(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut add = connection.prepare_cached(
+            "INSERT INTO sums VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        )?;
+        for ((segment, day, summed), count) in std::mem::take(&mut self.sums) {
+            add.execute(params![segment, day, summed, signed(count)])?;
+        }
+        let mut add = connection.prepare_cached(
+            "UPDATE clients SET leaves = leaves + ?2, count = count + ?3, first = min(coalesce(first, ?4), ?4), \
+             last = max(coalesce(last, ?5), ?5) WHERE id = ?1",
+        )?;
+        for (client, Seen { leaves, count, first, last }) in std::mem::take(&mut self.seen) {
+            add.execute(params![client, leaves, signed(count), first, last])?;
+        }
+        let mut add = connection.prepare_cached(
+            "INSERT INTO client_rules VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET \
+             leaves = leaves + excluded.leaves, count = count + excluded.count",
+        )?;
+        for ((client, rule), (leaves, count)) in std::mem::take(&mut self.client_rules) {
+            add.execute(params![client, rule, leaves, signed(count)])?;
+        }
+        let mut add = connection.prepare_cached(
+            "INSERT INTO hours VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET \
+             first_seq = min(first_seq, excluded.first_seq), last_seq = max(last_seq, excluded.last_seq)",
+        )?;
+        for (hour, (first, last)) in std::mem::take(&mut self.hours) {
+            add.execute(params![hour, first, last])?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what it knows of the tables, which another process may have made again or a rollback undone.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    fn rule(&mut self, connection: &Connection, record: &Record) -> rusqlite::Result<i64> {
+        let Record { order, prohibition, waiver, rule, service, confidence, verdict, threat, .. } = record.clone();
+        let key = Rule { order, prohibition, waiver, rule, service, confidence, verdict, threat };
+        intern(
+            &mut self.rules,
+            key,
+            |Rule { order, prohibition, waiver, rule, service, confidence, verdict, threat }| {
+                let row = params![order, prohibition, waiver, rule, service, confidence, verdict, threat];
+                find_or_add(
+                    connection,
+                    "SELECT id FROM rules WHERE order_id = ?1 AND prohibition IS ?2 AND waiver IS ?3 AND rule = ?4 \
+                 AND service = ?5 AND confidence = ?6 AND verdict = ?7 AND threat = ?8",
+                    "INSERT INTO rules VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    row,
+                )
+            },
+        )
+    }
+
+    fn manner(&mut self, connection: &Connection, record: &Record) -> rusqlite::Result<i64> {
+        let Record { identified, via, transport, r#type, through, rcode, rehearsal, .. } = record.clone();
+        let folded = record.folded.map(Folded::as_str);
+        let key = Manner { folded, identified, via, transport, record_type: r#type, through, rcode, rehearsal };
+        intern(
+            &mut self.manners,
+            key,
+            |Manner { folded, identified, via, transport, record_type, through, rcode, rehearsal }| {
+                let row = params![folded, identified, via, transport, record_type, through, rcode, rehearsal];
+                find_or_add(
+                    connection,
+                    "SELECT id FROM manners WHERE folded IS ?1 AND identified IS ?2 AND via IS ?3 AND transport IS ?4 \
+                     AND type IS ?5 AND through IS ?6 AND rcode IS ?7 AND rehearsal = ?8",
+                    "INSERT INTO manners VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    row,
+                )
+            },
+        )
+    }
+
+    fn client(&mut self, connection: &Connection, record: &Record) -> rusqlite::Result<Option<i64>> {
+        let Record { client: Some(client), key, prefix, device, .. } = record else { return Ok(None) };
+        let (client, key, device) = (client.clone(), key.clone(), device.clone());
+        let key = Client { client, key, prefix: *prefix, device };
+        let id = intern(&mut self.clients, key, |Client { client, key, prefix, device }| {
+            find_or_add(
+                connection,
+                "SELECT id FROM clients WHERE client = ?1 AND key IS ?2 AND prefix IS ?3 AND device IS ?4",
+                "INSERT INTO clients (client, key, prefix, device) VALUES (?1, ?2, ?3, ?4)",
+                params![client, key, prefix, device],
+            )
+        })?;
+        Ok(Some(id))
+    }
+
+    fn name(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+        if let Some(id) = self.names.get(name) {
+            return Ok(*id);
+        }
+        intern(&mut self.names, name.to_owned(), |name| {
+            let mut find = connection.prepare_cached("SELECT id FROM names WHERE name = ?1")?;
+            if let Some(id) = find.query_row([name], |row| row.get(0)).optional()? {
+                return Ok(id);
+            }
+            let reversed = name.parse().ok().map(|name| reversed(&name));
+            let mut insert = connection.prepare_cached("INSERT INTO names VALUES (NULL, ?1, ?2)")?;
+            insert.insert(params![name, reversed])
+        })
+    }
+
+    fn add_all(
+        &mut self,
+        connection: &Connection,
+        place: (u64, Timestamp),
+        source: &'static str,
+        counts: &[RuleCount],
+    ) -> rusqlite::Result<()> {
+        for RuleCount { order, rule, service, verdict, count } in counts {
+            self.add(connection, place, source, [order, rule, service, verdict], *count)?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        connection: &Connection,
+        (segment, at): (u64, Timestamp),
+        source: &'static str,
+        of: [&String; 4],
+        count: u64,
+    ) -> rusqlite::Result<()> {
+        let [order, rule, service, verdict] = of.map(Clone::clone);
+        let key = Summed { source, order, rule, service, verdict };
+        let id = intern(&mut self.summed, key, |Summed { source, order, rule, service, verdict }| {
+            find_or_add(
+                connection,
+                "SELECT id FROM summed WHERE source = ?1 AND order_id = ?2 AND rule = ?3 AND service = ?4 AND verdict = ?5",
+                "INSERT INTO summed VALUES (NULL, ?1, ?2, ?3, ?4, ?5)",
+                params![source, order, rule, service, verdict],
+            )
+        })?;
+        let sum = self.sums.entry((signed(segment), day_of(at), id)).or_default();
+        *sum = sum.saturating_add(count);
+        Ok(())
+    }
+}
+
+/// Returns how many days in UTC since 1970 are over at an instant.
+pub(super) fn day_of(at: Timestamp) -> i64 {
+    at.as_microsecond().div_euclid(DAY)
+}
+
+/// Returns how many hours since 1970 are over at an instant.
+pub(super) fn hour_of(at: Timestamp) -> i64 {
+    at.as_microsecond().div_euclid(HOUR)
+}
+
+fn intern<K: Eq + Hash>(
+    known: &mut HashMap<K, i64>,
+    key: K,
+    find: impl FnOnce(&K) -> rusqlite::Result<i64>,
+) -> rusqlite::Result<i64> {
+    if let Some(id) = known.get(&key) {
+        return Ok(*id);
+    }
+    let id = find(&key)?;
+    known.insert(key, id);
+    Ok(id)
+}
+
+fn text(connection: &Connection, known: &mut HashMap<String, i64>, text: &str) -> rusqlite::Result<i64> {
+    if let Some(id) = known.get(text) {
+        return Ok(*id);
+    }
+    intern(known, text.to_owned(), |text| {
+        find_or_add(
+            connection,
+            "SELECT id FROM texts WHERE text = ?1",
+            "INSERT INTO texts VALUES (NULL, ?1)",
+            params![text],
+        )
+    })
+}
+
+fn find_or_add(connection: &Connection, find: &str, add: &str, row: &[&dyn ToSql]) -> rusqlite::Result<i64> {
+    match connection.prepare_cached(find)?.query_row(row, |row| row.get(0)).optional()? {
+        Some(id) => Ok(id),
+        None => connection.prepare_cached(add)?.insert(row),
+    }
+}
+
+/// Returns the labels of a name from right to left. Dots inside labels stay escaped, so that a dot always ends a label.
+pub(super) fn reversed(name: &Name) -> String {
+    let mut labels: Vec<_> = name.suffixes().filter_map(first_label).collect();
+    labels.reverse();
+    labels.join(".")
+}
+
+fn first_label(suffix: &[u8]) -> Option<String> {
+    let length = usize::from(*suffix.first()?);
+    let mut wire = suffix.get(..=length).filter(|_| length > 0)?.to_vec();
+    wire.push(0);
+    Name::from_wire(&wire).ok().map(|label| label.to_string())
+}
