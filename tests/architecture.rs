@@ -13,6 +13,8 @@ const MODULES: &[(&str, May)] = &[
     ("message", May::Use(&[])),
     ("query", May::Use(&[])),
     ("clock", May::Use(&[])),
+    // Sockets of clients and those of upstreams send and receive alike.
+    ("datagram", May::Use(&["query"])),
     ("observe", May::Use(&[])),
     ("client", May::Use(&["query"])),
     ("identify", May::Use(&["client", "clock", "observe"])),
@@ -22,7 +24,7 @@ const MODULES: &[(&str, May)] = &[
     ("zones", May::Use(&["query"])),
     // Of `policy`, the two instants of a decision; of `zones`, the reading of records, which policy zones are made of.
     ("lists", May::Use(&["query", "client", "policy", "zones"])),
-    ("resolve", May::Use(&["query", "client", "clock", "observe", "cache", "zones"])),
+    ("resolve", May::Use(&["query", "client", "clock", "datagram", "observe", "cache", "zones"])),
     ("answer", May::Use(&["query", "policy", "lists"])),
     ("inspect", May::Use(&["query"])),
     ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
@@ -30,7 +32,7 @@ const MODULES: &[(&str, May)] = &[
     ("store", May::Use(&["client", "policy", "ledger"])),
     ("pipeline", May::UseAllBut(&["feed", "identify", "store"])),
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`.
-    ("listen", May::Use(&["query", "clock", "observe", "ledger", "pipeline"])),
+    ("listen", May::Use(&["query", "clock", "datagram", "observe", "ledger", "pipeline"])),
     ("config", May::UseAllBut(&[])),
     // Whoever carries its commands out is above it.
     ("control", May::UseAllBut(&["listen", "pipeline"])),
@@ -80,7 +82,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const CLOCKS: &[&str] = &["Timestamp::now", "Zoned::now", "SystemTime::now", "Instant::now"];
 
 /// Files that hold unsafe code, since no library has a safe call for what they do.
-const UNSAFE: &[&str] = &["src/clock/adjtimex.rs", "src/lists/map.rs"];
+const UNSAFE: &[&str] = &["src/clock/adjtimex.rs", "src/datagram.rs", "src/lists/map.rs"];
 
 /// Vendors that the program itself must not know: they stand in `blocklists/` and in tests.
 const VENDORS: &[&str] = &["kaspersky"];

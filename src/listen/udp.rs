@@ -1,34 +1,27 @@
 //! One plain thread for each datagram socket. An answer leaves from the address that was asked.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd as _;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nix::libc;
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::Socket;
 use tokio::runtime::Handle;
 
 use super::{Limit, Shared, proxy};
+use crate::datagram::{self, BATCH, Incoming, Letter, Wait};
 use crate::ledger::Recorder;
 use crate::observe::{Claimed, Dropped};
 use crate::pipeline::{Moment, Step};
-use crate::query::{LocalEnd, MAX_PAYLOAD, Peer, Query, Transport};
+use crate::query::{Peer, Query, Transport};
 
-/// How many queries are answered with one reading of the clock at most.
-const BATCH: usize = 32;
 /// How many batches are still answered after the daemon was told to stop.
 const LAST_BATCHES: u32 = 256;
 /// How long a worker waits for a query before it looks whether it is to stop.
 const WAIT: Duration = Duration::from_millis(100);
-/// The largest query that is read; honest ones are far smaller.
-const MAX_QUERY: usize = 4096;
 
 /// Asks the kernel to tell which address each datagram was sent to.
 pub(super) fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
@@ -54,59 +47,59 @@ impl Worker {
 
     /// Answers until the listeners stop, and then what is still in the socket.
     pub(super) fn run(self) {
-        let mut packet = vec![0; MAX_QUERY];
-        let mut out = Vec::with_capacity(2 * usize::from(MAX_PAYLOAD));
-        let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo);
+        let mut room = Incoming::batch();
+        let mut letters: Box<[Letter]> = (0..BATCH).map(|_| Letter::new()).collect();
         let mut batches_left = LAST_BATCHES;
         loop {
             let stopping = self.shared.stopping.load(Ordering::Relaxed);
-            let wait = if stopping { MsgFlags::MSG_DONTWAIT } else { MsgFlags::empty() };
             // Who is flooded must be able to stop too: what waits now is answered, and no more.
             if stopping && batches_left == 0 {
                 return;
             }
             batches_left -= u32::from(stopping);
-            let first = match receive(&self.socket, &mut packet, &mut control, wait) {
-                Ok(first) => first,
+            let wait = if stopping { Wait::Never } else { Wait::First };
+            match datagram::receive(&self.socket, &mut room, wait) {
+                Ok(received) => self.answer(&room[..received], &mut letters),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && stopping => return,
-                Err(error) => {
-                    pause_after(&error);
-                    continue;
-                }
-            };
-            let moment = self.shared.pipeline.moment();
-            let mut next = Some(first);
-            let mut handled = 0;
-            while let Some((length, peer)) = next {
-                let handled_one = catch_unwind(AssertUnwindSafe(|| {
-                    self.handle(&packet[..length], peer, &moment, &mut out);
-                }));
-                if handled_one.is_err() {
-                    // The panic has told of itself. One packet must not take the worker, and with it a share of all
-                    // clients, out of service; the buffers are written anew for each packet.
-                    self.shared.metrics.count_dropped(Dropped::Fault);
-                }
-                handled += 1;
-                next = match handled {
-                    BATCH => None,
-                    _ => receive(&self.socket, &mut packet, &mut control, MsgFlags::MSG_DONTWAIT).ok(),
-                };
+                Err(error) => pause_after(&error),
             }
         }
     }
 
-    fn handle(&self, packet: &[u8], peer: Peer, moment: &Moment, out: &mut Vec<u8>) {
+    /// Decides a batch by one state and one reading of the clock, and answers what can be answered at once.
+    fn answer(&self, batch: &[Incoming], letters: &mut [Letter]) {
+        let moment = self.shared.pipeline.moment();
+        let mut ready = 0;
+        for incoming in batch {
+            let letter = &mut letters[ready];
+            match catch_unwind(AssertUnwindSafe(|| self.handle(incoming, &moment, letter))) {
+                Ok(Reply::Send) => ready += 1,
+                Ok(Reply::Nothing) => {}
+                // The panic has told of itself. One packet must not take the worker, and with it a share of all
+                // clients, out of service, nor the answers to others; a letter is written anew for each packet.
+                Err(_) => self.shared.metrics.count_dropped(Dropped::Fault),
+            }
+        }
+        self.send(&mut letters[..ready]);
+    }
+
+    fn handle(&self, incoming: &Incoming, moment: &Moment, letter: &mut Letter) -> Reply {
         let Shared { pipeline, metrics, limit, .. } = &*self.shared;
-        let (packet, peer) = match admit(packet, peer, limit) {
+        let Some(peer) = incoming.peer() else { return Reply::Nothing };
+        let (packet, peer) = match admit(incoming.octets(), peer, limit) {
             Ok(admitted) => admitted,
-            Err(dropped) => return metrics.count_dropped(dropped),
+            Err(dropped) => {
+                metrics.count_dropped(dropped);
+                return Reply::Nothing;
+            }
         };
         if peer.claimed.is_some() {
             metrics.count_claim(Claimed::ProxyTaken);
         }
-        match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, out) {
-            Step::Answer => self.send(out, peer),
-            Step::Ignore => {}
+        letter.address_to(&peer);
+        match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, &mut letter.message) {
+            Step::Answer => Reply::Send,
+            Step::Ignore => Reply::Nothing,
             Step::Resolve(query) => match self.shared.permit(&query, moment) {
                 Some(permit) => {
                     let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
@@ -114,20 +107,26 @@ impl Worker {
                         resolve(&socket, &shared, &query).await;
                         drop(permit);
                     });
+                    Reply::Nothing
                 }
                 None => {
-                    pipeline.turn_away(&query, moment, &self.recorder, out);
-                    self.send(out, peer);
+                    pipeline.turn_away(&query, moment, &self.recorder, &mut letter.message);
+                    Reply::Send
                 }
             },
         }
     }
 
-    fn send(&self, message: &[u8], peer: Peer) {
-        if send(&self.socket, message, peer).is_err() {
-            self.shared.metrics.count_dropped(Dropped::Unsent);
-        }
+    fn send(&self, letters: &mut [Letter]) {
+        send(&self.socket, letters, &self.shared);
     }
+}
+
+/// What becomes of a letter once its query was looked at.
+enum Reply {
+    Send,
+    /// There is nothing to say, or not yet.
+    Nothing,
 }
 
 /// Takes the PROXY header of a trusted proxy off a datagram, and says who asks. Nobody else may send one.
@@ -142,9 +141,17 @@ fn admit<'p>(packet: &'p [u8], peer: Peer, limit: &Limit) -> Result<(&'p [u8], P
 }
 
 async fn resolve(socket: &UdpSocket, shared: &Shared, query: &Query) {
-    let mut out = Vec::with_capacity(usize::from(MAX_PAYLOAD));
-    shared.pipeline.complete(query, &shared.recorder, &mut out).await;
-    if !out.is_empty() && send(socket, &out, query.peer).is_err() {
+    let mut letter = Letter::new();
+    shared.pipeline.complete(query, &shared.recorder, &mut letter.message).await;
+    if !letter.message.is_empty() {
+        letter.address_to(&query.peer);
+        send(socket, std::slice::from_mut(&mut letter), shared);
+    }
+}
+
+/// A full send buffer must not hold up the queries of others: what is not taken at once is lost, and counted.
+fn send(socket: &UdpSocket, letters: &mut [Letter], shared: &Shared) {
+    for _ in 0..datagram::send(socket, letters) {
         shared.metrics.count_dropped(Dropped::Unsent);
     }
 }
@@ -159,57 +166,5 @@ fn pause_after(error: &io::Error) {
             tracing::warn!(%error, "cannot receive");
             std::thread::sleep(WAIT);
         }
-    }
-}
-
-fn receive(socket: &UdpSocket, packet: &mut [u8], control: &mut [u8], flags: MsgFlags) -> io::Result<(usize, Peer)> {
-    let mut parts = [IoSliceMut::new(packet)];
-    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(control), flags)?;
-    let remote = message.address.and_then(|address| address_of(&address)).ok_or(io::ErrorKind::InvalidData)?;
-    let local = message.cmsgs()?.find_map(|control| match control {
-        ControlMessageOwned::Ipv4PacketInfo(info) => Some(LocalEnd {
-            address: IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()),
-            interface: u32::try_from(info.ipi_ifindex).unwrap_or_default(),
-        }),
-        ControlMessageOwned::Ipv6PacketInfo(info) => {
-            Some(LocalEnd { address: IpAddr::from(info.ipi6_addr.s6_addr), interface: info.ipi6_ifindex })
-        }
-        _ => None,
-    });
-    Ok((message.bytes, Peer::direct(remote, local)))
-}
-
-fn send(socket: &UdpSocket, message: &[u8], peer: Peer) -> io::Result<()> {
-    let parts = [IoSlice::new(message)];
-    let remote = SockaddrStorage::from(peer.remote);
-    let descriptor = socket.as_raw_fd();
-    // A full send buffer must not hold up the queries of others.
-    let flags = MsgFlags::MSG_DONTWAIT;
-    match peer.local {
-        Some(LocalEnd { address: IpAddr::V4(address), .. }) => {
-            let info = libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            };
-            sendmsg(descriptor, &parts, &[ControlMessage::Ipv4PacketInfo(&info)], flags, Some(&remote))?;
-        }
-        Some(LocalEnd { address: IpAddr::V6(address), interface }) => {
-            let info =
-                libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: address.octets() }, ipi6_ifindex: interface };
-            sendmsg(descriptor, &parts, &[ControlMessage::Ipv6PacketInfo(&info)], flags, Some(&remote))?;
-        }
-        None => {
-            sendmsg(descriptor, &parts, &[], flags, Some(&remote))?;
-        }
-    }
-    Ok(())
-}
-
-fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
-    match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
-        (Some(v4), _) => Some(SocketAddr::from((v4.ip(), v4.port()))),
-        (_, Some(v6)) => Some(SocketAddr::V6((*v6).into())),
-        (None, None) => None,
     }
 }

@@ -12,10 +12,8 @@ use tokio::time::{Instant, timeout_at};
 use super::exchange::{Action, Exchange, Failed, Failure, Verdict};
 use super::upstream::Group;
 use crate::clock;
+use crate::datagram::MAX_DATAGRAM;
 use crate::observe::{Metrics, UpstreamEvent};
-
-/// The largest datagram that is taken; more than is asked for, since not every server keeps to that.
-const MAX_DATAGRAM: usize = 4096;
 
 /// Asks until there is an answer or every try has failed. Returns the whole message.
 pub(super) async fn drive(
