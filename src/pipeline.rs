@@ -4,6 +4,8 @@
 mod judgement;
 mod listing;
 mod shadow;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -110,7 +112,7 @@ impl Pipeline {
         out: &mut Vec<u8>,
     ) -> Step {
         let Moment { state, clients: _, now } = moment;
-        self.metrics.count_query(transport.as_str());
+        self.metrics.count_query(transport as usize);
 
         // 1. What was asked. What is no query, or asks for what is never served, needs no decision.
         let view = match QueryView::read(packet) {
@@ -130,7 +132,7 @@ impl Pipeline {
 
         // 2. Who asks, and what policy says of the name; all record types alike.
         let own = decide(&query, moment);
-        self.metrics.count_identified(own.client.identification().as_str());
+        self.metrics.count_identified(own.client.identification().place());
         if let Some(strangers) = state.clients.strangers() {
             strangers.note(own.client.address());
         }
@@ -391,7 +393,7 @@ impl Pipeline {
 
     /// Hands the record over before the response goes out. Names that no rule matches are counted only.
     fn record(&self, query: &Query, judgement: Judgement, code: ResponseCode, moment: &Moment, recorder: &Recorder) {
-        self.metrics.count_verdict(judgement.decision.verdict.as_str());
+        self.metrics.count_verdict(judgement.decision.verdict as usize);
         let Some(matched) = judgement.decision.deciding else { return };
         if matched.threat {
             self.metrics.count_threat();
