@@ -263,23 +263,20 @@ pub fn receive(socket: &UdpSocket, into: &mut [Incoming], wait: Wait) -> io::Res
     Ok(received)
 }
 
-/// Sends every letter, waiting for nothing, and returns how many the system did not take. One that is refused does not
-/// keep the others back.
-pub fn send(socket: &UdpSocket, letters: &mut [Letter]) -> usize {
-    let mut left = letters;
-    let mut unsent = 0;
-    while !left.is_empty() {
-        let sent = match send_batch(socket, left) {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+/// Sends every letter, waiting for nothing, and tells the places of those that the system did not take. One that is
+/// refused does not keep the others back.
+pub fn send(socket: &UdpSocket, letters: &mut [Letter], mut refused: impl FnMut(usize)) {
+    let mut sent = 0;
+    while sent < letters.len() {
+        match send_batch(socket, &mut letters[sent..]) {
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => {
-                unsent += 1;
-                1
+                refused(sent);
+                sent += 1;
             }
-        };
-        left = &mut left[sent..];
+        }
     }
-    unsent
 }
 
 /// Returns how many left; an error is that of the first.

@@ -31,8 +31,8 @@ const MODULES: &[(&str, May)] = &[
     // Of `policy`, the words for verdicts only; of `client`, the name of the default group.
     ("store", May::Use(&["client", "policy", "ledger"])),
     ("pipeline", May::UseAllBut(&["feed", "identify", "store"])),
-    // Of `ledger`, the recorder that each worker owns and hands to `pipeline`.
-    ("listen", May::Use(&["query", "clock", "datagram", "observe", "ledger", "pipeline"])),
+    // Of `ledger`, the recorder that each worker owns and hands to `pipeline`; of `resolve`, the forwarder, likewise.
+    ("listen", May::Use(&["query", "clock", "datagram", "observe", "ledger", "resolve", "pipeline"])),
     ("config", May::UseAllBut(&[])),
     // Whoever carries its commands out is above it.
     ("control", May::UseAllBut(&["listen", "pipeline"])),

@@ -5,18 +5,21 @@ use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::Socket;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Limit, Shared, proxy};
+use crate::clock::monotonic;
 use crate::datagram::{self, BATCH, Incoming, Letter, Wait};
 use crate::ledger::Recorder;
 use crate::observe::{Claimed, Dropped};
 use crate::pipeline::{Moment, Step};
 use crate::query::{Peer, Query, Transport};
+use crate::resolve::{Answered, Done, Forwarder, Streamed};
 
 /// How many batches are still answered after the daemon was told to stop.
 const LAST_BATCHES: u32 = 256;
@@ -32,47 +35,69 @@ pub(super) fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     socket.set_read_timeout(Some(WAIT))
 }
 
-/// One thread with a socket, a recorder and buffers of its own.
+/// One thread with a socket, a recorder and buffers of its own. A plain miss is asked and answered in its loop.
 pub(super) struct Worker {
     socket: Arc<UdpSocket>,
     shared: Arc<Shared>,
     recorder: Recorder,
     runtime: Handle,
+    forwarder: Forwarder<Waiting>,
+    letters: Box<[Letter]>,
 }
 
+/// A query that waits for an upstream.
+type Waiting = Box<(Query, OwnedSemaphorePermit)>;
+
 impl Worker {
-    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>, recorder: Recorder, runtime: Handle) -> Self {
-        Self { socket: Arc::new(socket), shared, recorder, runtime }
+    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>, recorder: Recorder, runtime: Handle) -> io::Result<Self> {
+        let forwarder = Forwarder::new(shared.pipeline.resolver())?;
+        forwarder.watch(&socket)?;
+        let letters = (0..BATCH).map(|_| Letter::new()).collect();
+        Ok(Self { socket: Arc::new(socket), shared, recorder, runtime, forwarder, letters })
     }
 
-    /// Answers until the listeners stop, and then what is still in the socket.
-    pub(super) fn run(self) {
+    /// Answers until the listeners stop, and then what is still in the socket and under way.
+    pub(super) fn run(mut self) {
         let mut room = Incoming::batch();
-        let mut letters: Box<[Letter]> = (0..BATCH).map(|_| Letter::new()).collect();
         let mut batches_left = LAST_BATCHES;
-        loop {
+        let mut is_open = true;
+        while is_open || !self.forwarder.is_idle() {
             let stopping = self.shared.stopping.load(Ordering::Relaxed);
-            // Who is flooded must be able to stop too: what waits now is answered, and no more.
-            if stopping && batches_left == 0 {
-                return;
+            // While nothing is under way, the socket alone is waited for, which saves a call for each batch.
+            let idle = self.forwarder.is_idle();
+            let came = idle
+                || self.forwarder.wait(WAIT, monotonic()).unwrap_or_else(|error| {
+                    pause_after(&error);
+                    true
+                });
+            if is_open && (came || stopping) {
+                let wait = if stopping || !idle { Wait::Never } else { Wait::First };
+                match datagram::receive(&self.socket, &mut room, wait) {
+                    Ok(received) => self.answer(&room[..received]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && stopping => batches_left = 0,
+                    Err(error) => pause_after(&error),
+                }
             }
-            batches_left -= u32::from(stopping);
-            let wait = if stopping { Wait::Never } else { Wait::First };
-            match datagram::receive(&self.socket, &mut room, wait) {
-                Ok(received) => self.answer(&room[..received], &mut letters),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && stopping => return,
-                Err(error) => pause_after(&error),
+            self.forwarder.advance(monotonic());
+            self.conclude();
+            if stopping && is_open {
+                // Who is flooded must be able to stop too: what waits now is answered, and no more.
+                batches_left = batches_left.saturating_sub(1);
+                is_open = batches_left > 0;
+                if !is_open {
+                    self.forwarder.ignore(&self.socket);
+                }
             }
         }
     }
 
     /// Decides a batch by one state and one reading of the clock, and answers what can be answered at once.
-    fn answer(&self, batch: &[Incoming], letters: &mut [Letter]) {
+    fn answer(&mut self, batch: &[Incoming]) {
         let moment = self.shared.pipeline.moment();
+        let now = monotonic();
         let mut ready = 0;
         for incoming in batch {
-            let letter = &mut letters[ready];
-            match catch_unwind(AssertUnwindSafe(|| self.handle(incoming, &moment, letter))) {
+            match catch_unwind(AssertUnwindSafe(|| self.handle(incoming, &moment, ready, now))) {
                 Ok(Reply::Send) => ready += 1,
                 Ok(Reply::Nothing) => {}
                 // The panic has told of itself. One packet must not take the worker, and with it a share of all
@@ -80,10 +105,10 @@ impl Worker {
                 Err(_) => self.shared.metrics.count_dropped(Dropped::Fault),
             }
         }
-        self.send(&mut letters[..ready]);
+        send(&self.socket, &mut self.letters[..ready], &self.shared);
     }
 
-    fn handle(&self, incoming: &Incoming, moment: &Moment, letter: &mut Letter) -> Reply {
+    fn handle(&mut self, incoming: &Incoming, moment: &Moment, place: usize, now: Instant) -> Reply {
         let Shared { pipeline, metrics, limit, .. } = &*self.shared;
         let Some(peer) = incoming.peer() else { return Reply::Nothing };
         let (packet, peer) = match admit(incoming.octets(), peer, limit) {
@@ -96,29 +121,86 @@ impl Worker {
         if peer.claimed.is_some() {
             metrics.count_claim(Claimed::ProxyTaken);
         }
+        let letter = &mut self.letters[place];
         letter.address_to(&peer);
-        match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, &mut letter.message) {
-            Step::Answer => Reply::Send,
-            Step::Ignore => Reply::Nothing,
-            Step::Resolve(query) => match self.shared.permit(&query, moment) {
-                Some(permit) => {
-                    let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
-                    self.runtime.spawn(async move {
-                        resolve(&socket, &shared, &query).await;
-                        drop(permit);
-                    });
-                    Reply::Nothing
-                }
-                None => {
-                    pipeline.turn_away(&query, moment, &self.recorder, &mut letter.message);
-                    Reply::Send
-                }
-            },
+        let (query, plain) =
+            match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, &mut letter.message) {
+                Step::Answer => return Reply::Send,
+                Step::Ignore => return Reply::Nothing,
+                Step::Forward(query) => (query, true),
+                Step::Resolve(query) => (query, false),
+            };
+        let Some(permit) = self.shared.permit(&query, moment) else {
+            pipeline.turn_away(&query, moment, &self.recorder, &mut letter.message);
+            return Reply::Send;
+        };
+        let waiting = Box::new((query.clone(), permit));
+        let left = match plain {
+            true => pipeline.forward(&query, (&mut self.forwarder, waiting), moment, now),
+            false => Err(waiting),
+        };
+        if let Err(waiting) = left {
+            let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
+            self.runtime.spawn(async move { resolve(&socket, &shared, &waiting.0).await });
         }
+        Reply::Nothing
     }
 
-    fn send(&self, letters: &mut [Letter]) {
-        send(&self.socket, letters, &self.shared);
+    /// Answers those whose questions came to something, with the state and the time of now.
+    fn conclude(&mut self) {
+        let Self { socket, shared, recorder, runtime, forwarder, letters } = self;
+        let mut done = forwarder.done().peekable();
+        if done.peek().is_none() {
+            return;
+        }
+        let moment = shared.pipeline.moment();
+        let mut ready = 0;
+        for done in done {
+            let answered = match done {
+                Done::Answered(answered) => answered,
+                Done::Streams(streamed) => {
+                    let (socket, shared) = (Arc::clone(socket), Arc::clone(shared));
+                    runtime.spawn(async move { stream(&socket, &shared, *streamed).await });
+                    continue;
+                }
+            };
+            for waiting in answered.waiting() {
+                let letter = &mut letters[ready];
+                if conclude(shared, (&answered, &waiting.0), &moment, recorder, letter) {
+                    ready += 1;
+                }
+                if ready == BATCH {
+                    send(socket, letters, shared);
+                    ready = 0;
+                }
+            }
+        }
+        send(socket, &mut letters[..ready], shared);
+    }
+}
+
+/// Writes the answer to one of those who waited; returns whether there is any.
+fn conclude(
+    shared: &Shared,
+    (answered, query): (&Answered<Waiting>, &Query),
+    moment: &Moment,
+    recorder: &Recorder,
+    letter: &mut Letter,
+) -> bool {
+    let found = (&*answered.resolved, answered.generation, None);
+    let concluded = catch_unwind(AssertUnwindSafe(|| {
+        shared.pipeline.conclude(query, found, moment, recorder, &mut letter.message)
+    }));
+    match concluded {
+        Ok(Step::Answer) => {
+            letter.address_to(&query.peer);
+            true
+        }
+        Ok(Step::Ignore | Step::Forward(_) | Step::Resolve(_)) => false,
+        Err(_) => {
+            shared.metrics.count_dropped(Dropped::Fault);
+            false
+        }
     }
 }
 
@@ -149,11 +231,21 @@ async fn resolve(socket: &UdpSocket, shared: &Shared, query: &Query) {
     }
 }
 
+/// Goes on with questions that need a connection.
+async fn stream(socket: &UdpSocket, shared: &Shared, streamed: Streamed<Waiting>) {
+    let answered = streamed.drive().await;
+    let moment = shared.pipeline.moment();
+    let mut letter = Letter::new();
+    for waiting in answered.waiting() {
+        if conclude(shared, (&answered, &waiting.0), &moment, &shared.recorder, &mut letter) {
+            send(socket, std::slice::from_mut(&mut letter), shared);
+        }
+    }
+}
+
 /// A full send buffer must not hold up the queries of others: what is not taken at once is lost, and counted.
 fn send(socket: &UdpSocket, letters: &mut [Letter], shared: &Shared) {
-    for _ in 0..datagram::send(socket, letters) {
-        shared.metrics.count_dropped(Dropped::Unsent);
-    }
+    datagram::send(socket, letters, |_| shared.metrics.count_dropped(Dropped::Unsent));
 }
 
 /// Waiting out of time and signals are not faults; anything else must not spin.
