@@ -37,7 +37,7 @@ fn main() {
     }
     let size = std::fs::metadata(&path).unwrap().len();
     println!("{records} records, {} MiB, {:.1} octets a record", size >> 20, size as f64 / records as f64);
-    let keys = KeyRing::reader(folder.join("keys"));
+    let keys = KeyRing::reader(&folder.join("keys"));
     for (what, ask) in questions(&keys) {
         let mut times = Vec::new();
         let mut rows = 0;

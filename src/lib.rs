@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod datagram;
 pub mod feed;
 pub mod fetch;
 pub mod identify;

@@ -5,79 +5,48 @@ mod judgement;
 mod kept;
 mod listing;
 mod shadow;
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 pub use shadow::{OrderDifference, RuleDifference, Shadow, ShadowReport};
+pub use state::{Moment, Probe, State};
 
-use crate::answer::{self, Outcome, Style, Trouble};
+use crate::answer::{self, Outcome, Trouble};
 use crate::cache::{Cache, Entry, Key, Standing};
-use crate::client::{Clients, Table};
 use crate::clock::{Clock, Reading};
-use crate::inspect::Guards;
 use crate::ledger::{Attempt, Recorder};
 use crate::lists::{Action, Listed};
 use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, Unusable};
 use crate::observe::{Claimed, Dropped, ListMatch, Metrics, Served, Withheld};
-use crate::policy::{Application, Decision, Snapshot, Verdict, When};
-use crate::query::{Claim, Peer, Query, Question, Subjects, Through, Transport};
-use crate::resolve::{Asking, Resolved, Resolver, Route, Routes};
+use crate::policy::{Application, Decision, Verdict};
+use crate::query::{Claim, Peer, Query, Through, Transport};
+use crate::resolve::{Forwarder, Resolved, Resolver, Route};
 
 use judgement::{Judgement, decide, inspected, judge, without_sunk};
 use kept::Renewals;
 pub use listing::Lists;
 use listing::{alias, listed, listed_behind, result_of};
 
-/// Everything that a reload swaps, whole or not at all.
-#[derive(Debug, Clone)]
-pub struct State {
-    pub snapshot: Arc<Snapshot>,
-    /// The candidate that decides beside it, where there is one.
-    pub shadow: Option<Arc<Shadow>>,
-    /// The groups of the policy, and who belongs to them; the latter is learnt while it runs.
-    pub clients: Arc<Clients>,
-    pub routes: Arc<Routes>,
-    pub asking: Asking,
-    pub style: Style,
-    pub guards: Guards,
-    pub lists: Arc<Lists>,
-    pub probes: Arc<[Probe]>,
-}
-
-/// The state, the clients and the reading of the clock that one batch of queries is decided by.
-#[derive(Debug, Clone)]
-pub struct Moment {
-    pub state: Arc<State>,
-    pub clients: Arc<Table>,
-    pub now: Reading,
-}
-
 /// What is to be done after [`Pipeline::begin`].
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a box would allocate on the path of every miss")]
 pub enum Step {
     /// Send what was written.
     Answer,
     /// Send nothing.
     Ignore,
+    /// Call [`Pipeline::complete`] with this query, or [`Pipeline::forward`] where a forwarder is at hand.
+    Forward(Query),
     /// Call [`Pipeline::complete`] with this query.
     Resolve(Query),
-}
-
-/// A name that nobody but us asks for: asked of an upstream, it shows whether what is sent there comes back.
-#[derive(Debug)]
-pub struct Probe {
-    pub name: Name,
-    pub upstream: SocketAddr,
-    /// Set when we were asked for the name ourselves.
-    pub came_back: AtomicBool,
 }
 
 /// The path that all queries take.
@@ -113,7 +82,7 @@ impl Pipeline {
         out: &mut Vec<u8>,
     ) -> Step {
         let Moment { state, clients: _, now } = moment;
-        self.metrics.count_query(transport.as_str());
+        self.metrics.count_query(transport as usize);
 
         // 1. What was asked. What is no query, or asks for what is never served, needs no decision.
         let view = match QueryView::read(packet) {
@@ -133,7 +102,7 @@ impl Pipeline {
 
         // 2. Who asks, and what policy says of the name; all record types alike.
         let own = decide(&query, moment);
-        self.metrics.count_identified(own.client.identification().as_str());
+        self.metrics.count_identified(own.client.identification().place());
         if let Some(strangers) = state.clients.strangers() {
             strangers.note(own.client.address());
         }
@@ -174,7 +143,10 @@ impl Pipeline {
             (RecordType::ANY, _) => Outcome::MinimalAny { left: seconds_left(&own.decision, now) },
             (_, Route::Forward(_)) if !query.recursion_desired => Outcome::NotRecursive,
             (_, _) if state.came_back(&query.question.name) => Outcome::Refused,
-            (_, Route::Local | Route::Forward(_)) => return Step::Resolve(query),
+            // A client waits only so long for what it could be given stale.
+            (_, Route::Forward(_)) if matches!(standing, Standing::Stale { .. }) => return Step::Resolve(query),
+            (_, Route::Forward(_)) => return Step::Forward(query),
+            (_, Route::Local) => return Step::Resolve(query),
         };
         moment.compare(&query, &own, None);
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
@@ -212,8 +184,28 @@ impl Pipeline {
         self.conclude(query, (&resolved, routes.generation, led), &self.moment(), recorder, out);
     }
 
-    /// `generation` is that of the routes by which the answer was found, `led` where a list led from the question.
-    fn conclude(
+    /// Starts the second part for a query of [`Step::Forward`] in the worker's own loop; once there is an answer,
+    /// [`Pipeline::conclude`] is the rest of it.
+    ///
+    /// # Errors
+    /// Gives `waiting` back where a task has to do it.
+    pub fn forward<W>(
+        &self,
+        query: &Query,
+        (forwarder, waiting): (&mut Forwarder<W>, W),
+        moment: &Moment,
+        now: Instant,
+    ) -> Result<(), W> {
+        let (routes, asking) = (&moment.state.routes, &moment.state.asking);
+        match routes.route(&query.question) {
+            Route::Forward(group) => forwarder.ask(query, (group, routes.generation, asking), waiting, now),
+            Route::Local => Err(waiting),
+        }
+    }
+
+    /// Inspects what was found and decides again, with the state and the time of its arrival. `generation` is that of the
+    /// routes by which it was found, `led` where a list led from the question.
+    pub fn conclude(
         &self,
         query: &Query,
         (resolved, generation, led): (&Resolved, u32, Option<Name>),
@@ -401,7 +393,7 @@ impl Pipeline {
 
     /// Hands the record over before the response goes out. Names that no rule matches are counted only.
     fn record(&self, query: &Query, judgement: Judgement, code: ResponseCode, moment: &Moment, recorder: &Recorder) {
-        self.metrics.count_verdict(judgement.decision.verdict.as_str());
+        self.metrics.count_verdict(judgement.decision.verdict as usize);
         let Some(matched) = judgement.decision.deciding else { return };
         if matched.threat {
             self.metrics.count_threat();
@@ -440,43 +432,6 @@ impl Pipeline {
 fn seconds_left(decision: &Decision, now: &Reading) -> Option<u32> {
     let left = decision.until?.duration_since(now.at).as_secs();
     Some(u32::try_from(left.max(0)).unwrap_or(u32::MAX))
-}
-
-impl Moment {
-    /// Returns the time that policy decides by.
-    const fn when(&self) -> When {
-        When { at: self.now.at, ends: self.now.ends }
-    }
-
-    /// Returns the epoch of what is decided at this moment, by orders and by lists.
-    fn epoch(&self) -> (u64, u64) {
-        (self.state.snapshot.epoch(self.when()).0, self.state.lists.chain.epoch(self.when()))
-    }
-
-    /// Lets the candidate decide what was decided, with the names in the answer where they are known.
-    fn compare(&self, query: &Query, live: &Judgement, subjects: Option<&Subjects>) {
-        if let Some(shadow) = &self.state.shadow {
-            shadow.compare(query, live, subjects, self.when());
-        }
-    }
-}
-
-impl State {
-    /// Returns whether an upstream's answer to `question` must not tell private addresses. Zones that are answered here,
-    /// or by servers of their own, are the operator's, and may.
-    fn withholds_private(&self, question: &Question) -> bool {
-        let own = || {
-            let forward = self.routes.forward.iter().any(|(zone, _)| question.name.is_at_or_below(zone));
-            forward || self.routes.zones.origin_for(question).is_some()
-        };
-        self.guards.rebinding.as_ref().is_some_and(|rebinding| rebinding.protects(&question.name)) && !own()
-    }
-
-    /// Notes that a probe of ours was asked here, if `name` is one: then the upstream that it was sent to leads back.
-    fn came_back(&self, name: &Name) -> bool {
-        let probe = self.probes.iter().find(|probe| probe.name == *name);
-        probe.inspect(|probe| probe.came_back.store(true, Ordering::Relaxed)).is_some()
-    }
 }
 
 impl fmt::Debug for Pipeline {

@@ -14,6 +14,8 @@ const MODULES: &[(&str, May)] = &[
     ("unpack", May::Use(&[])),
     ("query", May::Use(&[])),
     ("clock", May::Use(&[])),
+    // Sockets of clients and those of upstreams send and receive alike.
+    ("datagram", May::Use(&["query"])),
     ("observe", May::Use(&[])),
     ("client", May::Use(&["query"])),
     ("identify", May::Use(&["client", "clock", "observe"])),
@@ -23,7 +25,7 @@ const MODULES: &[(&str, May)] = &[
     ("zones", May::Use(&["query"])),
     // Of `policy`, the two instants of a decision; of `zones`, the reading of records, which policy zones are made of.
     ("lists", May::Use(&["unpack", "query", "client", "policy", "zones"])),
-    ("resolve", May::Use(&["query", "client", "clock", "observe", "cache", "zones"])),
+    ("resolve", May::Use(&["query", "client", "clock", "datagram", "observe", "cache", "zones"])),
     ("answer", May::Use(&["query", "policy", "lists"])),
     ("inspect", May::Use(&["query"])),
     // Of `inspect`, which addresses are private. Names are looked up by whoever fetches.
@@ -32,8 +34,8 @@ const MODULES: &[(&str, May)] = &[
     // Of `policy`, the words for verdicts only; of `client`, the name of the default group.
     ("store", May::Use(&["client", "policy", "ledger"])),
     ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store"])),
-    // Of `ledger`, the recorder that each worker owns and hands to `pipeline`.
-    ("listen", May::Use(&["query", "clock", "observe", "ledger", "pipeline"])),
+    // Of `ledger`, the recorder that each worker owns and hands to `pipeline`; of `resolve`, the forwarder, likewise.
+    ("listen", May::Use(&["query", "clock", "datagram", "observe", "ledger", "resolve", "pipeline"])),
     ("config", May::UseAllBut(&[])),
     // Whoever carries its commands out is above it.
     ("control", May::UseAllBut(&["listen", "pipeline"])),
@@ -90,7 +92,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const CLOCKS: &[&str] = &["Timestamp::now", "Zoned::now", "SystemTime::now", "Instant::now"];
 
 /// Files that hold unsafe code, since no library has a safe call for what they do.
-const UNSAFE: &[&str] = &["src/clock/adjtimex.rs", "src/lists/map.rs"];
+const UNSAFE: &[&str] = &["src/clock/adjtimex.rs", "src/datagram.rs", "src/lists/map.rs"];
 
 /// Vendors that the program itself must not know: they stand in `blocklists/` and in tests.
 const VENDORS: &[&str] = &["kaspersky"];

@@ -86,6 +86,23 @@ impl Identification {
     }
 }
 
+impl Identification {
+    /// Returns its place among those that can be, for counters; one that cannot be comes after all of them.
+    pub const fn place(self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Network => 1,
+            Self::Device(Source::Static) => 2,
+            Self::Device(Source::Lease) => 3,
+            Self::Device(Source::Neighbour) => 4,
+            Self::Name(Source::Static) => 5,
+            Self::Name(Source::Lease) => 6,
+            Self::Name(Source::Ptr) => 7,
+            Self::Device(Source::Ptr) | Self::Name(Source::Neighbour) => 8,
+        }
+    }
+}
+
 impl fmt::Display for Identification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -1,6 +1,6 @@
 //! The kernel's word on its own clock, by adjtimex(2), which nothing here changes.
 //!
-//! No safe wrapper of the libraries in use reads it, hence the only unsafe code of this program. It is sound:
+//! No safe wrapper of the libraries in use reads it, hence the unsafe code. It is sound:
 //!
 //! - `timex` consists of integers and arrays of integers alone, so that all bits zero is a value of it;
 //! - the kernel is given the address of that value, which this function owns and nobody else can reach meanwhile; it

@@ -202,7 +202,7 @@ impl Listeners {
         let (closing, closed) = watch::channel(false);
         let mut workers = Vec::new();
         for (number, socket) in bound.datagram.into_iter().enumerate() {
-            let worker = udp::Worker::new(socket, Arc::clone(&shared), recorders(), runtime.clone());
+            let worker = udp::Worker::new(socket, Arc::clone(&shared), recorders(), runtime.clone())?;
             workers.push(std::thread::Builder::new().name(format!("udp-{number}")).spawn(move || worker.run())?);
         }
         let _entered = runtime.enter();

@@ -173,7 +173,7 @@ impl Connection {
                 Step::Answer => {}
                 // What is no DNS message says that the stream is out of step; what a list drops gets no answer either.
                 Step::Ignore => return Ok(()),
-                Step::Resolve(query) => {
+                Step::Forward(query) | Step::Resolve(query) => {
                     let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { return Ok(()) };
                     if let Some(permit) = self.shared.permit(&query, &moment) {
                         let (shared, answers) = (Arc::clone(&self.shared), answers.clone());

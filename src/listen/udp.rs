@@ -1,34 +1,30 @@
 //! One plain thread for each datagram socket. An answer leaves from the address that was asked.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd as _;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nix::libc;
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::Socket;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Limit, Shared, proxy};
+use crate::clock::monotonic;
+use crate::datagram::{self, BATCH, Incoming, Letter, Wait};
 use crate::ledger::Recorder;
 use crate::observe::{Claimed, Dropped};
 use crate::pipeline::{Moment, Step};
-use crate::query::{LocalEnd, MAX_PAYLOAD, Peer, Query, Transport};
+use crate::query::{Peer, Query, Transport};
+use crate::resolve::{Answered, Done, Forwarder, Streamed};
 
-/// How many queries are answered with one reading of the clock at most.
-const BATCH: usize = 32;
 /// How many batches are still answered after the daemon was told to stop.
 const LAST_BATCHES: u32 = 256;
 /// How long a worker waits for a query before it looks whether it is to stop.
 const WAIT: Duration = Duration::from_millis(100);
-/// The largest query that is read; honest ones are far smaller.
-const MAX_QUERY: usize = 4096;
 
 /// Asks the kernel to tell which address each datagram was sent to.
 pub(super) fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
@@ -39,95 +35,180 @@ pub(super) fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     socket.set_read_timeout(Some(WAIT))
 }
 
-/// One thread with a socket, a recorder and buffers of its own.
+/// One thread with a socket, a recorder and buffers of its own. A plain miss is asked and answered in its loop.
 pub(super) struct Worker {
     socket: Arc<UdpSocket>,
     shared: Arc<Shared>,
     recorder: Recorder,
     runtime: Handle,
+    forwarder: Forwarder<Waiting>,
+    letters: Box<[Letter]>,
 }
 
+/// A query that waits for an upstream.
+type Waiting = Box<(Query, OwnedSemaphorePermit)>;
+
 impl Worker {
-    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>, recorder: Recorder, runtime: Handle) -> Self {
-        Self { socket: Arc::new(socket), shared, recorder, runtime }
+    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>, recorder: Recorder, runtime: Handle) -> io::Result<Self> {
+        let forwarder = Forwarder::new(shared.pipeline.resolver())?;
+        forwarder.watch(&socket)?;
+        let letters = (0..BATCH).map(|_| Letter::new()).collect();
+        Ok(Self { socket: Arc::new(socket), shared, recorder, runtime, forwarder, letters })
     }
 
-    /// Answers until the listeners stop, and then what is still in the socket.
-    pub(super) fn run(self) {
-        let mut packet = vec![0; MAX_QUERY];
-        let mut out = Vec::with_capacity(2 * usize::from(MAX_PAYLOAD));
-        let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo);
+    /// Answers until the listeners stop, and then what is still in the socket and under way.
+    pub(super) fn run(mut self) {
+        let mut room = Incoming::batch();
         let mut batches_left = LAST_BATCHES;
-        loop {
+        let mut is_open = true;
+        while is_open || !self.forwarder.is_idle() {
             let stopping = self.shared.stopping.load(Ordering::Relaxed);
-            let wait = if stopping { MsgFlags::MSG_DONTWAIT } else { MsgFlags::empty() };
-            // Who is flooded must be able to stop too: what waits now is answered, and no more.
-            if stopping && batches_left == 0 {
-                return;
-            }
-            batches_left -= u32::from(stopping);
-            let first = match receive(&self.socket, &mut packet, &mut control, wait) {
-                Ok(first) => first,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && stopping => return,
-                Err(error) => {
+            // While nothing is under way, the socket alone is waited for, which saves a call for each batch.
+            let idle = self.forwarder.is_idle();
+            let came = idle
+                || self.forwarder.wait(WAIT, monotonic()).unwrap_or_else(|error| {
                     pause_after(&error);
-                    continue;
+                    true
+                });
+            if is_open && (came || stopping) {
+                let wait = if stopping || !idle { Wait::Never } else { Wait::First };
+                match datagram::receive(&self.socket, &mut room, wait) {
+                    Ok(received) => self.answer(&room[..received]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && stopping => batches_left = 0,
+                    Err(error) => pause_after(&error),
                 }
-            };
-            let moment = self.shared.pipeline.moment();
-            let mut next = Some(first);
-            let mut handled = 0;
-            while let Some((length, peer)) = next {
-                let handled_one = catch_unwind(AssertUnwindSafe(|| {
-                    self.handle(&packet[..length], peer, &moment, &mut out);
-                }));
-                if handled_one.is_err() {
-                    // The panic has told of itself. One packet must not take the worker, and with it a share of all
-                    // clients, out of service; the buffers are written anew for each packet.
-                    self.shared.metrics.count_dropped(Dropped::Fault);
+            }
+            self.forwarder.advance(monotonic());
+            self.conclude();
+            if stopping && is_open {
+                // Who is flooded must be able to stop too: what waits now is answered, and no more.
+                batches_left = batches_left.saturating_sub(1);
+                is_open = batches_left > 0;
+                if !is_open {
+                    self.forwarder.ignore(&self.socket);
                 }
-                handled += 1;
-                next = match handled {
-                    BATCH => None,
-                    _ => receive(&self.socket, &mut packet, &mut control, MsgFlags::MSG_DONTWAIT).ok(),
-                };
             }
         }
     }
 
-    fn handle(&self, packet: &[u8], peer: Peer, moment: &Moment, out: &mut Vec<u8>) {
+    /// Decides a batch by one state and one reading of the clock, and answers what can be answered at once.
+    fn answer(&mut self, batch: &[Incoming]) {
+        let moment = self.shared.pipeline.moment();
+        let now = monotonic();
+        let mut ready = 0;
+        for incoming in batch {
+            match catch_unwind(AssertUnwindSafe(|| self.handle(incoming, &moment, ready, now))) {
+                Ok(Reply::Send) => ready += 1,
+                Ok(Reply::Nothing) => {}
+                // The panic has told of itself. One packet must not take the worker, and with it a share of all
+                // clients, out of service, nor the answers to others; a letter is written anew for each packet.
+                Err(_) => self.shared.metrics.count_dropped(Dropped::Fault),
+            }
+        }
+        send(&self.socket, &mut self.letters[..ready], &self.shared);
+    }
+
+    fn handle(&mut self, incoming: &Incoming, moment: &Moment, place: usize, now: Instant) -> Reply {
         let Shared { pipeline, metrics, limit, .. } = &*self.shared;
-        let (packet, peer) = match admit(packet, peer, limit) {
+        let Some(peer) = incoming.peer() else { return Reply::Nothing };
+        let (packet, peer) = match admit(incoming.octets(), peer, limit) {
             Ok(admitted) => admitted,
-            Err(dropped) => return metrics.count_dropped(dropped),
+            Err(dropped) => {
+                metrics.count_dropped(dropped);
+                return Reply::Nothing;
+            }
         };
         if peer.claimed.is_some() {
             metrics.count_claim(Claimed::ProxyTaken);
         }
-        match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, out) {
-            Step::Answer => self.send(out, peer),
-            Step::Ignore => {}
-            Step::Resolve(query) => match self.shared.permit(&query, moment) {
-                Some(permit) => {
-                    let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
-                    self.runtime.spawn(async move {
-                        resolve(&socket, &shared, &query).await;
-                        drop(permit);
-                    });
-                }
-                None => {
-                    pipeline.turn_away(&query, moment, &self.recorder, out);
-                    self.send(out, peer);
-                }
-            },
+        let letter = &mut self.letters[place];
+        letter.address_to(&peer);
+        let (query, plain) =
+            match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, &mut letter.message) {
+                Step::Answer => return Reply::Send,
+                Step::Ignore => return Reply::Nothing,
+                Step::Forward(query) => (query, true),
+                Step::Resolve(query) => (query, false),
+            };
+        let Some(permit) = self.shared.permit(&query, moment) else {
+            pipeline.turn_away(&query, moment, &self.recorder, &mut letter.message);
+            return Reply::Send;
+        };
+        let waiting = Box::new((query.clone(), permit));
+        let left = match plain {
+            true => pipeline.forward(&query, (&mut self.forwarder, waiting), moment, now),
+            false => Err(waiting),
+        };
+        if let Err(waiting) = left {
+            let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
+            self.runtime.spawn(async move { resolve(&socket, &shared, &waiting.0).await });
         }
+        Reply::Nothing
     }
 
-    fn send(&self, message: &[u8], peer: Peer) {
-        if send(&self.socket, message, peer).is_err() {
-            self.shared.metrics.count_dropped(Dropped::Unsent);
+    /// Answers those whose questions came to something, with the state and the time of now.
+    fn conclude(&mut self) {
+        let Self { socket, shared, recorder, runtime, forwarder, letters } = self;
+        let mut done = forwarder.done().peekable();
+        if done.peek().is_none() {
+            return;
+        }
+        let moment = shared.pipeline.moment();
+        let mut ready = 0;
+        for done in done {
+            let answered = match done {
+                Done::Answered(answered) => answered,
+                Done::Streams(streamed) => {
+                    let (socket, shared) = (Arc::clone(socket), Arc::clone(shared));
+                    runtime.spawn(async move { stream(&socket, &shared, *streamed).await });
+                    continue;
+                }
+            };
+            for waiting in answered.waiting() {
+                let letter = &mut letters[ready];
+                if conclude(shared, (&answered, &waiting.0), &moment, recorder, letter) {
+                    ready += 1;
+                }
+                if ready == BATCH {
+                    send(socket, letters, shared);
+                    ready = 0;
+                }
+            }
+        }
+        send(socket, &mut letters[..ready], shared);
+    }
+}
+
+/// Writes the answer to one of those who waited; returns whether there is any.
+fn conclude(
+    shared: &Shared,
+    (answered, query): (&Answered<Waiting>, &Query),
+    moment: &Moment,
+    recorder: &Recorder,
+    letter: &mut Letter,
+) -> bool {
+    let found = (&*answered.resolved, answered.generation, None);
+    let concluded = catch_unwind(AssertUnwindSafe(|| {
+        shared.pipeline.conclude(query, found, moment, recorder, &mut letter.message)
+    }));
+    match concluded {
+        Ok(Step::Answer) => {
+            letter.address_to(&query.peer);
+            true
+        }
+        Ok(Step::Ignore | Step::Forward(_) | Step::Resolve(_)) => false,
+        Err(_) => {
+            shared.metrics.count_dropped(Dropped::Fault);
+            false
         }
     }
+}
+
+/// What becomes of a letter once its query was looked at.
+enum Reply {
+    Send,
+    /// There is nothing to say, or not yet.
+    Nothing,
 }
 
 /// Takes the PROXY header of a trusted proxy off a datagram, and says who asks. Nobody else may send one.
@@ -142,11 +223,29 @@ fn admit<'p>(packet: &'p [u8], peer: Peer, limit: &Limit) -> Result<(&'p [u8], P
 }
 
 async fn resolve(socket: &UdpSocket, shared: &Shared, query: &Query) {
-    let mut out = Vec::with_capacity(usize::from(MAX_PAYLOAD));
-    shared.pipeline.complete(query, &shared.recorder, &mut out).await;
-    if !out.is_empty() && send(socket, &out, query.peer).is_err() {
-        shared.metrics.count_dropped(Dropped::Unsent);
+    let mut letter = Letter::new();
+    shared.pipeline.complete(query, &shared.recorder, &mut letter.message).await;
+    if !letter.message.is_empty() {
+        letter.address_to(&query.peer);
+        send(socket, std::slice::from_mut(&mut letter), shared);
     }
+}
+
+/// Goes on with questions that need a connection.
+async fn stream(socket: &UdpSocket, shared: &Shared, streamed: Streamed<Waiting>) {
+    let answered = streamed.drive().await;
+    let moment = shared.pipeline.moment();
+    let mut letter = Letter::new();
+    for waiting in answered.waiting() {
+        if conclude(shared, (&answered, &waiting.0), &moment, &shared.recorder, &mut letter) {
+            send(socket, std::slice::from_mut(&mut letter), shared);
+        }
+    }
+}
+
+/// A full send buffer must not hold up the queries of others: what is not taken at once is lost, and counted.
+fn send(socket: &UdpSocket, letters: &mut [Letter], shared: &Shared) {
+    datagram::send(socket, letters, |_| shared.metrics.count_dropped(Dropped::Unsent));
 }
 
 /// Waiting out of time and signals are not faults; anything else must not spin.
@@ -159,57 +258,5 @@ fn pause_after(error: &io::Error) {
             tracing::warn!(%error, "cannot receive");
             std::thread::sleep(WAIT);
         }
-    }
-}
-
-fn receive(socket: &UdpSocket, packet: &mut [u8], control: &mut [u8], flags: MsgFlags) -> io::Result<(usize, Peer)> {
-    let mut parts = [IoSliceMut::new(packet)];
-    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(control), flags)?;
-    let remote = message.address.and_then(|address| address_of(&address)).ok_or(io::ErrorKind::InvalidData)?;
-    let local = message.cmsgs()?.find_map(|control| match control {
-        ControlMessageOwned::Ipv4PacketInfo(info) => Some(LocalEnd {
-            address: IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()),
-            interface: u32::try_from(info.ipi_ifindex).unwrap_or_default(),
-        }),
-        ControlMessageOwned::Ipv6PacketInfo(info) => {
-            Some(LocalEnd { address: IpAddr::from(info.ipi6_addr.s6_addr), interface: info.ipi6_ifindex })
-        }
-        _ => None,
-    });
-    Ok((message.bytes, Peer::direct(remote, local)))
-}
-
-fn send(socket: &UdpSocket, message: &[u8], peer: Peer) -> io::Result<()> {
-    let parts = [IoSlice::new(message)];
-    let remote = SockaddrStorage::from(peer.remote);
-    let descriptor = socket.as_raw_fd();
-    // A full send buffer must not hold up the queries of others.
-    let flags = MsgFlags::MSG_DONTWAIT;
-    match peer.local {
-        Some(LocalEnd { address: IpAddr::V4(address), .. }) => {
-            let info = libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            };
-            sendmsg(descriptor, &parts, &[ControlMessage::Ipv4PacketInfo(&info)], flags, Some(&remote))?;
-        }
-        Some(LocalEnd { address: IpAddr::V6(address), interface }) => {
-            let info =
-                libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: address.octets() }, ipi6_ifindex: interface };
-            sendmsg(descriptor, &parts, &[ControlMessage::Ipv6PacketInfo(&info)], flags, Some(&remote))?;
-        }
-        None => {
-            sendmsg(descriptor, &parts, &[], flags, Some(&remote))?;
-        }
-    }
-    Ok(())
-}
-
-fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
-    match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
-        (Some(v4), _) => Some(SocketAddr::from((v4.ip(), v4.port()))),
-        (_, Some(v6)) => Some(SocketAddr::V6((*v6).into())),
-        (None, None) => None,
     }
 }

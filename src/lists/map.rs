@@ -1,4 +1,4 @@
-//! Maps a file into memory. The only file with unsafe code.
+//! Maps a file into memory.
 //!
 //! What it gains: a compiled list of ten million names is there in a hundredth of the time that a copy takes, and two
 //! processes share one copy of it.

@@ -23,8 +23,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use clients::Claimed;
 use clients::ClientMetrics;
+pub use clients::{Claimed, IDENTIFICATIONS};
 use fetches::FetchMetrics;
 pub use fetches::{FetchGauge, Fetched};
 use gauges::GAUGES;
@@ -35,9 +35,10 @@ pub use lists::{ListCounters, ListMatch};
 pub use shadow::ShadowCount;
 use shadow::ShadowCounts;
 
-/// The words that may be counted besides, each with a counter of its own.
-const TRANSPORTS: &[&str] = &["udp", "tcp"];
-const VERDICTS: &[&str] = &["pass", "noted", "exempt", "protected", "kept", "monitored", "waived", "sunk"];
+/// The transports, in the order of their enum, which stands above this module.
+pub const TRANSPORTS: &[&str] = &["udp", "tcp"];
+/// The verdicts, in the order of their enum, which stands above this module.
+pub const VERDICTS: &[&str] = &["pass", "noted", "exempt", "protected", "kept", "monitored", "waived", "sunk"];
 const CODES: &[&str] = &["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other"];
 const CLOCK_STATES: &[&str] = &["synchronised", "unsynchronised", "behind", "ahead"];
 const RELOADS: &[&str] = &["accepted", "refused"];
@@ -65,12 +66,6 @@ impl Counters {
 
     fn add(&self, at: usize) {
         if let Some((_, counter)) = self.by_value.get(at) {
-            counter.inc();
-        }
-    }
-
-    fn add_word(&self, word: &str) {
-        if let Some((_, counter)) = self.by_value.iter().find(|(value, _)| *value == word) {
             counter.inc();
         }
     }
@@ -202,14 +197,14 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-    /// Counts a packet by its transport: `udp` or `tcp`.
-    pub fn count_query(&self, transport: &str) {
-        self.queries.add_word(transport);
+    /// Counts a packet by its transport, which is a place in [`TRANSPORTS`].
+    pub fn count_query(&self, transport: usize) {
+        self.queries.add(transport);
     }
 
-    /// Counts what policy said of an answered query.
-    pub fn count_verdict(&self, verdict: &str) {
-        self.verdicts.add_word(verdict);
+    /// Counts what policy said of an answered query, which is a place in [`VERDICTS`].
+    pub fn count_verdict(&self, verdict: usize) {
+        self.verdicts.add(verdict);
     }
 
     /// Counts a response by where it came from, and by its code.

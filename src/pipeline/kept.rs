@@ -70,7 +70,7 @@ impl Pipeline {
     }
 
     /// Returns whether a stale answer to the question is kept.
-    pub fn has_stale(&self, query: &Query, moment: &Moment) -> bool {
+    fn has_stale(&self, query: &Query, moment: &Moment) -> bool {
         let kept = self.cache.get(&Key::new(query, moment.state.routes.generation));
         let standing = kept.map(|entry| entry.standing(moment.now.boot, moment.state.asking.stale));
         matches!(standing, Some(Standing::Stale { .. }))

@@ -1,4 +1,4 @@
-//! Drives an exchange over sockets: each datagram leaves from a port of its own that the system chooses at random.
+//! Drives an exchange in a task: each datagram leaves from a port of its own that the system chooses at random.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,19 +12,17 @@ use tokio::time::{Instant, timeout_at};
 use super::exchange::{Action, Exchange, Failed, Failure, Verdict};
 use super::upstream::Group;
 use crate::clock;
+use crate::datagram::MAX_DATAGRAM;
 use crate::observe::{Metrics, UpstreamEvent};
 
-/// The largest datagram that is taken; more than is asked for, since not every server keeps to that.
-const MAX_DATAGRAM: usize = 4096;
-
-/// Asks until there is an answer or every try has failed. Returns the whole message.
+/// Asks from `action` on until there is an answer or every try has failed. Returns the whole message.
 pub(super) async fn drive(
     exchange: &mut Exchange,
+    mut action: Action,
     group: &Group,
     timeout: Duration,
     metrics: &Metrics,
 ) -> Result<Vec<u8>, Failed> {
-    let mut action = exchange.next(rand::rng().next_u32() as u16);
     loop {
         metrics.count_upstream(UpstreamEvent::Query);
         let begun = Instant::from_std(clock::monotonic());
@@ -50,13 +48,23 @@ pub(super) async fn drive(
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Failure::TimedOut,
             Err(_) => Failure::Unreachable,
         };
-        group.failed(server);
-        metrics.count_upstream(match failure {
-            Failure::TimedOut => UpstreamEvent::Timeout,
-            Failure::Unreachable | Failure::Refused => UpstreamEvent::Failure,
-        });
-        action = exchange.fail(failure, rand::rng().next_u32() as u16);
+        note_failure(group, server, failure, metrics);
+        action = exchange.fail(failure, dice());
     }
+}
+
+/// Notes that a try got no answer.
+pub(super) fn note_failure(group: &Group, server: SocketAddr, failure: Failure, metrics: &Metrics) {
+    group.failed(server);
+    metrics.count_upstream(match failure {
+        Failure::TimedOut => UpstreamEvent::Timeout,
+        Failure::Unreachable | Failure::Refused => UpstreamEvent::Failure,
+    });
+}
+
+/// Returns bits that nobody can guess.
+pub(super) fn dice() -> u64 {
+    rand::rng().next_u64()
 }
 
 enum Tried {
@@ -76,7 +84,7 @@ async fn by_datagram(exchange: &mut Exchange, server: SocketAddr, deadline: Inst
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         let length = timeout_at(deadline, socket.recv(&mut buffer)).await??;
-        match exchange.on_message(&buffer[..length], rand::rng().next_u32() as u16) {
+        match exchange.on_message(&buffer[..length], dice()) {
             Verdict::Ignore => {}
             Verdict::Next(action) => return Ok(Tried::Next(action)),
             Verdict::Answer => {
@@ -102,7 +110,7 @@ async fn by_stream(exchange: &mut Exchange, server: SocketAddr, deadline: Instan
             let length = stream.read_u16().await?;
             let mut buffer = vec![0; usize::from(length)];
             stream.read_exact(&mut buffer).await?;
-            match exchange.on_message(&buffer, rand::rng().next_u32() as u16) {
+            match exchange.on_message(&buffer, dice()) {
                 Verdict::Ignore => {}
                 Verdict::Next(action) => return Ok(Tried::Next(action)),
                 Verdict::Answer => return Ok(Tried::Answer(buffer)),

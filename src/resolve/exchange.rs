@@ -1,5 +1,9 @@
 //! Asking upstreams one question: a state machine without I/O. Whoever drives it sends what it says and tells it what
-//! came back; it takes only answers that belong to what was asked (RFC 5452, section 9).
+//! came back; it takes only answers that belong to what was asked (RFC 5452, section 9), in the spelling in which it was
+//! asked (draft-vixie-dnsext-dns0x20).
+//!
+//! What nobody must be able to guess it takes from `dice`, 64 unpredictable bits for each message: 16 are its id, and 48
+//! say which letters of the name are capitals.
 
 use std::net::SocketAddr;
 
@@ -75,6 +79,8 @@ pub struct Exchange {
     id: u16,
     edns: bool,
     streaming: bool,
+    /// Whether the answer came in another spelling before, so that the upstream may be one that keeps none.
+    folds: bool,
     message: Vec<u8>,
     failure: Failure,
     extended_error: Option<Box<[u8]>>,
@@ -99,14 +105,15 @@ impl Exchange {
             id: 0,
             edns: true,
             streaming: false,
+            folds: false,
             message: Vec::with_capacity(512),
             failure: Failure::Unreachable,
             extended_error: None,
         }
     }
 
-    /// Starts the next try with the message id `id`, which nobody must be able to guess.
-    pub fn next(&mut self, id: u16) -> Action {
+    /// Starts the next try.
+    pub fn next(&mut self, dice: u64) -> Action {
         if self.servers.is_empty() || self.tries >= self.most_tries {
             return Action::Fail(self.failure);
         }
@@ -114,7 +121,7 @@ impl Exchange {
         self.tries += 1;
         self.edns = true;
         self.streaming = false;
-        self.write(id);
+        self.write(dice);
         Action::Datagram(server)
     }
 
@@ -128,8 +135,18 @@ impl Exchange {
         self.servers.get((self.tries.checked_sub(1)?) % self.servers.len()).copied()
     }
 
-    /// Takes a message that came from the address that was asked. `id` is for what is sent next, if anything is.
-    pub fn on_message(&mut self, wire: &[u8], id: u16) -> Verdict {
+    /// Returns the id of [`Exchange::message`].
+    pub const fn id(&self) -> u16 {
+        self.id
+    }
+
+    /// Writes the message of the present try again with another id and spelling, before it is sent.
+    pub fn reroll(&mut self, dice: u64) {
+        self.write(dice);
+    }
+
+    /// Takes a message that came from the address that was asked. `dice` are for what is sent next, if anything is.
+    pub fn on_message(&mut self, wire: &[u8], dice: u64) -> Verdict {
         let (Some(head), Some(server)) = (Head::read(wire), self.server()) else { return Verdict::Ignore };
         let Question { name, record_type, class } = &self.question;
         let of_ours = head.id == self.id && head.flags & (flag::RESPONSE | flag::OPCODE) == flag::RESPONSE;
@@ -137,29 +154,51 @@ impl Exchange {
         // Some servers say that they cannot or will not with a header alone; the socket takes them from nobody else.
         let header_alone = wire.len() == HEADER && head.questions == 0 && matches!(code, 1 | 2 | 4 | 5);
         if of_ours && header_alone {
-            return Verdict::Next(self.unable(code, server, id));
+            return Verdict::Next(self.unable(code, server, dice));
         }
         if !of_ours || !ResponseView::asked(wire, name, *record_type, *class) {
             return Verdict::Ignore;
         }
+        // Either somebody forges answers who has guessed all but the capitals, or the upstream keeps none. Over a connection
+        // nobody else can answer.
+        let spelled = HEADER..HEADER + name.as_wire().len();
+        if !self.streaming && !self.folds && wire[spelled.clone()] != self.message[spelled] {
+            self.folds = true;
+            self.streaming = true;
+            self.write(dice);
+            return Verdict::Next(Action::Stream(server));
+        }
         // What is truncated may end inside a record, so that it is looked at before the records are.
         if head.flags & flag::TRUNCATED != 0 {
             if self.streaming {
-                return Verdict::Next(self.fail(Failure::Refused, id));
+                return Verdict::Next(self.fail(Failure::Refused, dice));
             }
             self.streaming = true;
-            self.write(id);
+            self.write(dice);
             return Verdict::Next(Action::Stream(server));
         }
         let Ok(response) = ResponseView::read(wire) else { return Verdict::Ignore };
         match response.response_code() {
-            code @ (1 | 4 | 16) if self.edns => Verdict::Next(self.unable(code, server, id)),
+            code @ (1 | 4 | 16) if self.edns => Verdict::Next(self.unable(code, server, dice)),
             // SERVFAIL, NOTIMP, REFUSED, NOTAUTH and what needs more than the header: another upstream may do better.
             2 | 4 | 5 | 9 | 16.. => {
                 self.extended_error = response.extended_error().or(self.extended_error.take());
-                Verdict::Next(self.fail(Failure::Refused, id))
+                Verdict::Next(self.fail(Failure::Refused, dice))
             }
             _ => Verdict::Answer,
+        }
+    }
+
+    /// Takes the capitals of ours out of an answer: out of its question, and out of owners that repeat the question whole.
+    pub fn respell(&self, message: &mut [u8]) {
+        let name = self.question.name.as_wire();
+        let Ok(response) = ResponseView::read(message) else { return };
+        let starts = response.records().filter_map(Result::ok).map(|record| record.start);
+        let starts: Vec<usize> = starts.filter(|start| message[*start] & 0xC0 == 0).collect();
+        for start in std::iter::once(HEADER).chain(starts) {
+            if let Some(owner) = message.get_mut(start..start + name.len()).filter(|of| of.eq_ignore_ascii_case(name)) {
+                owner.copy_from_slice(name);
+            }
         }
     }
 
@@ -169,31 +208,44 @@ impl Exchange {
     }
 
     /// Ends the present try without an answer.
-    pub fn fail(&mut self, failure: Failure, id: u16) -> Action {
+    pub fn fail(&mut self, failure: Failure, dice: u64) -> Action {
         self.failure = self.failure.max(failure);
-        self.next(id)
+        self.next(dice)
     }
 
     /// Goes on after a server said that it cannot: with FORMERR, NOTIMP or BADVERS it may know no EDNS (RFC 6891,
     /// section 7), and is asked without.
-    fn unable(&mut self, code: u16, server: SocketAddr, id: u16) -> Action {
+    fn unable(&mut self, code: u16, server: SocketAddr, dice: u64) -> Action {
         if !self.edns || !matches!(code, 1 | 4 | 16) {
-            return self.fail(Failure::Refused, id);
+            return self.fail(Failure::Refused, dice);
         }
         self.edns = false;
-        self.write(id);
+        self.write(dice);
         if self.streaming { Action::Stream(server) } else { Action::Datagram(server) }
     }
 
-    fn write(&mut self, id: u16) {
-        self.id = id;
+    fn write(&mut self, dice: u64) {
+        self.id = dice as u16;
         // AD is always asked for: whether the stub may see it is decided when it is answered (RFC 6840, section 5.7).
         let mut flags = flag::RECURSION_DESIRED | flag::AUTHENTIC_DATA;
         flags |= if self.checking_disabled { flag::CHECKING_DISABLED } else { 0 };
-        let mut writer = Writer::new(&mut self.message, id, flags);
+        let mut writer = Writer::new(&mut self.message, self.id, flags);
         writer.question(self.question.name.as_wire(), self.question.record_type, self.question.class);
         if self.edns {
             writer.opt(MAX_PAYLOAD, 0, self.dnssec_ok, &[]);
+        }
+        if !self.folds {
+            spell(&mut self.message[HEADER..HEADER + self.question.name.as_wire().len()], dice >> 16);
+        }
+    }
+}
+
+/// Makes capitals of the letters of a lower-case name whose bit is set, from the lowest of 48 on and over again.
+fn spell(name: &mut [u8], bits: u64) {
+    // Lengths of labels lie below the letters.
+    for (place, letter) in name.iter_mut().filter(|octet| octet.is_ascii_lowercase()).enumerate() {
+        if bits >> (place % 48) & 1 == 1 {
+            letter.make_ascii_uppercase();
         }
     }
 }
@@ -217,7 +269,7 @@ mod tests {
         out
     }
 
-    const NAME: &[u8] = b"\x01A\x07eXample\x00";
+    const NAME: &[u8] = b"\x01a\x07example\x00";
 
     #[test]
     fn only_the_answer_to_what_was_asked_is_taken() {
@@ -231,10 +283,44 @@ mod tests {
             (response(7, 0x2000, NAME), Verdict::Ignore, "another opcode"),
             (no_response, Verdict::Ignore, "a query"),
             (vec![0; 5], Verdict::Ignore, "a stump"),
-            (response(7, 3, NAME), Verdict::Answer, "NXDOMAIN in another spelling"),
+            (response(7, 3, NAME), Verdict::Answer, "NXDOMAIN"),
         ] {
             assert_eq!(exchange.on_message(&wire, 9), verdict, "{what}");
         }
+    }
+
+    #[test]
+    fn an_answer_in_another_spelling_is_asked_for_over_a_stream_and_then_in_lower_case() {
+        let mut of = exchange();
+        of.next(0b1010 << 16 | 7);
+        assert_eq!(of.message()[HEADER..HEADER + NAME.len()], *b"\x01a\x07ExAmple\x00");
+        let lower = response(7, 0, NAME);
+        assert_eq!(of.on_message(&lower, 0b1 << 16 | 8), Verdict::Next(Action::Stream(FIRST.parse().unwrap())));
+        assert_eq!(of.on_message(&response(8, 0, NAME), 9), Verdict::Answer, "nobody else answers on a stream");
+        let mut of = exchange();
+        of.next(u64::MAX);
+        assert_eq!(of.on_message(&response(0xFFFF, 0, b"\x01A\x07EXAMPLE\x00"), 9), Verdict::Answer);
+        of.next(u64::MAX);
+        of.on_message(&response(0xFFFF, 0, NAME), 8);
+        assert_eq!(of.fail(Failure::Unreachable, u64::MAX), Action::Datagram(FIRST.parse().unwrap()));
+        assert_eq!(of.message()[HEADER..HEADER + NAME.len()], *NAME, "an upstream that keeps no spelling answers too");
+        assert_eq!(of.on_message(&response(0xFFFF, 0, b"\x01A\x07example\x00"), 9), Verdict::Answer);
+    }
+
+    #[test]
+    fn an_answer_is_kept_without_the_capitals_that_were_asked_with() {
+        let exchange = exchange();
+        let upper = b"\x01A\x07EXAMPLE\x00";
+        let mut wire = response(7, 0, upper);
+        for (owner, data) in [(upper, [192, 0, 2, 1]), (b"\x01B\x07EXAMPLE\x00", [192, 0, 2, 2])] {
+            wire.extend_from_slice(owner);
+            wire.extend_from_slice(b"\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04");
+            wire.extend_from_slice(&data);
+            wire[7] += 1;
+        }
+        exchange.respell(&mut wire);
+        let owners: Vec<&[u8]> = [12, 27, 52].map(|at| &wire[at..at + 11]).into();
+        assert_eq!(owners, [NAME, NAME, b"\x01B\x07EXAMPLE\x00"], "names of others are theirs to spell");
     }
 
     #[test]

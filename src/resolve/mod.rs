@@ -5,18 +5,18 @@
 mod drive;
 mod exchange;
 mod flatten;
+mod forwarder;
+mod under_way;
 mod upstream;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::OnceCell;
 
 pub use exchange::{Action, Exchange, Failed, Failure, Verdict};
 pub use flatten::{Lifetimes, flatten};
+pub use forwarder::{Answered, Done, Forwarder, Streamed};
 pub use upstream::{Condition, Group, servers_of};
 
 use crate::cache::Key;
@@ -24,6 +24,7 @@ use crate::message::{Body, Malformed, Name, ResponseView, continued, flag};
 use crate::observe::Metrics;
 use crate::query::{Query, Question};
 use crate::zones::Zones;
+use under_way::{Claim, UnderWay};
 
 /// Who answers for which names. Swapped whole when the configuration changes.
 #[derive(Debug)]
@@ -90,19 +91,16 @@ pub struct Asking {
     pub prefetch: bool,
 }
 
-/// What identical questions wait for, by the key of the question.
-type UnderWay = HashMap<Box<[u8]>, Arc<OnceCell<Arc<Resolved>>>>;
-
 /// Finds true answers. Identical questions on their way are asked once.
 pub struct Resolver {
-    under_way: Mutex<UnderWay>,
+    under_way: Arc<UnderWay>,
     metrics: Arc<Metrics>,
 }
 
 impl Resolver {
     /// Returns a resolver that counts into `metrics`.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { under_way: Mutex::default(), metrics }
+        Self { under_way: Arc::default(), metrics }
     }
 
     /// Finds the true answer to the question of `query`, with its DO and CD bits.
@@ -117,14 +115,20 @@ impl Resolver {
     /// Asks upstreams, or waits for the answer to the same question of somebody else.
     async fn joined(&self, query: &Query, group: &Group, routes: &Routes, asking: &Asking) -> Arc<Resolved> {
         let key = Key::new(query, routes.generation);
-        let cell = Arc::clone(self.lock().entry(key.as_octets().into()).or_default());
-        // Whoever comes first asks; should that task be dropped, the next in line asks instead.
-        let resolved = cell.get_or_init(|| async { Arc::new(self.forward(query, group, asking).await) }).await;
-        let mut under_way = self.lock();
-        if under_way.get(key.as_octets()).is_some_and(|present| Arc::ptr_eq(present, &cell)) {
-            under_way.remove(key.as_octets());
+        loop {
+            match self.under_way.claim(&key) {
+                Claim::Leads(lead) => {
+                    let resolved = Arc::new(self.forward(query, group, asking).await);
+                    lead.tell(&resolved);
+                    return resolved;
+                }
+                // Should whoever asks be dropped, the next in line asks instead.
+                Claim::Waits(receiver) => match receiver.await {
+                    Ok(resolved) => return resolved,
+                    Err(_) => continue,
+                },
+            }
         }
-        Arc::clone(resolved)
     }
 
     async fn local(&self, query: &Query, routes: &Routes, asking: &Asking) -> Resolved {
@@ -174,10 +178,9 @@ impl Resolver {
     async fn forward(&self, query: &Query, group: &Group, asking: &Asking) -> Resolved {
         let (dnssec_ok, disabled) = (query.dnssec_ok(), query.checking_disabled);
         let mut exchange = Exchange::new(query.question.clone(), dnssec_ok, disabled, group.order(), asking.tries);
-        match drive::drive(&mut exchange, group, asking.timeout, &self.metrics).await {
-            Ok(message) => taken_apart(message, false, asking.lifetimes),
-            Err(failed) => Resolved::Failed(failed),
-        }
+        let first = exchange.next(drive::dice());
+        let driven = drive::drive(&mut exchange, first, group, asking.timeout, &self.metrics).await;
+        resolved(driven, &exchange, asking.lifetimes)
     }
 
     /// Asks one server directly, outside routes and joining; for checks of the server itself.
@@ -187,11 +190,19 @@ impl Resolver {
     pub async fn ask(&self, server: SocketAddr, question: Question, asking: &Asking) -> Result<Vec<u8>, Failed> {
         let group = Group::new([server], Arc::new(crate::clock::SystemClock));
         let mut exchange = Exchange::new(question, false, false, group.order(), 1);
-        drive::drive(&mut exchange, &group, asking.timeout, &self.metrics).await
+        let first = exchange.next(drive::dice());
+        drive::drive(&mut exchange, first, &group, asking.timeout, &self.metrics).await
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, UnderWay> {
-        self.under_way.lock().expect("no holder of this lock panics")
+/// Takes apart what an exchange ended with.
+fn resolved(driven: Result<Vec<u8>, Failed>, exchange: &Exchange, lifetimes: Lifetimes) -> Resolved {
+    match driven {
+        Ok(mut message) => {
+            exchange.respell(&mut message);
+            taken_apart(message, false, lifetimes)
+        }
+        Err(failed) => Resolved::Failed(failed),
     }
 }
 
@@ -215,6 +226,6 @@ fn taken_apart(mut message: Vec<u8>, local: bool, lifetimes: Lifetimes) -> Resol
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resolver").field("under_way", &self.lock().len()).finish()
+        f.debug_struct("Resolver").field("under_way", &self.under_way.len()).finish()
     }
 }

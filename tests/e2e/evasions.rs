@@ -270,7 +270,7 @@ type Line<'a> = (Section, &'a str, RecordType, &'a [u8]);
 
 /// Returns a response to `query` with these records; an empty owner is the question's name, by a pointer to it.
 fn response(query: &[u8], lines: &[Line<'_>]) -> Vec<u8> {
-    let name = wire::question_name(query);
+    let name = wire::asked_name(query);
     let end = 12 + wire::name_wire(&name).len();
     let mut out = Vec::new();
     let mut writer = Writer::new(&mut out, wire::id(query), 0x8180);
@@ -382,7 +382,7 @@ fn shapes() -> Vec<(&'static str, Vec<u8>)> {
 /// A server that answers in these shapes.
 fn shaping() -> Scripted {
     Scripted::start(|query| {
-        let name = wire::question_name(query).to_ascii_lowercase();
+        let name = wire::asked_name(query);
         let shapes = shapes();
         let shape = shapes.iter().find(|(text, _)| text.split(' ').next() == Some(&name));
         let mut answer = shape.map_or_else(|| wire::reply(query, wire::NXDOMAIN, &[]), |(_, answer)| answer.clone());

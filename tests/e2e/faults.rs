@@ -149,7 +149,7 @@ fn ids_and_ports_of_queries_cannot_be_guessed() {
         wire::udp(daemon.dns, &wire::query(&format!("guess{number}.example"), wire::A));
     }
     let queries = upstream.queries();
-    let of_ours = queries.iter().filter(|(_, query)| wire::question_name(query).starts_with("guess"));
+    let of_ours = queries.iter().filter(|(_, query)| wire::asked_name(query).starts_with("guess"));
     let (ports, ids): (Vec<u16>, Vec<u16>) = of_ours.map(|(from, query)| (from.port(), wire::id(query))).unzip();
     assert!(ids.len() >= 200, "only {} queries came", ids.len());
     let steady = |values: &[u16]| values.windows(2).filter(|pair| pair[1].wrapping_sub(pair[0]) <= 2).count();
@@ -162,7 +162,7 @@ fn a_malformed_answer_gives_servfail_and_no_harm() {
     let upstream = Scripted::start(|query| {
         let mut broken = wire::reply(query, wire::NOERROR, &[RIGHT]);
         let length = broken.len();
-        match wire::question_name(query).as_bytes().first() {
+        match wire::asked_name(query).as_bytes().first() {
             Some(b'a') => broken.truncate(length - 3),
             Some(b'b') => broken[7] = 200,
             // The owner name of the answer points to itself.

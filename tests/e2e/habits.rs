@@ -142,7 +142,7 @@ fn what_is_in_flight_is_answered_before_the_end() {
     let gate = Gate::default();
     let (opened, held) = (gate.clone(), gate.clone());
     let upstream = Scripted::start(move |query| {
-        if wire::question_name(query).starts_with("slow") {
+        if wire::asked_name(query).starts_with("slow") {
             held.pass();
         }
         vec![wire::reply(query, wire::NOERROR, &[[192, 0, 2, 7]])]

@@ -109,7 +109,7 @@ fn no_list_lifts_an_order() {
 
 #[test]
 fn names_behind_aliases_and_addresses_in_answers_are_decided_too() {
-    let upstream = Scripted::start(|query| match wire::question_name(query).as_str() {
+    let upstream = Scripted::start(|query| match wire::asked_name(query).as_str() {
         "alias.example" => vec![aliased(query, "bad.example")],
         "number.example" => vec![wire::reply(query, wire::NOERROR, &[[203, 0, 113, 9]])],
         _ => vec![wire::reply(query, wire::NOERROR, &[[192, 0, 2, 7]])],

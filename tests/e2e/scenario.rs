@@ -400,7 +400,9 @@ impl Stage {
         match self.pipeline.begin(packet, (peer, step.transport), &moment, &self.recorder, &mut out) {
             Step::Answer => {}
             Step::Ignore => panic!("{}: no answer", step.place),
-            Step::Resolve(query) => self.runtime.block_on(self.pipeline.complete(&query, &self.recorder, &mut out)),
+            Step::Forward(query) | Step::Resolve(query) => {
+                self.runtime.block_on(self.pipeline.complete(&query, &self.recorder, &mut out))
+            }
         }
         out
     }

@@ -30,7 +30,7 @@ impl Scripted {
 
     /// Returns how many queries for a name have come. The daemon asks for names of its own as well, to find loops.
     pub fn asked(&self, name: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|(_, query)| wire::question_name(query) == name).count()
+        self.asked.lock().unwrap().iter().filter(|(_, query)| wire::asked_name(query) == name).count()
     }
 
     /// Returns from where each query came, and the query.

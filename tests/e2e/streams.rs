@@ -13,7 +13,7 @@ use crate::wire::{self, Stream};
 fn held(gate: &Gate) -> Scripted {
     let gate = gate.clone();
     Scripted::start(move |query| {
-        if wire::question_name(query).starts_with("slow") {
+        if wire::asked_name(query).starts_with("slow") {
             gate.pass();
         }
         vec![wire::reply(query, wire::NOERROR, &[[192, 0, 2, 7]])]

@@ -105,6 +105,11 @@ pub fn question_name(query: &[u8]) -> String {
     labels.join(".")
 }
 
+/// Returns the name that a query asks for, in lower case: upstreams are asked with capitals of our own.
+pub fn asked_name(query: &[u8]) -> String {
+    question_name(query).to_ascii_lowercase()
+}
+
 fn question_end(query: &[u8]) -> usize {
     let mut at = 12;
     while query[at] != 0 {

@@ -46,7 +46,7 @@ impl OwnLookup {
         let moment = self.pipeline.moment();
         match self.pipeline.begin(&packet, (peer, Transport::Tcp), &moment, &self.recorder, &mut answer) {
             Step::Answer | Step::Ignore => {}
-            Step::Resolve(query) => {
+            Step::Forward(query) | Step::Resolve(query) => {
                 self.pipeline.complete(&query, &self.recorder, &mut answer).await;
             }
         }

@@ -31,7 +31,8 @@ impl Claimed {
     }
 }
 
-const IDENTIFICATIONS: &[&str] =
+/// By what clients come into their groups; who counts says the place.
+pub const IDENTIFICATIONS: &[&str] =
     &["none", "network", "device-static", "device-lease", "device-neighbour", "name-static", "name-lease", "name-ptr"];
 const SOURCES: &[&str] = &["static", "lease", "neighbour", "ptr"];
 
@@ -78,9 +79,9 @@ impl ClientMetrics {
 }
 
 impl Metrics {
-    /// Counts a decided query by what put its client into its group.
-    pub fn count_identified(&self, identification: &str) {
-        self.clients.identified.add_word(identification);
+    /// Counts a decided query by what put its client into its group, which is a place in [`IDENTIFICATIONS`].
+    pub fn count_identified(&self, identification: usize) {
+        self.clients.identified.add(identification);
     }
 
     /// Counts what a peer said of whom it asks for.

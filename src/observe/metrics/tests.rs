@@ -5,8 +5,8 @@ use super::*;
 #[test]
 fn what_is_counted_shows() {
     let metrics = Metrics::new();
-    metrics.count_query("tcp");
-    metrics.count_verdict("sunk");
+    metrics.count_query(1);
+    metrics.count_verdict(7);
     metrics.count_response(Served::Upstream, 3);
     metrics.count_response(Served::Upstream, 4095);
     metrics.count_dropped(Dropped::ConnectionLimit);

@@ -1,0 +1,227 @@
+//! The forwarder against upstreams that answer by hand, over real sockets of the loopback device.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::clock::{SystemClock, monotonic};
+use crate::message::{Class, HEADER, QueryView, RecordType, ResponseCode, Writer, flag};
+use crate::query::{Peer, Transport};
+use crate::resolve::Lifetimes;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Stage {
+    resolver: Resolver,
+    forwarder: Forwarder<u16>,
+    upstreams: Vec<UdpSocket>,
+    group: Group,
+    asking: Asking,
+}
+
+impl Stage {
+    fn new(upstreams: usize, timeout: Duration) -> Self {
+        let open = |_| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket
+        };
+        let upstreams: Vec<UdpSocket> = (0..upstreams).map(open).collect();
+        let addresses = upstreams.iter().map(|socket| socket.local_addr().unwrap());
+        let group = Group::new(addresses, Arc::new(SystemClock));
+        let resolver = Resolver::new(Arc::default());
+        let forwarder = Forwarder::new(&resolver).unwrap();
+        let lifetimes = Lifetimes { most: 3600, most_negative: 60, failure: 5 };
+        Self {
+            resolver,
+            forwarder,
+            upstreams,
+            group,
+            asking: Asking { timeout, tries: 3, lifetimes, stale: Duration::ZERO, prefetch: false },
+        }
+    }
+
+    /// Asks for `name`; `number` waits for the answer.
+    fn ask(&mut self, name: &str, number: u16) -> Result<(), u16> {
+        self.forwarder.ask(&query(name), (&self.group, 1, &self.asking), number, monotonic())
+    }
+
+    /// Goes on until something came of a question.
+    fn done(&mut self) -> Vec<Done<u16>> {
+        let begun = monotonic();
+        while monotonic().duration_since(begun) < PATIENCE {
+            self.forwarder.advance(monotonic());
+            let done: Vec<_> = self.forwarder.done().collect();
+            if !done.is_empty() {
+                return done;
+            }
+            self.forwarder.wait(Duration::from_millis(20), monotonic()).unwrap();
+        }
+        panic!("nothing came of any question");
+    }
+
+    fn answered(&mut self) -> Answered<u16> {
+        match self.done().pop() {
+            Some(Done::Answered(answered)) => answered,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes the next query at an upstream, with who sent it.
+    fn taken(&mut self, upstream: usize) -> (Vec<u8>, SocketAddr) {
+        self.forwarder.flush();
+        let mut wire = [0; 512];
+        let (length, from) = self.upstreams[upstream].recv_from(&mut wire).unwrap();
+        (wire[..length].to_vec(), from)
+    }
+
+    fn answer(&self, upstream: usize, (query, from): &(Vec<u8>, SocketAddr), code: u8) {
+        self.upstreams[upstream].send_to(&response(query, code), from).unwrap();
+    }
+}
+
+fn query(name: &str) -> Query {
+    let mut wire = Vec::new();
+    let name: crate::message::Name = name.parse().unwrap();
+    Writer::new(&mut wire, 7, 0).question(name.as_wire(), RecordType::A, Class::IN);
+    let QueryView { name, spelling, .. } = QueryView::read(&wire).unwrap();
+    Query {
+        question: crate::query::Question { name, record_type: RecordType::A, class: Class::IN },
+        spelling,
+        peer: Peer::direct("127.0.0.1:9".parse().unwrap(), None),
+        transport: Transport::Udp,
+        id: 7,
+        recursion_desired: true,
+        authentic_data: false,
+        checking_disabled: false,
+        edns: None,
+    }
+}
+
+/// The query as a response without records.
+fn response(query: &[u8], code: u8) -> Vec<u8> {
+    let mut response = query[..query.len() - 11].to_vec();
+    response[2] |= (flag::RESPONSE >> 8) as u8;
+    response[3] = code;
+    response[11] = 0;
+    response
+}
+
+fn is_found(answered: &Answered<u16>) -> bool {
+    matches!(*answered.resolved, Resolved::Found { .. })
+}
+
+#[test]
+fn one_answer_is_for_all_who_wait_and_nobody_asks_twice() {
+    let mut stage = Stage::new(1, PATIENCE);
+    for number in 0..3 {
+        stage.ask("a.example", number).unwrap();
+    }
+    assert_eq!(stage.resolver.under_way.len(), 1);
+    // Another worker leaves it to a task to wait.
+    let mut other = Forwarder::new(&stage.resolver).unwrap();
+    assert_eq!(other.ask(&query("a.example"), (&stage.group, 1, &stage.asking), 9, monotonic()), Err(9));
+    let asked = stage.taken(0);
+    stage.answer(0, &asked, 3);
+    let answered = stage.answered();
+    assert!(is_found(&answered));
+    assert_eq!(answered.waiting().copied().collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(stage.forwarder.is_idle() && stage.resolver.under_way.len() == 0);
+}
+
+/// RFC 5452, sections 4 and 9.
+#[test]
+fn a_forged_answer_is_as_if_it_had_never_come() {
+    let mut stage = Stage::new(1, PATIENCE);
+    stage.ask("a.example", 1).unwrap();
+    let asked = stage.taken(0);
+    let mut other_id = response(&asked.0, 0);
+    other_id[0] ^= 0x80;
+    let mut other_name = response(&asked.0, 0);
+    other_name[HEADER + 1] = b'b';
+    for forged in [other_id, other_name, vec![0; 5], Vec::new()] {
+        stage.upstreams[0].send_to(&forged, asked.1).unwrap();
+    }
+    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&response(&asked.0, 0), asked.1).unwrap();
+    // What came before it was taken once this is taken.
+    stage.answer(0, &asked, 3);
+    let answered = stage.answered();
+    let Resolved::Found { body, .. } = &*answered.resolved else { panic!("{answered:?}") };
+    assert_eq!(ResponseCode(body.flags & flag::RCODE), ResponseCode::NX_DOMAIN);
+}
+
+#[test]
+fn ports_ids_and_spellings_differ() {
+    let mut stage = Stage::new(1, PATIENCE);
+    let (mut ports, mut ids, mut spellings) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for number in 0..320 {
+        stage.ask(&format!("n{number}.a-rather-long-name.example"), number).unwrap();
+        let asked = stage.taken(0);
+        ports.insert(asked.1.port());
+        ids.insert(asked.0[..2].to_vec());
+        spellings.insert(asked.0[17..30].to_vec());
+        stage.answer(0, &asked, 0);
+        assert!(is_found(&stage.answered()));
+    }
+    assert!(ports.len() > 300, "{} ports for 320 queries", ports.len());
+    assert!(ids.len() > 300 && spellings.len() > 250, "{} ids, {} spellings", ids.len(), spellings.len());
+    assert_eq!(stage.forwarder.ports.len(), 0, "ports are given back");
+}
+
+#[test]
+fn the_next_upstream_is_asked_where_one_is_silent_refuses_or_is_not_there() {
+    let mut stage = Stage::new(3, Duration::from_millis(100));
+    // Nobody is at the second: the system says so.
+    let gone = stage.upstreams.remove(1);
+    drop(gone);
+    stage.ask("a.example", 1).unwrap();
+    let silent = stage.taken(0);
+    let begun = monotonic();
+    stage.forwarder.advance(begun + Duration::from_millis(100));
+    let mut wire = [0; 512];
+    while stage.upstreams[1].set_nonblocking(true).is_ok() {
+        if let Ok((length, from)) = stage.upstreams[1].recv_from(&mut wire) {
+            stage.answer(1, &(wire[..length].to_vec(), from), 3);
+            break;
+        }
+        assert!(monotonic().duration_since(begun) < PATIENCE);
+        stage.forwarder.wait(Duration::from_millis(5), monotonic()).unwrap();
+        stage.forwarder.advance(monotonic());
+    }
+    assert!(is_found(&stage.answered()));
+    // An answer to a try that is over belongs to nothing any more.
+    stage.answer(0, &silent, 0);
+    assert!(stage.forwarder.is_idle());
+}
+
+#[test]
+fn where_every_try_fails_it_is_said_and_nothing_is_left() {
+    let mut stage = Stage::new(1, PATIENCE);
+    stage.ask("a.example", 1).unwrap();
+    for _ in 0..3 {
+        let asked = stage.taken(0);
+        stage.answer(0, &asked, 5);
+        stage.forwarder.wait(PATIENCE, monotonic()).unwrap();
+        stage.forwarder.advance(monotonic());
+    }
+    let answered = stage.answered();
+    assert!(matches!(&*answered.resolved, Resolved::Failed(failed) if failed.failure == Failure::Refused));
+    assert!(stage.forwarder.is_idle() && stage.resolver.under_way.len() == 0);
+    assert_eq!(stage.forwarder.ports.len(), 0);
+}
+
+#[test]
+fn a_truncated_answer_is_handed_to_a_task_which_others_then_wait_for() {
+    let mut stage = Stage::new(1, PATIENCE);
+    stage.ask("a.example", 1).unwrap();
+    let asked = stage.taken(0);
+    let mut cut = response(&asked.0, 0);
+    cut[2] |= (flag::TRUNCATED >> 8) as u8;
+    stage.upstreams[0].send_to(&cut, asked.1).unwrap();
+    let done = stage.done();
+    assert!(matches!(done.as_slice(), [Done::Streams(_)]), "{done:?}");
+    assert!(stage.forwarder.is_idle());
+    assert_eq!(stage.ask("a.example", 2), Err(2), "the task asks it");
+    // Should the task be dropped, the next in line asks.
+    drop(done);
+    assert_eq!(stage.ask("a.example", 3), Ok(()));
+}
