@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod export;
 pub mod feed;
 pub mod identify;
 pub mod inspect;

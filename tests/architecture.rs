@@ -28,7 +28,9 @@ const MODULES: &[(&str, May)] = &[
     ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
     // Of `policy`, the words for verdicts only; of `client`, the name of the default group.
     ("store", May::Use(&["client", "policy", "ledger"])),
-    ("pipeline", May::UseAllBut(&["feed", "identify", "store"])),
+    // Of `clock`, instants to measure waits by.
+    ("export", May::Use(&["client", "clock", "observe", "ledger"])),
+    ("pipeline", May::UseAllBut(&["feed", "identify", "store", "export"])),
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`.
     ("listen", May::Use(&["query", "clock", "observe", "ledger", "pipeline"])),
     ("config", May::UseAllBut(&[])),
@@ -71,9 +73,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["observe"]),
     ("quick_cache", &["cache"]),
     ("rusqlite", &["store"]),
+    ("rustls", &["export"]),
     ("socket2", &["listen"]),
     ("tracing_subscriber", &["observe"]),
     ("twox_hash", &["lists"]),
+    ("webpki_roots", &["export"]),
 ];
 
 /// What reads a clock.

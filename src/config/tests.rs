@@ -104,6 +104,7 @@ fn defaults() -> Config {
             origin: None,
             checkpoint: Duration::from_secs(60),
         },
+        export: Vec::new(),
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
     }
 }
@@ -147,7 +148,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 7);
+    assert_eq!(examples.len(), 8);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");

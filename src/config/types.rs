@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::client::Group;
+use crate::export::Receiver;
 use crate::identify::Sources;
 use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
@@ -30,6 +31,8 @@ pub struct Config {
     pub lists: ListsConfig,
     pub answer: AnswerConfig,
     pub ledger: LedgerConfig,
+    /// Who gets the records.
+    pub export: Vec<Receiver>,
     pub log: LogConfig,
 }
 

@@ -2,6 +2,7 @@
 //! addition: no hashing, no allocation, no lock.
 
 mod clients;
+mod exports;
 mod gauges;
 mod happenings;
 mod lists;
@@ -24,6 +25,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use clients::Claimed;
 use clients::ClientMetrics;
+pub use exports::ExportCounters;
+use exports::ExportMetrics;
 use gauges::GAUGES;
 pub use gauges::Gauges;
 pub use happenings::{Dropped, Served, UpstreamEvent, Withheld};
@@ -96,6 +99,7 @@ pub struct Metrics {
     dropped: Counters,
     withheld: Counters,
     lists: ListMetrics,
+    exports: ExportMetrics,
     cache: Counters,
     upstream: Counters,
     reloads: Counters,
@@ -147,6 +151,7 @@ impl Metrics {
                 dropped,
             ),
             lists: ListMetrics::register(all),
+            exports: ExportMetrics::register(all),
             withheld: Counters::register(
                 all,
                 help(

@@ -24,6 +24,7 @@ mod crash;
 mod disk;
 mod evasions;
 mod evidence;
+mod exports;
 mod faults;
 mod habits;
 mod identify;
