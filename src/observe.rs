@@ -5,6 +5,6 @@ mod metrics;
 
 pub use log::{Format, LogError, start};
 pub use metrics::{
-    Claimed, Dropped, FetchGauge, Fetched, Gauges, IDENTIFICATIONS, ListCounters, ListMatch, Metrics, Served,
-    ShadowCount, TRANSPORTS, UpstreamEvent, VERDICTS, Withheld, plain,
+    Claimed, Dropped, ExportCounters, FetchGauge, Fetched, Gauges, IDENTIFICATIONS, ListCounters, ListMatch, Metrics,
+    Served, ShadowCount, TRANSPORTS, UpstreamEvent, VERDICTS, Withheld, plain,
 };

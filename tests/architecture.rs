@@ -33,7 +33,9 @@ const MODULES: &[(&str, May)] = &[
     ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
     // Of `policy`, the words for verdicts only; of `client`, the name of the default group.
     ("store", May::Use(&["client", "policy", "ledger"])),
-    ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store"])),
+    // Of `clock`, instants to measure waits by.
+    ("export", May::Use(&["client", "clock", "observe", "ledger"])),
+    ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store", "export"])),
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`; of `resolve`, the forwarder, likewise.
     ("listen", May::Use(&["query", "clock", "datagram", "observe", "ledger", "resolve", "pipeline"])),
     ("config", May::UseAllBut(&[])),
@@ -78,14 +80,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["observe"]),
     ("quick_cache", &["cache"]),
     ("rusqlite", &["store"]),
-    ("rustls", &["fetch"]),
+    ("rustls", &["export", "fetch"]),
     ("ruzstd", &["unpack"]),
     ("socket2", &["listen"]),
     ("tokio_rustls", &["fetch"]),
     ("thread_priority", &["daemon"]),
     ("tracing_subscriber", &["observe"]),
     ("twox_hash", &["lists"]),
-    ("webpki_roots", &["fetch"]),
+    ("webpki_roots", &["export", "fetch"]),
 ];
 
 /// What reads a clock.

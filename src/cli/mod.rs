@@ -9,6 +9,7 @@ mod clock;
 mod command;
 mod completions;
 mod explain;
+mod export;
 mod folder;
 mod index;
 mod instant;
@@ -73,6 +74,8 @@ enum Command {
     Explain(Box<explain::Explain>),
     /// List what was recorded, newest first.
     Attempts(Box<attempts::Attempts>),
+    /// Write what was recorded in a format of other systems, oldest first.
+    Export(export::Export),
     /// List what was changed, by whom and why, newest first.
     Changes(changes::Changes),
     /// Add, list, confirm and revoke exceptions, each with a scope, an end and somebody who answers for it.
@@ -134,6 +137,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Run(of) => run::run(&of),
         Command::Explain(of) => explain::run(&of, &mut out),
         Command::Attempts(of) => attempts::run(&of, &mut out),
+        Command::Export(of) => export::run(&of, &mut out),
         Command::Changes(of) => changes::run(&of, &mut out),
         Command::Waiver(of) => waiver::run(&of, &mut out),
         Command::MonitorOnly(of) => monitor_only::run(&of, &mut out),
@@ -201,6 +205,7 @@ mod tests {
             "run",
             "explain",
             "attempts",
+            "export",
             "changes",
             "waiver add",
             "waiver list",

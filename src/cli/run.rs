@@ -1,6 +1,6 @@
 //! `interdict run`: the daemon.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::output;
 use super::settings::{ConfigArgs, Faults};
 use crate::daemon::{self, Invocation, StartError};
+use crate::export::To;
 use crate::observe;
 
 #[derive(Debug, Args)]
@@ -25,7 +26,11 @@ pub(super) fn run(of: &Run) -> anyhow::Result<()> {
     observe::start(&config.log.level, config.log.format).context("cannot write a log")?;
     let load = || of.config.load_config();
     // The daemon does its work, whether anyone reads this or not.
-    let announce = |text: &str| drop(writeln!(output::stdout(), "{text}"));
+    let records = config.export.iter().any(|receiver| receiver.to == To::Stdout);
+    let announce = |text: &str| match records {
+        true => drop(writeln!(io::stderr(), "{text}")),
+        false => drop(writeln!(output::stdout(), "{text}")),
+    };
     let invocation = Invocation { load: &load, at: of.at, announce: &announce };
     daemon::run(config, &invocation).map_err(|error| match error {
         StartError::Faults(faults) => Faults(faults).into(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::check_clients::check_clients;
+use super::export::check_export;
 use super::fetched::check_fetched;
 use super::lists::check_lists;
 use super::load::Settings;
@@ -23,6 +24,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_clients(settings, faults);
     check_lists(settings, faults);
     check_fetched(settings, faults);
+    check_export(settings, faults);
     for row in rows(settings, "policy", "treatment") {
         check_treatment(row, faults);
     }

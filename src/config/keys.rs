@@ -1,6 +1,7 @@
 //! The keys themselves, section by section in the order of the file.
 
 mod client;
+mod export;
 mod fetch;
 mod guards;
 mod ledger;
@@ -104,6 +105,7 @@ pub(super) const SECTIONS: &[Section] = &[
     fetch::SECTION,
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
     Section { name: "ledger", doc: &["How records are kept."], keys: ledger::KEYS },
+    export::SECTION,
     Section {
         name: "log",
         doc: &["The log, on standard error. It is for operators; evidence is in the records."],

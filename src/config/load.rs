@@ -249,6 +249,7 @@ impl Settings {
                 origin: Some(take.take("ledger", "origin")).filter(|name: &String| !name.is_empty()),
                 checkpoint: Duration::from_secs(take.take("ledger", "checkpoint_s")),
             },
+            export: take.receivers(),
             log: LogConfig {
                 level: take.take::<&str>("log", "level").to_owned(),
                 format: if take.take::<&str>("log", "format") == "json" { Format::Json } else { Format::Text },

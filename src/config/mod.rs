@@ -2,6 +2,7 @@
 
 mod check;
 mod check_clients;
+mod export;
 mod fetched;
 mod keys;
 mod lists;

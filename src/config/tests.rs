@@ -113,6 +113,7 @@ fn defaults() -> Config {
             origin: None,
             checkpoint: Duration::from_secs(60),
         },
+        export: Vec::new(),
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::client::Group;
+use crate::export::Receiver;
 use crate::feed::Item;
 use crate::fetch::{self, Place};
 use crate::identify::Sources;
@@ -33,6 +34,8 @@ pub struct Config {
     pub fetch: FetchConfig,
     pub answer: AnswerConfig,
     pub ledger: LedgerConfig,
+    /// Who gets the records.
+    pub export: Vec<Receiver>,
     pub log: LogConfig,
 }
 

@@ -14,6 +14,7 @@ use crate::client::{self, Clients};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::Kept;
+use crate::export;
 use crate::feed::{self, Archive, FileWaiver, FileWaivers, Loaded};
 use crate::fetch::Tls;
 use crate::identify::Sources;
@@ -84,6 +85,7 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     let (candidate, shadow) = candidate::load(config, &snapshot, kept, clock.read().at);
     // The groups by whose ids policy decides are those that clients are put into.
     let groups = snapshot.inputs().operator.groups.clone();
+    notes.extend(config.export.iter().filter_map(export::note));
     notes.extend(groups_without_source(&groups, &config.client.sources));
     let clients = Clients::new(groups, config.client.sources.ptr);
     let clients = Arc::new(match shadow.as_ref().and_then(|shadow| shadow.clients()) {

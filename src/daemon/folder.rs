@@ -28,6 +28,8 @@ pub const CLOCK: &str = "clock";
 pub const WAIVERS: &str = "waivers.json";
 /// The socket that commands come over.
 pub const CONTROL: &str = "control.sock";
+/// The positions of exports.
+pub const EXPORTS: &str = "exports";
 /// The index over the journal.
 pub const INDEX: &str = "index.sqlite";
 
@@ -39,6 +41,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
+    rehearsal: bool,
     _lock: File,
 }
 
@@ -54,7 +57,7 @@ impl Folder {
         lock.set_permissions(fs::Permissions::from_mode(0o600)).map_err(unwritable)?;
         for _ in 0..LOCK_TRIES {
             match lock.try_lock() {
-                Ok(()) => return Ok(Self { root, _lock: lock }),
+                Ok(()) => return Ok(Self { root, rehearsal, _lock: lock }),
                 // Whoever looks whether a daemon runs holds the lock for a moment.
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
                 Err(TryLockError::Error(source)) => return Err(unwritable(source)),
@@ -128,6 +131,16 @@ impl Folder {
     /// Returns the file of the index.
     pub(super) fn index(&self) -> PathBuf {
         self.root.join(INDEX)
+    }
+
+    /// Returns the folder of the positions of exports.
+    pub(super) fn exports(&self) -> PathBuf {
+        self.root.join(EXPORTS)
+    }
+
+    /// Returns whether this is the folder of rehearsals.
+    pub(super) fn is_rehearsal(&self) -> bool {
+        self.rehearsal
     }
 
     /// Returns the folder itself.

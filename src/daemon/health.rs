@@ -1,12 +1,13 @@
 //! Whether the daemon does its work, for those who watch it.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::Standing;
 
 use crate::admin::{Check, Readiness, ShadowStatus};
 use crate::clock::{Clock, Trust};
+use crate::export::Status;
 use crate::ledger::{self, Ledger};
 use crate::observe::{Gauges, ShadowCount};
 use crate::pipeline::{OrderDifference, Pipeline};
@@ -22,6 +23,7 @@ pub(super) fn readiness(
     clock: &dyn Clock,
     standing: &Mutex<Standing>,
     (fetched, unfetched): (usize, Vec<String>),
+    exports: &[Arc<Status>],
 ) -> Readiness {
     let state = pipeline.moment().state;
     let snapshot = &state.snapshot;
@@ -131,7 +133,8 @@ pub(super) fn readiness(
     let checks = [policy, upstream, ledger, log, clock, archive, reload, waivers, monitor_only, lists]
         .into_iter()
         .chain(fetches)
-        .chain(shadow);
+        .chain(shadow)
+        .chain(super::exports::health(exports));
     Readiness { ready, checks: checks.collect() }
 }
 

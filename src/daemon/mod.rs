@@ -5,6 +5,7 @@ mod build;
 mod cached;
 mod candidate;
 mod command;
+mod exports;
 mod fetching;
 pub mod folder;
 mod health;
@@ -31,6 +32,7 @@ use crate::cache::Cache;
 use crate::clock::{Clock, GuardedClock, RehearsalClock, SystemClock, Trust};
 use crate::config::{self, Config, ControlSocket};
 use crate::control::{self, Call, Kept, Register};
+use crate::export;
 use crate::feed::{self, Archive};
 use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
@@ -134,6 +136,7 @@ pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let built = build::build(config, 1, &clock, &Kept::default())?;
     let snapshot = built.state.snapshot;
     let lists = lists::check(config, &snapshot, clock.read().at)?;
+    exports::check(config)?;
     Ok(Checked { snapshot, candidate: built.candidate, lists, notes: built.notes })
 }
 
@@ -152,6 +155,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     };
     // What faults a configuration has is told before anything is written.
     let mut built = build::build(&config, 1, &clock, &Kept::default()).map_err(StartError::Faults)?;
+    exports::check(&config).map_err(StartError::Faults)?;
     let folder = Folder::open(&config.data_dir, clock.is_rehearsal())?;
     let mut waivers = Waivers::new(Register::open(&folder.waivers()), &config.control);
     if waivers.register.kept().granted().next().is_some() {
@@ -181,6 +185,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let journal = settings.journal();
     let ledger = Arc::new(Ledger::open(settings, Arc::clone(&clock)).map_err(StartError::Ledger)?);
     waivers.look(&journal).map_err(StartError::System)?;
+    let exports = exports::start(&config, &folder, &journal, (&ledger, &metrics)).map_err(StartError::System)?;
     let follower = store::follow(journal, folder.index()).map_err(StartError::System)?;
     let announcement = announcement(&config, &built, &folder, &clock);
     waivers.take(&mut built);
@@ -201,7 +206,20 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let background = Background::start(folder.root().to_owned(), Arc::clone(&metrics)).map_err(StartError::System)?;
     let mut work = Work::new(config.clone(), built.archive, waivers, background);
     let fetches = Statuses::default();
-    let daemon = Daemon { config, clock, guard, folder, metrics, ledger, identifier, pipeline, standing, fetches };
+    let watched = exports.statuses();
+    let daemon = Daemon {
+        config,
+        clock,
+        guard,
+        folder,
+        metrics,
+        ledger,
+        identifier,
+        pipeline,
+        standing,
+        fetches,
+        exports: watched,
+    };
     let served = runtime.block_on(async {
         daemon.fetch(&mut work, &built.tls);
         daemon.serve(&mut work, admin, commands, invocation, &announcement).await
@@ -218,6 +236,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     runtime.shutdown_timeout(Duration::from_millis(100));
     daemon.identifier.stop();
     daemon.ledger.close();
+    // Behind the last commit, so that the last records are taken along.
+    exports.stop();
     follower.stop();
     if let Some(keeper) = keeper {
         keeper.stop();
@@ -250,6 +270,7 @@ struct Daemon {
     pipeline: Arc<Pipeline>,
     standing: Arc<Mutex<Standing>>,
     fetches: Statuses,
+    exports: Vec<Arc<export::Status>>,
 }
 
 /// What reloads, commands and the passing of time work on, one after the other.
@@ -297,6 +318,7 @@ impl Daemon {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut moved = signal(SignalKind::user_defined2())?;
         if let Some(listener) = admin {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::spawn(admin::serve(listener, self.admin_state()));
@@ -322,6 +344,7 @@ impl Daemon {
                 Some(loaded) = work.background.loaded.recv() => self.take_lists(work, loaded),
                 Some(event) = work.fetched.recv() => self.take(work, event),
                 _ = hangup.recv() => self.reload(work, invocation),
+                _ = moved.recv() => self.exports.iter().for_each(|export| export.reopen()),
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
             }
@@ -335,11 +358,12 @@ impl Daemon {
         let (fetches, fetched) = (self.fetches.clone(), self.fetches.clone());
         let shadow = (Arc::clone(&self.pipeline), Arc::clone(&self.standing));
         let standing = Arc::clone(&self.standing);
+        let exports = self.exports.clone();
         let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
         admin::State {
             readiness: Box::new(move || {
                 let fetches = fetches.faults(ready_clock.as_ref());
-                health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2, fetches)
+                health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2, fetches, &exports)
             }),
             shadow: Box::new(move || health::shadow(&shadow.0, &shadow.1)),
             metrics: Box::new(move || {
@@ -430,6 +454,7 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
         ("[control] listen", old.control.listen != new.control.listen),
         ("[cache] size_mib", old.cache.size != new.cache.size),
         ("[ledger]", old.ledger != new.ledger),
+        ("[export]", old.export != new.export),
         ("[log]", old.log != new.log),
     ];
     let changed = changed.into_iter().filter(|(_, changed)| *changed);

@@ -1,7 +1,7 @@
 //! Reading the journal, also while it is being written. Damage is told and passed over, never taken for the end.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::journal::{Segment, path_of};
@@ -91,6 +91,38 @@ pub fn segments(folder: &Path) -> io::Result<Vec<u64>> {
 /// Returns the path of the segment whose first leaf has this number.
 pub fn segment_path(folder: &Path, first: u64) -> PathBuf {
     path_of(folder, first)
+}
+
+/// Returns whether the journal has nothing behind the position.
+pub fn is_at_end(journal: &Path, position: Position) -> bool {
+    let Ok(segments) = segments(journal) else { return false };
+    if segments.is_empty() {
+        return position == Position::default();
+    }
+    let length = std::fs::metadata(segment_path(journal, position.segment)).map(|of| of.len());
+    segments.last() == Some(&position.segment) && length.is_ok_and(|length| length == position.offset)
+}
+
+/// Returns whether the journal still has the last line that was read where it was, or has removed it for its size.
+///
+/// # Errors
+/// Where the journal cannot be read.
+pub fn is_same_journal(journal: &Path, oldest: Option<u64>, position: Position, last: &[u8]) -> io::Result<bool> {
+    if position.offset == 0 {
+        return Ok(position.next == 0 || oldest.is_some());
+    }
+    let mut file = match File::open(segment_path(journal, position.segment)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(oldest.is_some_and(|oldest| oldest > position.segment));
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(start) = position.offset.checked_sub(last.len() as u64) else { return Ok(false) };
+    file.seek(SeekFrom::Start(start))?;
+    let mut line = Vec::with_capacity(last.len());
+    file.take(last.len() as u64).read_to_end(&mut line)?;
+    Ok(line == last)
 }
 
 impl Reader {

@@ -2,6 +2,7 @@
 //! addition: no hashing, no allocation, no lock.
 
 mod clients;
+mod exports;
 mod fetches;
 mod gauges;
 mod happenings;
@@ -25,6 +26,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use clients::ClientMetrics;
 pub use clients::{Claimed, IDENTIFICATIONS};
+pub use exports::ExportCounters;
+use exports::ExportMetrics;
 use fetches::FetchMetrics;
 pub use fetches::{FetchGauge, Fetched};
 use gauges::GAUGES;
@@ -95,6 +98,7 @@ pub struct Metrics {
     withheld: Counters,
     lists: ListMetrics,
     fetches: FetchMetrics,
+    exports: ExportMetrics,
     cache: Counters,
     upstream: Counters,
     reloads: Counters,
@@ -147,6 +151,7 @@ impl Metrics {
             ),
             lists: ListMetrics::register(all),
             fetches: FetchMetrics::register(all),
+            exports: ExportMetrics::register(all),
             withheld: Counters::register(
                 all,
                 help(

@@ -8,8 +8,8 @@ mod query;
 mod schema;
 mod verify;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,11 +17,11 @@ use std::time::Duration;
 use jiff::civil::Date;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-pub use follow::{Follower, follow};
+pub use follow::follow;
 pub use query::{ClientFilter, Filter, NameFilter, Row, Seen, Sum, SumSource};
 pub use verify::{Agreement, Difference};
 
-use crate::ledger::{Leaf, Position, ReadError, Reader, segments};
+use crate::ledger::{Leaf, Position, ReadError, Reader, is_at_end, is_same_journal, segments};
 use fill::Filler;
 
 /// How many leaves are put in by one transaction.
@@ -312,35 +312,6 @@ impl Store {
 fn fault_in(path: &Path, source: rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     if is_damage(&source) { StoreError::Damaged { path, source } } else { StoreError::Query { path, source } }
-}
-
-/// Returns whether the journal has nothing behind the position, without asking the index.
-fn is_at_end(journal: &Path, position: Position) -> bool {
-    let Ok(segments) = segments(journal) else { return false };
-    if segments.is_empty() {
-        return position == Position::default();
-    }
-    let length = fs::metadata(crate::ledger::segment_path(journal, position.segment)).map(|of| of.len());
-    segments.last() == Some(&position.segment) && length.is_ok_and(|length| length == position.offset)
-}
-
-/// Returns whether the journal still has the last line that was read where it was, or has removed it for its size.
-fn is_same_journal(journal: &Path, oldest: Option<u64>, position: Position, last: &[u8]) -> io::Result<bool> {
-    if position.offset == 0 {
-        return Ok(position.next == 0 || oldest.is_some());
-    }
-    let mut file = match File::open(crate::ledger::segment_path(journal, position.segment)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(oldest.is_some_and(|oldest| oldest > position.segment));
-        }
-        Err(error) => return Err(error),
-    };
-    let Some(start) = position.offset.checked_sub(last.len() as u64) else { return Ok(false) };
-    file.seek(SeekFrom::Start(start))?;
-    let mut line = Vec::with_capacity(last.len());
-    file.take(last.len() as u64).read_to_end(&mut line)?;
-    Ok(line == last)
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {

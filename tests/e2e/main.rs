@@ -29,6 +29,7 @@ mod crash;
 mod disk;
 mod evasions;
 mod evidence;
+mod exports;
 mod faults;
 mod fetched_policy;
 mod fetcher;
