@@ -282,6 +282,8 @@ fn a_reload_takes_up_lists_and_lets_go_of_them() {
     let mut daemon = setup(&upstream, &authority, Vec::new()).start();
     let refused = daemon.command(&["lists", "refresh"]);
     assert!(!refused.status.success() && told(&refused).contains("no list is fetched"), "{refused:?}");
+    let refused = daemon.command(&["policy", "fetch", "acme"]);
+    assert!(told(&refused).contains("no catalogue or order `acme` is fetched"), "{refused:?}");
     daemon.reconfigure("lists.list", vec![list("ads", &web, "/", &[])]);
     daemon.signal(nix::sys::signal::Signal::SIGHUP);
     place::until(PATIENCE, "the list", || (code(&daemon, "n7.ads.example") == wire::NXDOMAIN).then_some(()));

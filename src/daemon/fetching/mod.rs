@@ -156,7 +156,7 @@ impl Fetching {
         (pipeline, ledger): (&Arc<Pipeline>, &Ledger),
         (clock, metrics, statuses): (&Arc<dyn Clock>, &Arc<Metrics>, &Statuses),
     ) {
-        // A rehearsal is none of those who serve files; it has what was fetched for real.
+        // A rehearsal fetches nothing: it has what was fetched for real.
         let mut wanted = if clock.is_rehearsal() { BTreeMap::new() } else { wanted(config) };
         let lookup = OwnLookup { pipeline: Arc::clone(pipeline), recorder: ledger.recorder() };
         let fetcher = Arc::new(Fetcher::new(Arc::new(lookup), tls.clone(), config.fetch.bounds, fetch::forbids));
@@ -201,8 +201,11 @@ impl Fetching {
         let tasks: Vec<_> = tasks.collect();
         if tasks.is_empty() {
             let named = name.map(|name| format!(" `{}`", harmless(name))).unwrap_or_default();
-            let _ =
-                reply.send(Reply::refused(format!("no list{named} is fetched; `url` of [[lists.list]] says what is")));
+            let (kind, place) = match lists {
+                true => ("list", "`url` of [[lists.list]]"),
+                false => ("catalogue or order", "[[policy.fetch]]"),
+            };
+            let _ = reply.send(Reply::refused(format!("no {kind}{named} is fetched; {place} says what is")));
             return;
         }
         let by = by.clone();
@@ -219,7 +222,7 @@ impl Fetching {
                 let result = tokio::select! {
                     biased;
                     result = done, if sent => result.unwrap_or_else(|_| Err("it is fetched no more".to_owned())),
-                    () = &mut deadline => Err("it is under way still; `interdict lists` tells what comes of it".to_owned()),
+                    () = &mut deadline => Err("it is under way still; the log tells what comes of it".to_owned()),
                 };
                 failed |= result.is_err();
                 told.push(format!("{name}: {}", result.unwrap_or_else(|reason| reason)));

@@ -121,7 +121,9 @@ async fn round(shared: &Arc<Shared>, wanted: &Wanted, alive: &Weak<()>) -> Taken
     if let Err(error) = origin.place.note(&kept) {
         tracing::warn!(list = wanted.name, %error, "cannot write down what was fetched; it is fetched again at the next start");
     }
-    shared.statuses.note(wanted, kept);
+    if alive.upgrade().is_some() {
+        shared.statuses.note(wanted, kept);
+    }
     result
 }
 
