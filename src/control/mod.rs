@@ -63,6 +63,12 @@ pub enum Command {
     ClockAccept { reason: String },
     /// Forget the instants seen, and take the system clock as it is, also where that is earlier.
     ClockReset { reason: String },
+    /// Destroy the keys of a month, such as `2026-11`: whose its records are is not to be told any more.
+    PrivacyForget { month: String, reason: String },
+    /// Keep everything from now on.
+    LedgerHold { reason: String },
+    /// End that.
+    LedgerRelease { reason: String },
 }
 
 /// The waiver that somebody asks for, as it was written.

@@ -5,6 +5,7 @@ mod candidate;
 mod command;
 pub mod folder;
 mod health;
+mod keeping;
 mod lists;
 mod loops;
 mod standing;

@@ -250,6 +250,12 @@ pub enum Act {
     Clock,
     /// A log of another name began, because the one before could not be gone on with.
     Origin,
+    /// The keys of a month were destroyed, so that its records are anonymous.
+    Forget,
+    /// Everything is kept, whatever its age or size.
+    Hold,
+    /// A hold was ended.
+    Release,
 }
 
 impl Act {
@@ -268,6 +274,9 @@ impl Act {
             Self::MonitorOnly => "monitor-only",
             Self::Clock => "clock",
             Self::Origin => "origin",
+            Self::Forget => "forget",
+            Self::Hold => "hold",
+            Self::Release => "release",
         }
     }
 }

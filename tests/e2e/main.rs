@@ -27,6 +27,7 @@ mod evidence;
 mod faults;
 mod habits;
 mod identify;
+mod keeping;
 mod lists;
 mod local;
 mod mutated;

@@ -10,10 +10,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::LogHealth;
 use super::checkpoint::{Checkpoint, Signer};
 use super::leaf::Numbered;
 use super::tree::{self, Edge, Hash, Tile, WIDTH};
+use super::{LogHealth, hold};
 pub(super) use found::look;
 pub use place::{CHECKPOINT, KEY, LogError, logs, newest};
 pub(super) use place::{Place, read_text};
@@ -165,7 +165,7 @@ impl Log {
 
     /// Removes full bundles of which the journal has removed every leaf, once a signed leaf says so. Hashes stay.
     fn prune(&mut self) {
-        let Some(removed) = self.removed else { return };
+        let Some(removed) = self.removed.filter(|_| !hold::keeps_all(&self.place.data)) else { return };
         while (self.kept + 1) * WIDTH <= self.signed {
             let path = self.folder.join(tree::bundle_path(self.kept, WIDTH));
             match fs::read(&path) {
