@@ -153,6 +153,13 @@ pub struct Coverage {
     /// The policy instant from which on this leaf speaks.
     #[serde(with = "micros")]
     pub from: Timestamp,
+    /// The instant by which a prohibition had to have ended to be over, where it was another than `at`.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "micros::option")]
+    pub ends: Option<Timestamp>,
+    /// How much time passed since the leaf before, in milliseconds since the boot of the machine, where the clock tells
+    /// another length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasted_ms: Option<u64>,
     /// All queries by outcome, whether a rule matched or not.
     pub queries: BTreeMap<String, u64>,
     /// Answers from which something was withheld by the operator's own choice and without an order, by what it was. They

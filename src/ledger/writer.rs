@@ -306,6 +306,8 @@ impl Writer {
             raw: reading.raw,
             event,
             from: self.covered.from.at,
+            ends: Some(reading.ends).filter(|ends| *ends != reading.at),
+            lasted_ms: lasted(&self.covered.from, &reading),
             queries,
             withheld: withheld.map(|(what, count)| (what[WITHHELD.len()..].to_owned(), count)).collect(),
             recorded: std::mem::take(&mut self.covered.recorded),
@@ -460,6 +462,14 @@ impl Drop for Alarm {
             self.0.told().state = State::Failing { since: self.1.read().raw, reason };
         }
     }
+}
+
+/// Returns how many milliseconds passed between two readings, where policy time tells more than a second more or less.
+fn lasted(from: &Reading, until: &Reading) -> Option<u64> {
+    let passed = until.boot.saturating_sub(from.boot);
+    let told = Duration::try_from(until.at.duration_since(from.at)).unwrap_or_default();
+    let leapt = until.ends != until.at || told.abs_diff(passed) > Duration::from_secs(1);
+    leapt.then(|| bounded(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// The time that commits are paced by: the machine's, also where policy time stands still.
