@@ -173,7 +173,7 @@ fn leaf(seq: u64, records: u64, random: &mut SmallRng, clients: &BTreeMap<String
         device: None,
         transport: Some("udp".to_owned()),
         name: Some(name(number)),
-        r#type: Some(if seq % 3 == 0 { "AAAA" } else { "A" }.to_owned()),
+        r#type: Some(if seq.is_multiple_of(3) { "AAAA" } else { "A" }.to_owned()),
         names: None,
         clients: None,
         verdict: verdict.to_owned(),

@@ -74,6 +74,7 @@ def main():
     text = open_note((folder / "checkpoint").read_text(), line)
     origin, size, signed = text.splitlines()[:3]
     size = int(size)
+    assert origin == line.split("+")[0], "the key is of another log"
     hashes, kinds, pruned = [], {}, 0
     for index in range((size + WIDTH - 1) // WIDTH):
         width = min(WIDTH, size - index * WIDTH)

@@ -20,6 +20,7 @@ mod monitor_only;
 mod orders;
 mod output;
 mod policy;
+mod privacy;
 mod run;
 mod settings;
 mod waiver;
@@ -96,6 +97,8 @@ enum Command {
     Cache(cache::Cache),
     /// Verify the log of records, and give others what they need to do so.
     Ledger(Box<ledger::Ledger>),
+    /// Tell what is held about a client, and make a month's records anonymous.
+    Privacy(privacy::Privacy),
     /// Care for the index over the journal.
     Index(index::Index),
     /// Write a completion script for a shell.
@@ -148,6 +151,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Clock(of) => clock::run(&of, &mut out),
         Command::Cache(of) => cache::run(&of, &mut out),
         Command::Ledger(of) => ledger::run(&of, &mut out),
+        Command::Privacy(of) => privacy::run(&of, &mut out),
         Command::Index(of) => index::run(&of, &mut out),
         Command::Completions(of) => completions::run(&of, &mut out),
         Command::Man => man::run(&mut out),
@@ -225,6 +229,10 @@ mod tests {
             "cache flush",
             "ledger verify",
             "ledger prove",
+            "ledger hold",
+            "ledger release",
+            "privacy forget",
+            "privacy subject",
             "index rebuild",
         ] {
             assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");

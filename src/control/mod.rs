@@ -75,6 +75,12 @@ pub enum Command {
     CacheShow { name: String },
     /// Forget kept answers: those of a name, with those below it or without, or all.
     CacheFlush { name: Option<String>, below: bool },
+    /// Destroy the keys of a month, such as `2026-11`: whose its records are is not to be told any more.
+    PrivacyForget { month: String, reason: String },
+    /// Keep everything from now on.
+    LedgerHold { reason: String },
+    /// End that.
+    LedgerRelease { reason: String },
 }
 
 /// The waiver that somebody asks for, as it was written.

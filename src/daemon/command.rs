@@ -35,6 +35,9 @@ impl Daemon {
             Command::MonitorOnlyStop { reason } => self.enforce_again(work, by, reason.as_deref()),
             Command::ClockAccept { reason } => self.accept_clock(by, &reason),
             Command::ClockReset { reason } => self.reset_clock(by, &reason),
+            Command::PrivacyForget { month, reason } => self.forget(by, &month, &reason),
+            Command::LedgerHold { reason } => self.hold(by, &reason),
+            Command::LedgerRelease { reason } => self.release(by, &reason),
             Command::WaiverList { all } => self.list(work, |listed| all || listed.is_open()),
             Command::WaiverShow { id } => self.list(work, |listed| listed.id == id),
             Command::ClockShow => self.show_clock(),
@@ -333,7 +336,7 @@ impl Daemon {
     }
 
     /// Refuses what must not be done unrecorded while the disk takes no records.
-    fn recordable(&self) -> Result<(), String> {
+    pub(super) fn recordable(&self) -> Result<(), String> {
         match self.ledger.health().state {
             ledger::State::Writing => Ok(()),
             ledger::State::Failing { reason, .. } => {
@@ -343,7 +346,7 @@ impl Daemon {
     }
 }
 
-const UNRECORDED: &str = "the disk did not take the record of it in time, and it is not done unrecorded; a record that comes \
+pub(super) const UNRECORDED: &str = "the disk did not take the record of it in time, and it is not done unrecorded; a record that comes \
                           to the disk later is followed by this refusal";
 const REHEARSED: &str = "a rehearsal has a time of its own, which is not guarded";
 

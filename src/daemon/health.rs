@@ -46,7 +46,10 @@ pub(super) fn readiness(
     };
     let health = ledger.health();
     let (ok, detail) = match &health.state {
-        ledger::State::Writing => (true, format!("{} leaves on disk", health.leaves)),
+        ledger::State::Writing => {
+            let held = if health.held { "; a legal hold keeps everything" } else { "" };
+            (true, format!("{} leaves on disk{held}", health.leaves))
+        }
         ledger::State::Failing { since, reason } => {
             (false, format!("failing since {since}: {reason}; {} leaves wait in memory", health.unwritten))
         }

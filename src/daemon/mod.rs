@@ -9,6 +9,7 @@ mod exports;
 mod fetching;
 pub mod folder;
 mod health;
+mod keeping;
 mod lists;
 mod loops;
 mod standing;

@@ -135,7 +135,7 @@ fn the_log_has_the_lines_of_the_journal_and_is_intact() {
     assert_eq!((report.leaves, report.kinds.values().sum::<u64>()), (lines.len() as u64, lines.len() as u64));
     assert_eq!(report.origin.as_deref(), Some("log.example/node/1"));
     assert_eq!((report.key, report.anchored), (Some(KeySource::Beside), None));
-    let given = verify(&log, Against { keys: &[key(&log)], earlier: Some(&note(&log)), journal: None });
+    let given = verify(&log, Against { keys: &[key(&log)], earlier: Some(&note(&log)), ..Against::default() });
     assert_eq!((given.integrity, given.key), (Integrity::Intact, Some(KeySource::Given)));
     let anchor = given.anchored.unwrap();
     assert_eq!((anchor.leaves, anchor.at), (lines.len() as u64, Some(AT.parse().unwrap())));

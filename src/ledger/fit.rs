@@ -164,6 +164,8 @@ mod tests {
                 raw: at,
                 event: CoverageEvent::Minute,
                 from: at,
+                ends: None,
+                lasted_ms: None,
                 queries: [("answered".to_owned(), 7)].into(),
                 withheld: [("rebinding".to_owned(), 1)].into(),
                 recorded: [("sunk".to_owned(), 7)].into(),

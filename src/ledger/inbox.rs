@@ -48,6 +48,7 @@ impl Inbox {
             uncovered: 0,
             overflowed: 0,
             bytes: 0,
+            held: false,
             log: LogHealth::default(),
         };
         Self { wanted: Mutex::default(), health: Mutex::new(health) }

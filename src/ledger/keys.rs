@@ -1,6 +1,8 @@
 //! The key ring: client addresses are encrypted under a key of the month before they reach a disk (ipcrypt, deterministic).
 //! Destroying a month's key makes that month's records anonymous and leaves every line as it is.
 
+mod forget;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -11,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use ipcrypt_rs::Ipcrypt;
 use jiff::Timestamp;
+
+pub use forget::{forget, forgotten};
 
 /// The name of a key: the month of the system clock in UTC, such as `2026-11`.
 /// Where the month's key was destroyed while the month still ran, later ones are `2026-11-2`, `2026-11-3` and so on.
@@ -90,7 +94,7 @@ impl KeyRing {
             if fs::metadata(folder)?.permissions().mode() & 0o077 != 0 {
                 fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
             }
-            Ok(())
+            forget::finish(folder)
         };
         open().map_err(|source| KeyError::Open { path: folder.to_owned(), source })?;
         Ok(Self::reader(folder))
@@ -226,6 +230,9 @@ impl KeyRing {
     }
 
     fn load(&self, id: &KeyId) -> Result<Option<Ipcrypt>, KeyError> {
+        if forget::is_forgotten(&self.folder, id) {
+            return Ok(None);
+        }
         let path = path_of(&self.folder, id);
         let mut text = String::new();
         match File::open(&path).and_then(|file| file.take(256).read_to_string(&mut text)) {

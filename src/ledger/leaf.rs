@@ -153,6 +153,13 @@ pub struct Coverage {
     /// The policy instant from which on this leaf speaks.
     #[serde(with = "micros")]
     pub from: Timestamp,
+    /// The instant by which a prohibition had to have ended to be over, where it was another than `at`.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "micros::option")]
+    pub ends: Option<Timestamp>,
+    /// How much time passed since the leaf before, in milliseconds since the boot of the machine, where the clock tells
+    /// another length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasted_ms: Option<u64>,
     /// All queries by outcome, whether a rule matched or not.
     pub queries: BTreeMap<String, u64>,
     /// Answers from which something was withheld by the operator's own choice and without an order, by what it was. They
@@ -256,6 +263,12 @@ pub enum Act {
     List,
     /// A log of another name began, because the one before could not be gone on with.
     Origin,
+    /// The keys of a month were destroyed, so that its records are anonymous.
+    Forget,
+    /// Everything is kept, whatever its age or size.
+    Hold,
+    /// A hold was ended.
+    Release,
 }
 
 impl Act {
@@ -277,6 +290,9 @@ impl Act {
             Self::MonitorOnly => "monitor-only",
             Self::Clock => "clock",
             Self::Origin => "origin",
+            Self::Forget => "forget",
+            Self::Hold => "hold",
+            Self::Release => "release",
         }
     }
 }

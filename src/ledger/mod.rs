@@ -15,12 +15,14 @@ mod estimate;
 mod fit;
 mod fold;
 mod follow;
+mod hold;
 mod inbox;
 mod journal;
 mod keys;
 mod leaf;
 mod log;
 mod medium;
+mod missed;
 mod proof;
 mod read;
 mod recover;
@@ -43,7 +45,8 @@ pub use changes::changes;
 pub use device::hardware_of;
 pub use fold::{Bounds, network_of};
 pub use follow::Follower;
-pub use keys::{KeyError, KeyId, KeyRing};
+pub use hold::{Hold, held, hold, release};
+pub use keys::{KeyError, KeyId, KeyRing, forget, forgotten};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
 pub use log::{CHECKPOINT, KEY, LogError, logs, newest};
 pub use proof::{Proof, ProofError, ProveError};
@@ -225,6 +228,8 @@ pub struct Health {
     pub overflowed: u64,
     /// How large the journal is, in octets.
     pub bytes: u64,
+    /// Whether everything is kept, because of a legal hold.
+    pub held: bool,
     pub log: LogHealth,
 }
 
@@ -289,6 +294,7 @@ impl Ledger {
             keys: settings.keys.clone(),
             name: settings.origin.clone(),
             rehearsal: settings.rehearsal,
+            data: settings.folder.clone(),
         };
         let (journal, checkpoint) = (settings.journal(), settings.checkpoint);
         let found = log::look(&place, &journal).map_err(OpenError::Log)?;

@@ -238,3 +238,51 @@ fn a_log_that_cannot_be_written_is_told_and_catches_up() {
     ledger.close();
     assert_eq!(checked(&log_of(&data, 1)).integrity, Integrity::Intact);
 }
+
+#[test]
+fn what_lies_beyond_the_checkpoint_does_not_outlast_a_start() {
+    let data = made(300);
+    let log = log_of(&data, 1);
+    let (before, size) = (note(&log), head(&log).size);
+    // Written and never signed, and other than what will come in their place.
+    let stale = [
+        tree::bundle_path(size / WIDTH, size % WIDTH + 3),
+        tree::bundle_path(size / WIDTH, WIDTH),
+        tree::bundle_path(size / WIDTH + 1, 9),
+        tree::Tile { level: 0, index: size / WIDTH, width: WIDTH }.path(),
+        tree::Tile { level: 0, index: size / WIDTH + 1, width: 7 }.path(),
+        tree::Tile { level: 1, index: 0, width: 5 }.path(),
+    ];
+    for path in &stale {
+        fs::create_dir_all(log.join(path).parent().unwrap()).unwrap();
+        fs::write(log.join(path), [7; 64]).unwrap();
+    }
+    assert_ne!(checked(&log).integrity, Integrity::Intact);
+    running(settings(data.path()), 3).close();
+    let report = verify(&log, Against { earlier: Some(&before), ..Against::default() });
+    assert_eq!((report.integrity, report.anchored.is_some()), (Integrity::Intact, true), "{report:?}");
+    assert_eq!(logs(&data.path().join("ledger")).unwrap(), [1]);
+}
+
+#[test]
+fn a_log_in_the_place_of_another_is_told() {
+    let data = made(3);
+    running(Settings { origin: Some("log.example/new".to_owned()), ..Settings::new(data.path()) }, 3).close();
+    running(Settings { origin: Some("log.example/third".to_owned()), ..Settings::new(data.path()) }, 3).close();
+    let folder = data.path().join("ledger");
+    let found = || {
+        let found = super::verify::verify_folder(&folder, Against::default()).unwrap();
+        (found.integrity, found.faults.iter().map(|fault| fault.text.clone()).collect::<Vec<_>>().join("; "))
+    };
+    assert_eq!(found(), (Integrity::Intact, String::new()));
+    fs::rename(folder.join("2"), folder.join("aside")).unwrap();
+    let (integrity, text) = found();
+    assert_eq!((integrity, text.as_str()), (Integrity::Incomplete, "logs 2 to 2 are not here"));
+    // Another log does not fill the place of the one that is gone, nor does a copy.
+    copy(&folder.join("1"), &folder.join("2"));
+    let (integrity, text) = found();
+    assert_eq!(integrity, Integrity::Tampered);
+    assert!(text.contains("is here twice") && text.contains("the folder 2 holds the log log.example/node/1"), "{text}");
+    // A copy under a name that is no number is somebody's own.
+    assert_eq!(checked(&folder.join("aside")).integrity, Integrity::Intact);
+}

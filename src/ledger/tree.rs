@@ -10,7 +10,7 @@ pub type Hash = [u8; 32];
 /// How many hashes a full tile has, and how many entries a full bundle.
 pub const WIDTH: u64 = 256;
 /// The highest level that a tree of less than 2^64 leaves has tiles of.
-const MAX_LEVEL: u8 = 7;
+pub const MAX_LEVEL: u8 = 7;
 /// The longest an entry may be, in octets: bundles hold its length in sixteen bits.
 pub const MAX_ENTRY: usize = u16::MAX as usize;
 

@@ -38,6 +38,8 @@ pub struct Against<'a> {
     pub earlier: Option<&'a str>,
     /// The folder of the journal that the log was made from: what it still has must be what the log has.
     pub journal: Option<&'a Path>,
+    /// The number up to which a later log says that leaves were removed.
+    pub removed: Option<u64>,
 }
 
 /// Whether the files are what was signed.
@@ -103,11 +105,15 @@ pub struct Report {
     /// How many leaves there are of each kind, among those whose entries are there.
     pub kinds: BTreeMap<String, u64>,
     pub coverage: Covered,
+    /// The number up to which a leaf says that leaves were removed, of earlier logs too.
+    #[serde(skip)]
+    pub removed: Option<u64>,
 }
 
 /// Verifies the log in a folder.
 pub fn verify(folder: &Path, against: Against<'_>) -> Report {
     let mut walk = Walk::new(folder);
+    walk.removed = against.removed;
     if let Some((head, verifier)) = walk.head(against) {
         walk.report.leaves = head.size;
         walk.earlier = against.earlier.and_then(|note| walk.earlier(note, &head, verifier.as_ref()));
@@ -156,6 +162,7 @@ impl Walk {
             records: None,
             kinds: BTreeMap::new(),
             coverage: Covered::default(),
+            removed: None,
         };
         Self {
             files: Files::new(folder),
@@ -461,6 +468,7 @@ impl Walk {
         self.report.faults.sort_by_key(|fault| std::cmp::Reverse(fault.kind));
         self.report.coverage = self.covering.finish();
         self.report.records = self.numbers;
+        self.report.removed = self.removed;
         self.report
     }
 }

@@ -6,8 +6,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::attempt::{Attempt, Keeping, Rule};
 use super::counts::Counts;
 use super::fold::Window;
@@ -16,11 +14,11 @@ use super::journal::{Fault, Journal, Limits, Notice};
 use super::keys::{KeyError, KeyId, KeyRing};
 use super::leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, bounded};
 use super::medium::Medium;
+use super::missed::Missed;
 use super::recover::Damage;
 use super::ring::Exchange;
-use super::{Change, OpenError, Settings, State, log};
+use super::{Change, OpenError, Settings, State, hold, log};
 use crate::clock::{Clock, Reading, SystemClock};
-use crate::policy::Verdict;
 
 /// How often a coverage leaf is written.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -42,14 +40,6 @@ impl CommitError {
     fn io(&self) -> Option<&io::Error> {
         self.source().and_then(|source| source.downcast_ref())
     }
-}
-
-/// Look-ups and changes that no leaf tells, until the disk takes leaves again.
-#[derive(Debug, Default)]
-struct Missed {
-    counts: Counts,
-    between: Option<(Timestamp, Timestamp)>,
-    changes: u64,
 }
 
 /// What the next coverage leaf will say.
@@ -316,6 +306,8 @@ impl Writer {
             raw: reading.raw,
             event,
             from: self.covered.from.at,
+            ends: Some(reading.ends).filter(|ends| *ends != reading.at),
+            lasted_ms: lasted(&self.covered.from, &reading),
             queries,
             withheld: withheld.map(|(what, count)| (what[WITHHELD.len()..].to_owned(), count)).collect(),
             recorded: std::mem::take(&mut self.covered.recorded),
@@ -356,7 +348,14 @@ impl Writer {
     fn commit(&mut self) -> Result<(), CommitError> {
         // Leaves that are sealed with a key must not be on disk without it.
         self.keys.save()?;
-        self.journal.bound(log::room_beside(&self.inbox.told().log, self.settings.total));
+        let held = hold::keeps_all(&self.settings.folder);
+        let total = if held { u64::MAX } else { self.settings.total };
+        let room = {
+            let mut health = self.inbox.told();
+            health.held = held;
+            log::room_beside(&health.log, total)
+        };
+        self.journal.bound(room);
         self.journal.commit()?;
         Ok(())
     }
@@ -453,28 +452,6 @@ impl Writer {
     }
 }
 
-impl Missed {
-    fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.changes == 0
-    }
-
-    fn add(&mut self, draft: &super::fold::Draft) {
-        self.counts.add(&draft.snapshot, draft.rule, draft.record.count);
-        self.spread(draft.record.at, draft.record.last);
-    }
-
-    /// A ring was full before the counters of its policy were made, so that no leaf can tell the rule.
-    fn add_unattributed(&mut self, verdict: Verdict, count: u64, between: [Reading; 2]) {
-        self.counts.add_unattributed(verdict, count);
-        self.spread(between[0].at, between[1].at);
-    }
-
-    fn spread(&mut self, first: Timestamp, last: Timestamp) {
-        let (from, until) = self.between.unwrap_or((first, last));
-        self.between = Some((from.min(first), until.max(last)));
-    }
-}
-
 /// Tells by the health that the thread is gone, if it goes by a panic.
 struct Alarm(Arc<Inbox>, Arc<dyn Clock>);
 
@@ -485,6 +462,14 @@ impl Drop for Alarm {
             self.0.told().state = State::Failing { since: self.1.read().raw, reason };
         }
     }
+}
+
+/// Returns how many milliseconds passed between two readings, where policy time tells more than a second more or less.
+fn lasted(from: &Reading, until: &Reading) -> Option<u64> {
+    let passed = until.boot.saturating_sub(from.boot);
+    let told = Duration::try_from(until.at.duration_since(from.at)).unwrap_or_default();
+    let leapt = until.ends != until.at || told.abs_diff(passed) > Duration::from_secs(1);
+    leapt.then(|| bounded(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// The time that commits are paced by: the machine's, also where policy time stands still.

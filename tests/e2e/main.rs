@@ -36,6 +36,7 @@ mod fetcher;
 mod fetches;
 mod habits;
 mod identify;
+mod keeping;
 mod list_reload;
 mod lists;
 mod local;

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 
+use super::command::DaemonArgs;
 use super::folder::Folder;
 use super::output::plain;
 use super::settings::{ConfigArgs, FolderArgs};
+use crate::control::Command as Commanded;
 use crate::ledger::checkpoint::{Checkpoint, MAX_NOTE, Verifier};
 use crate::ledger::verify::Integrity;
 use crate::ledger::{CHECKPOINT, KEY, Proof, ProofError, logs, newest};
@@ -38,6 +40,10 @@ enum Command {
     Prove(Prove),
     /// Check such a proof, and show its record.
     CheckProof(CheckProof),
+    /// Keep everything from now on, whatever its age and size, and let no month be forgotten: a legal hold.
+    Hold(Act),
+    /// End a hold.
+    Release(Act),
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +61,15 @@ struct Prove {
     number: u64,
     #[command(flatten)]
     here: Here,
+}
+
+#[derive(Debug, Args)]
+struct Act {
+    /// Why; it is recorded.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    daemon: DaemonArgs,
 }
 
 #[derive(Debug, Args)]
@@ -103,6 +118,12 @@ pub(super) fn run(of: &Ledger, out: &mut dyn Write) -> anyhow::Result<()> {
             Ok(write!(out, "{proof}")?)
         }
         Command::CheckProof(of) => check_proof(of, out),
+        Command::Hold(Act { reason, daemon }) => {
+            daemon.ask(&Commanded::LedgerHold { reason: reason.clone() })?.write(out)
+        }
+        Command::Release(Act { reason, daemon }) => {
+            daemon.ask(&Commanded::LedgerRelease { reason: reason.clone() })?.write(out)
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn run(of: &Verify, out: &mut dyn Write) -> anyhow::Result<()> {
         crate::ledger::checkpoint::Checkpoint::parse(text)
             .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     }
-    let found = verify_folder(&folder, Against { keys: &of.key, earlier: earlier.as_deref(), journal: None })?;
+    let found = verify_folder(&folder, Against { keys: &of.key, earlier: earlier.as_deref(), ..Against::default() })?;
     if of.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;
     } else {

@@ -99,6 +99,9 @@ const fn lifecycle(change: &Changed) -> (u32, &'static str) {
         | Act::Lapse
         | Act::MonitorOnly
         | Act::Clock
+        | Act::Hold
+        | Act::Release
+        | Act::Forget
         | Act::Origin => (99, change.act.as_str()),
     }
 }

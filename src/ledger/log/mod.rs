@@ -3,11 +3,11 @@
 
 mod found;
 mod place;
+mod removal;
 mod tiler;
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LogHealth;
@@ -37,6 +37,8 @@ pub(super) struct Log {
     signed: u64,
     /// The journal has removed its leaves up to this one, and a leaf of the log says so.
     removed: Option<u64>,
+    /// Up to where earlier logs were seen to.
+    removed_before: Option<u64>,
     /// The first bundle that is still there.
     kept: u64,
     /// How large the bundles are together, in octets.
@@ -67,6 +69,7 @@ impl Log {
             last: None,
             queue: VecDeque::new(),
             removed: None,
+            removed_before: None,
             kept: 0,
             bundles: 0,
         }
@@ -161,27 +164,6 @@ impl Log {
     fn put(&self, path: &str, octets: &[u8]) -> Result<(), LogError> {
         place::put(&self.folder, path, octets)
             .map_err(|source| LogError::Write { path: self.folder.join(path), source })
-    }
-
-    /// Removes full bundles of which the journal has removed every leaf, once a signed leaf says so. Hashes stay.
-    fn prune(&mut self) {
-        let Some(removed) = self.removed else { return };
-        while (self.kept + 1) * WIDTH <= self.signed {
-            let path = self.folder.join(tree::bundle_path(self.kept, WIDTH));
-            match fs::read(&path) {
-                Ok(bundle) if last_number(&bundle).is_none_or(|last| last > removed) => return,
-                Ok(bundle) => {
-                    if let Err(error) = fs::remove_file(&path) {
-                        tracing::warn!(path = %path.display(), %error, "a bundle of the log cannot be removed");
-                        return;
-                    }
-                    self.bundles = self.bundles.saturating_sub(bundle.len() as u64);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(_) => return,
-            }
-            self.kept += 1;
-        }
     }
 }
 

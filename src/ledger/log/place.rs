@@ -40,6 +40,8 @@ pub(in crate::ledger) struct Place {
     /// The name that the operator has chosen.
     pub(in crate::ledger) name: Option<String>,
     pub(in crate::ledger) rehearsal: bool,
+    /// The data folder, which a legal hold is on.
+    pub(in crate::ledger) data: PathBuf,
 }
 
 impl Place {

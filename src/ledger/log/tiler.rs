@@ -205,6 +205,7 @@ fn make(found: &mut Option<Found>) -> Result<Log, LogError> {
 /// Returns the place in the journal behind the last leaf of the log. What is there may have been read from memory when the
 /// program started, so it is made durable first.
 fn begin(journal: &Path, log: &Log) -> Result<Position, BehindError> {
+    log.trim()?;
     let from = log.last.map_or(0, |last| last + 1);
     let position = read::read(journal, from).position();
     let listed = |source| ReadError::Open { path: journal.to_owned(), source };

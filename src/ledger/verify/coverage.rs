@@ -1,10 +1,13 @@
 //! What time the leaves of a log cover, as they tell it themselves.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The most stretches of time without coverage that are listed.
 const MAX_HOLES: usize = 1000;
+
+/// How far instants of leaves beside each other may be apart where the clock leapt: they were read one after the other.
+const SLACK: SignedDuration = SignedDuration::from_secs(1);
 
 /// What verification needs of a leaf.
 #[derive(Debug, Deserialize)]
@@ -14,6 +17,9 @@ pub(super) struct Entry {
     at: Option<String>,
     last: Option<String>,
     from: Option<String>,
+    ends: Option<String>,
+    lasted_ms: Option<i64>,
+    clock: Option<String>,
     until: Option<String>,
     act: Option<String>,
     last_seq: Option<u64>,
@@ -29,7 +35,22 @@ impl Entry {
 
     /// Returns the last instant that the leaf tells of.
     pub(super) fn at(&self) -> Option<Timestamp> {
-        instant(self.last.as_ref()).or_else(|| instant(self.at.as_ref()))
+        // While the clock has leapt ahead, `ends` is what is known of the time.
+        [&self.ends, &self.last, &self.at].into_iter().find_map(|text| instant(text.as_ref()))
+    }
+
+    /// Returns the time that a coverage leaf speaks for where the clock leapt in it: as much as passed since the boot of the
+    /// machine, up to the instant that is known. `None` where the clock did not leap, and `Some(None)` where it did and no
+    /// leaf tells for how long.
+    fn lasted(&self) -> Option<Option<(Timestamp, Timestamp)>> {
+        if self.kind != "coverage" {
+            return None;
+        }
+        let Some(lasted) = self.lasted_ms else { return (self.clock.as_deref() == Some("ahead")).then_some(None) };
+        let until = instant(self.ends.as_ref()).or_else(|| instant(self.at.as_ref()));
+        let span =
+            until.and_then(|until| Some((until.checked_sub(SLACK + SignedDuration::from_millis(lasted)).ok()?, until)));
+        Some(span)
     }
 
     /// Returns the number up to which the leaf says that leaves were removed.
@@ -76,8 +97,12 @@ pub(super) struct Covering {
 
 impl Covering {
     pub(super) fn take(&mut self, entry: &Entry) {
-        let (from, until, at) =
-            (instant(entry.from.as_ref()), instant(entry.until.as_ref()), instant(entry.at.as_ref()));
+        let (from, until, at) = match entry.lasted() {
+            Some(Some((from, at))) => (Some(from), None, Some(at)),
+            // Nothing tells how much of it has passed.
+            Some(None) => return,
+            None => (instant(entry.from.as_ref()), instant(entry.until.as_ref()), instant(entry.at.as_ref())),
+        };
         match entry.kind() {
             // One that goes back in time says nothing; the time before it is covered, or not, by others.
             "coverage" => match (from, at, self.spans.last_mut()) {
@@ -184,6 +209,29 @@ mod tests {
         ]);
         assert_eq!(holes(&parted), ["01:00:00-02:00:00", "03:00:00-04:00:00", "09:59:00-10:00:00"]);
         assert_eq!((parted.basis_points, parted.unwritten), (7983, 12));
+    }
+
+    #[test]
+    fn a_leap_of_the_clock_covers_no_more_than_the_time_that_passed() {
+        let leaf = |text: &str| serde_json::from_str::<Entry>(text).unwrap();
+        let mut covering = Covering::default();
+        covering
+            .take(&leaf(r#"{"seq":1,"kind":"coverage","from":"2026-01-01T00:00:00Z","at":"2026-01-01T00:01:00Z"}"#));
+        covering.take(&leaf(
+            r#"{"seq":2,"kind":"coverage","from":"2026-01-01T00:01:00Z","at":"2060-01-01T00:00:00Z",
+                "ends":"2026-01-01T00:02:00Z","lasted_ms":60000,"clock":"ahead"}"#,
+        ));
+        // The daemon did not run for an hour, and the clock is right again.
+        covering.take(&leaf(
+            r#"{"seq":3,"kind":"coverage","from":"2060-01-01T00:00:00Z","at":"2026-01-01T01:03:00Z","lasted_ms":60000}"#,
+        ));
+        // From a program that did not tell how much had passed.
+        covering.take(&leaf(
+            r#"{"seq":4,"kind":"coverage","from":"2026-01-01T01:03:00Z","at":"2061-01-01T00:00:00Z","clock":"ahead"}"#,
+        ));
+        let found = covering.finish();
+        assert_eq!(holes(&found), ["00:02:00-01:01:59"]);
+        assert_eq!(found.until, Some("2026-01-01T01:03:00Z".parse().unwrap()));
     }
 
     #[test]

@@ -37,7 +37,16 @@ pub fn verify_folder(folder: &Path, against: Against<'_>) -> Result<Verification
         missing.into_iter().map(|text| Fault { kind: Integrity::Incomplete, leaf: None, text }).collect();
     let journal = folder.join("journal");
     let against = Against { journal: is_folder(&journal).then_some(journal.as_path()), ..against };
-    let logs: Vec<_> = logs.iter().map(|log| verify(log, against)).collect();
+    let (mut removed, mut reports) = (None, Vec::new());
+    // The newest first: it tells what was removed of those before it.
+    for log in logs.iter().rev() {
+        let report = verify(log, Against { removed, ..against });
+        removed = removed.max(report.removed);
+        reports.push(report);
+    }
+    reports.reverse();
+    let logs = reports;
+    faults.extend(misplaced(&logs));
     if let Some(origin) = against.earlier.and_then(origin_of)
         && !logs.iter().any(|log| log.origin.as_deref() == Some(origin.as_str()))
     {
@@ -47,6 +56,25 @@ pub fn verify_folder(folder: &Path, against: Against<'_>) -> Result<Verification
     let of_logs = logs.iter().map(|log| log.integrity);
     let integrity = faults.iter().map(|fault| fault.kind).chain(of_logs).max().unwrap_or(Integrity::Intact);
     Ok(Verification { integrity, faults, logs })
+}
+
+/// Returns what is wrong with the places of logs: each has a folder of the number that its name ends in.
+fn misplaced(logs: &[Report]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (place, log) in logs.iter().enumerate() {
+        let Some(origin) = &log.origin else { continue };
+        if logs[..place].iter().any(|other| other.origin.as_ref() == Some(origin)) {
+            let text = format!("the log {origin} is here twice, in {} too", log.folder.display());
+            faults.push(Fault { kind: Integrity::Tampered, leaf: None, text });
+        }
+        let folder = log.folder.file_name().and_then(|name| number(name.to_str()?));
+        let named = origin.rsplit_once('/').and_then(|(_, of)| number(of));
+        if let Some(folder) = folder.filter(|folder| named != Some(*folder)) {
+            let text = format!("the folder {folder} holds the log {origin}, which is not its own");
+            faults.push(Fault { kind: Integrity::Tampered, leaf: None, text });
+        }
+    }
+    faults
 }
 
 /// Returns the name of the log that a note is a checkpoint of; nothing is checked yet.

@@ -1,0 +1,109 @@
+//! What goes from logs: entries whose leaves the journal has removed, and what lies beyond the checkpoint that a log is gone on
+//! with.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::place::{self, CHECKPOINT, LogError};
+use super::{Log, last_number};
+use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::hold;
+use crate::ledger::tree::{self, Tile, WIDTH};
+
+impl Log {
+    /// Removes tiles and bundles beyond the newest checkpoint. They were written and never signed, and what comes in their
+    /// place may be other leaves.
+    pub(super) fn trim(&self) -> Result<(), LogError> {
+        let mut removed = 0_u64;
+        for level in 0..=tree::MAX_LEVEL {
+            let tile = |index| Tile { level, index, width: WIDTH }.path();
+            removed += self.trim_level(level, tile)?;
+        }
+        removed += self.trim_level(0, |index| tree::bundle_path(index, WIDTH))?;
+        if removed > 0 {
+            tracing::warn!(removed, leaves = self.signed, "files beyond the checkpoint of the log were removed");
+        }
+        Ok(())
+    }
+
+    /// They were written one behind the other, so that the first that is not there ends them.
+    fn trim_level(&self, level: u8, full: impl Fn(u64) -> String) -> Result<u64, LogError> {
+        let mut removed = 0;
+        for index in self.signed.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0).. {
+            let width = Tile::of(level, index, self.signed).map_or(0, |tile| tile.width);
+            let path = self.folder.join(full(index));
+            let partials = self.folder.join(format!("{}.p", full(index)));
+            let write = |source| LogError::Write { path: path.clone(), source };
+            let there = path.is_file() || partials.is_dir();
+            if path.is_file() && width < WIDTH {
+                fs::remove_file(&path).map_err(write)?;
+                removed += 1;
+            }
+            for entry in fs::read_dir(&partials).into_iter().flatten().filter_map(Result::ok) {
+                let of = entry.file_name().to_str().and_then(crate::ledger::checkpoint::number);
+                if of.is_some_and(|of| of > width) {
+                    fs::remove_file(entry.path()).map_err(write)?;
+                    removed += 1;
+                }
+            }
+            if !there {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes full bundles of which the journal has removed every leaf, once a signed leaf says so. Hashes stay. Earlier logs
+    /// keep their last bundle.
+    pub(super) fn prune(&mut self) {
+        let Some(removed) = self.removed.filter(|_| !hold::keeps_all(&self.place.data)) else { return };
+        while (self.kept + 1) * WIDTH <= self.signed {
+            let path = self.folder.join(tree::bundle_path(self.kept, WIDTH));
+            match remove_until(&path, removed) {
+                Some(octets) => self.bundles = self.bundles.saturating_sub(octets),
+                None => break,
+            }
+            self.kept += 1;
+        }
+        if self.removed_before == self.removed {
+            return;
+        }
+        self.removed_before = self.removed;
+        let own = self.folder.file_name().and_then(|name| crate::ledger::checkpoint::number(name.to_str()?));
+        for number in place::logs(&self.place.folder).unwrap_or_default() {
+            if own.is_some_and(|own| number < own) {
+                prune_before(&self.place.folder.join(number.to_string()), removed);
+            }
+        }
+    }
+}
+
+/// Removes bundles of an earlier log, whose last one tells of what was before.
+fn prune_before(folder: &Path, removed: u64) {
+    let size = || {
+        let note = place::read_text(&folder.join(CHECKPOINT)).ok()?;
+        Some(Checkpoint::parse(&note[..=note.rfind("\n\n")?]).ok()?.size)
+    };
+    let last = size().unwrap_or(0).saturating_sub(1) / WIDTH;
+    (0..last)
+        .take_while(|index| remove_until(&folder.join(tree::bundle_path(*index, WIDTH)), removed).is_some())
+        .for_each(drop);
+}
+
+/// Removes a bundle that has no leaf behind `removed`, and returns how large it was; `None` where it stays.
+fn remove_until(path: &Path, removed: u64) -> Option<u64> {
+    let bundle = match fs::read(path) {
+        Ok(bundle) => bundle,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(0),
+        Err(_) => return None,
+    };
+    last_number(&bundle).filter(|last| *last <= removed)?;
+    match fs::remove_file(path) {
+        Ok(()) => Some(bundle.len() as u64),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "a bundle of the log cannot be removed");
+            None
+        }
+    }
+}
