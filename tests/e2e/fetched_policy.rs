@@ -75,7 +75,7 @@ impl Publisher {
 fn started(automatic: bool) -> (Scripted, Publisher, Daemon) {
     let upstream = Scripted::start(|query| {
         let std::net::IpAddr::V4(own) = place::server_address() else { unreachable!() };
-        let address = if wire::question_name(query) == HOST { own.octets() } else { [192, 0, 2, 7] };
+        let address = if wire::asked_name(query) == HOST { own.octets() } else { [192, 0, 2, 7] };
         vec![wire::reply(query, wire::NOERROR, &[address])]
     });
     let (authority, setup) = (Authority::new(), Setup::new().upstreams(&[upstream.address]));

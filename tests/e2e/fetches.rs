@@ -19,7 +19,7 @@ const BANNED: &str = "dnl-01.geo.kaspersky.com";
 fn upstream() -> Scripted {
     Scripted::start(|query| {
         let std::net::IpAddr::V4(own) = place::server_address() else { unreachable!() };
-        match (wire::question_name(query).as_str(), wire::question_type(query)) {
+        match (wire::asked_name(query).as_str(), wire::question_type(query)) {
             (HOST | "elsewhere.example", wire::A) => {
                 vec![wire::reply(query, wire::NOERROR, &[own.octets()])]
             }
