@@ -18,10 +18,14 @@ use listed::write_listed;
 pub enum InfoCode {
     /// None of the others (section 4.1).
     Other = 0,
+    /// Kept past its lifetime, since no upstream answers (section 4.4).
+    StaleAnswer = 3,
     /// Blocked because the operator chose to (section 4.16).
     Blocked = 15,
     /// Blocked because someone other than the operator requires it (section 4.17).
     Censored = 16,
+    /// As [`Self::StaleAnswer`], of a name that did not exist (section 4.20).
+    StaleNxdomainAnswer = 19,
     /// The server does not recurse for this query (section 4.21).
     NotAuthoritative = 20,
     /// Not supported (section 4.22).
@@ -126,8 +130,8 @@ pub enum Outcome<'a> {
     /// Answered by an upstream, the cache or a local zone.
     Found {
         body: &'a Body,
-        /// Seconds that the answer was kept.
-        age: u32,
+        /// Seconds that the answer was kept; `None` where it is past its lifetime.
+        age: Option<u32>,
         /// Seconds until another decision may be due.
         left: Option<u32>,
     },
@@ -203,10 +207,11 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             (code, Some(ExtendedError { info: InfoCode::Blocked, text: ["private address", ""] }))
         }
         Outcome::Found { body, age, left } => {
-            let error = body.extended_error.as_deref();
+            let code = ResponseCode(body.flags & flag::RCODE);
+            let stale = age.is_none().then(|| stale_info(code).to_be_bytes());
+            let error = stale.as_ref().map_or(body.extended_error.as_deref(), |stale| Some(stale));
             let room = query.limit().saturating_sub(question_end + opt_length(query, None));
             let with_error = |length: usize| length + opt_length(query, error) - opt_length(query, None) <= room;
-            let code = ResponseCode(body.flags & flag::RCODE);
             let left_out = body.octets.len() > room;
             if left_out {
                 writer.octets()[2] |= (flag::TRUNCATED >> 8) as u8;
@@ -369,8 +374,18 @@ const SOA_NAMES: &[u8] = b"\x09interdict\x07invalid\x00\x06nobody\x07invalid\x00
 /// Serial 1, refresh 1 hour, retry 10 minutes, expire 1 day; the minimum follows.
 const SOA_TIMES: &[u8] = &[0, 0, 0, 1, 0, 0, 0x0E, 0x10, 0, 0, 0x02, 0x58, 0, 1, 0x51, 0x80];
 
+/// The TTL of what is past its lifetime, in seconds (RFC 8767, section 4).
+const STALE_TTL: u32 = 30;
+
+const fn stale_info(code: ResponseCode) -> u16 {
+    match code {
+        ResponseCode::NX_DOMAIN => InfoCode::StaleNxdomainAnswer as u16,
+        _ => InfoCode::StaleAnswer as u16,
+    }
+}
+
 /// Writes the records of `body` with their TTLs lessened by `age` and cut to `left`.
-fn found(writer: &mut Writer<'_>, query: &Query, body: &Body, (age, left): (u32, Option<u32>)) {
+fn found(writer: &mut Writer<'_>, query: &Query, body: &Body, (age, left): (Option<u32>, Option<u32>)) {
     let start = writer.len();
     let [answers, authority, additional] = body.counts;
     let out = writer.octets();
@@ -382,7 +397,8 @@ fn found(writer: &mut Writer<'_>, query: &Query, body: &Body, (age, left): (u32,
         }
     };
     for offset in &body.ttls {
-        patch(*offset, cut(body.ttl_at(*offset).saturating_sub(age), left));
+        let ttl = body.ttl_at(*offset);
+        patch(*offset, cut(age.map_or(ttl.min(STALE_TTL), |age| ttl.saturating_sub(age)), left));
     }
     // Who validates would find the signature of a changed SOA wrong; its TTL, which no signature covers, bounds how long a
     // negative answer is kept all the same (RFC 2308, section 5).

@@ -3,12 +3,13 @@
 //! Keeps no OPT record and decides nothing: `pipeline` asks policy again before a kept answer leaves.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache as Store, DefaultLifecycle};
 
-use crate::message::{Body, MAX_NAME};
+use crate::message::{Body, Class, MAX_NAME, Name, RecordType, ResponseCode, flag, u16_at};
 use crate::query::{Query, Question, Subjects};
 
 /// An answer that is kept.
@@ -27,13 +28,68 @@ pub struct Entry {
     pub epoch: (u64, u64),
     /// When the answer was kept, since boot.
     pub stored: Duration,
+    /// When nobody could be had to ask for it anew, since boot.
+    pub failed: Option<Duration>,
+    /// Whether it is being asked for anew before its lifetime is over.
+    pub renewed: Claim,
 }
 
+/// Something that one of many may do.
+#[derive(Debug, Default)]
+pub struct Claim(AtomicBool);
+
+impl Claim {
+    /// Returns whether the caller is the first.
+    pub fn take(&self) -> bool {
+        !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl Clone for Claim {
+    /// Nobody has taken the new one.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// What an entry is good for at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may be given.
+    Fresh {
+        /// In seconds.
+        age: u32,
+        /// Whether its lifetime is nearly over.
+        ending: bool,
+    },
+    /// It may be given where nobody can be had to ask anew (RFC 8767).
+    Stale {
+        /// Whether that has just been found out, so that it is not to be tried again yet.
+        failed: bool,
+    },
+    Over,
+}
+
+/// How long nobody is asked again after a failure, while there is a stale answer (RFC 8767, section 5: the failure recheck
+/// timer).
+const RECHECK: Duration = Duration::from_secs(30);
+
 impl Entry {
-    /// Returns the age in whole seconds, or `None` once the lifetime is over.
-    pub fn age(&self, boot: Duration) -> Option<u32> {
-        let age = u32::try_from(boot.saturating_sub(self.stored).as_secs()).unwrap_or(u32::MAX);
-        (age < self.body.lifetime).then_some(age)
+    /// Returns what the entry is good for at this time since boot. `stale` is how long an answer may be given after its
+    /// lifetime.
+    pub fn standing(&self, boot: Duration, stale: Duration) -> Standing {
+        let kept = boot.saturating_sub(self.stored);
+        let lifetime = Duration::from_secs(self.body.lifetime.into());
+        if kept < lifetime {
+            let age = u32::try_from(kept.as_secs()).unwrap_or(u32::MAX);
+            return Standing::Fresh { age, ending: lifetime - kept <= lifetime / 10 };
+        }
+        // That there was no answer is nothing to fall back on.
+        let is_failure = self.body.flags & flag::RCODE == ResponseCode::SERV_FAIL.0;
+        match kept - lifetime < stale && !is_failure {
+            true => Standing::Stale { failed: self.failed.is_some_and(|failed| boot.saturating_sub(failed) < RECHECK) },
+            false => Standing::Over,
+        }
     }
 }
 
@@ -64,6 +120,43 @@ impl Key {
     pub fn as_octets(&self) -> &[u8] {
         &self.octets[..self.length]
     }
+}
+
+/// One kept answer, for those who look into the cache.
+#[derive(Debug)]
+pub struct Shown {
+    pub question: Question,
+    pub dnssec_ok: bool,
+    pub checking_disabled: bool,
+    pub entry: std::sync::Arc<Entry>,
+}
+
+/// Which answers are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Range {
+    All,
+    /// Those to questions for this name, of any type.
+    Name(Name),
+    /// Those, and all to questions for names below it.
+    Below(Name),
+}
+
+impl Range {
+    fn holds(&self, name: &Name) -> bool {
+        match self {
+            Self::All => true,
+            Self::Name(of) => name == of,
+            Self::Below(of) => name.is_at_or_below(of),
+        }
+    }
+}
+
+/// Reads the question of a key, and its DO and CD bits.
+fn question_of(key: &[u8]) -> Option<(Question, bool, bool)> {
+    let (name, end) = Name::read(key, 0).ok()?;
+    let (record_type, class) = (RecordType(u16_at(key, end)?), Class(u16_at(key, end + 2)?));
+    let bits = *key.get(end + 4)?;
+    Some((Question { name, record_type, class }, bits & 1 != 0, bits & 2 != 0))
 }
 
 /// Kept answers, bounded by the memory that they take.
@@ -105,6 +198,27 @@ impl Cache {
         self.entries.insert(key.as_octets().into(), entry);
     }
 
+    /// Returns the answers to questions for `name`, of any type, in no order. Looks at every entry: not for the path of
+    /// a query.
+    pub fn of(&self, name: &Name) -> Vec<Shown> {
+        let shown = self.entries.iter().filter_map(|(key, entry)| {
+            let (question, dnssec_ok, checking_disabled) = question_of(&key)?;
+            (question.name == *name).then_some(Shown { question, dnssec_ok, checking_disabled, entry })
+        });
+        shown.collect()
+    }
+
+    /// Forgets what is in `range`, and returns how many entries that were.
+    pub fn flush(&self, range: &Range) -> usize {
+        let gone = std::sync::atomic::AtomicUsize::new(0);
+        self.entries.retain(|key, _| {
+            let goes = question_of(key).is_none_or(|(question, _, _)| range.holds(&question.name));
+            gone.fetch_add(usize::from(goes), Ordering::Relaxed);
+            !goes
+        });
+        gone.into_inner()
+    }
+
     /// Returns how many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -130,7 +244,7 @@ impl fmt::Debug for Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Class, QueryView, RecordType, Writer};
+    use crate::message::{QueryView, Writer};
     use crate::query::{Edns, Peer, Transport};
     use std::sync::Arc;
 
@@ -165,15 +279,43 @@ mod tests {
         };
         let stored = Duration::from_secs(100);
         let subjects = Subjects::default();
-        Arc::new(Entry { body, subjects, private: false, ech_removed: false, matched: false, epoch: (0, 0), stored })
+        let (private, ech_removed, matched, epoch) = (false, false, false, (0, 0));
+        let (failed, renewed) = (None, Claim::default());
+        Arc::new(Entry { body, subjects, private, ech_removed, matched, epoch, stored, failed, renewed })
     }
 
     #[test]
-    fn an_entry_ends_with_its_lifetime() {
-        let entry = entry(30, 10);
-        for (now, age) in [(100, Some(0)), (129, Some(29)), (130, None), (99, Some(0))] {
-            assert_eq!(entry.age(Duration::from_secs(now)), age, "{now}");
+    fn an_entry_ends_with_its_lifetime_and_may_be_given_stale_after() {
+        let kept = entry(30, 10);
+        let fresh = |age, ending| Standing::Fresh { age, ending };
+        for (now, standing) in [
+            (100, fresh(0, false)),
+            (126, fresh(26, false)),
+            (127, fresh(27, true)),
+            (129, fresh(29, true)),
+            (130, Standing::Stale { failed: false }),
+            (189, Standing::Stale { failed: false }),
+            (190, Standing::Over),
+            (99, fresh(0, false)),
+        ] {
+            assert_eq!(kept.standing(Duration::from_secs(now), Duration::from_secs(60)), standing, "{now}");
         }
+        assert_eq!(kept.standing(Duration::from_secs(130), Duration::ZERO), Standing::Over);
+        let failed = Entry { failed: Some(Duration::from_secs(140)), ..Entry::clone(&kept) };
+        for (now, just) in [(140, true), (169, true), (170, false)] {
+            let standing = failed.standing(Duration::from_secs(now), Duration::from_secs(60));
+            assert_eq!(standing, Standing::Stale { failed: just }, "{now}");
+        }
+        let mut failure = Entry::clone(&kept);
+        failure.body.flags = ResponseCode::SERV_FAIL.0;
+        assert_eq!(failure.standing(Duration::from_secs(131), Duration::from_secs(60)), Standing::Over);
+    }
+
+    #[test]
+    fn one_renews_an_entry() {
+        let kept = entry(30, 10);
+        assert_eq!([kept.renewed.take(), kept.renewed.take()], [true, false]);
+        assert!(kept.renewed.clone().take(), "another entry is renewed anew");
     }
 
     #[test]
@@ -185,6 +327,29 @@ mod tests {
         assert!(cache.get(&key("a.example", false, true, 1)).is_none());
         assert!(cache.get(&key("b.example", false, false, 1)).is_none());
         assert!(cache.get(&key("a.example", false, false, 2)).is_none(), "others are asked now");
+    }
+
+    #[test]
+    fn what_is_flushed_is_gone_and_the_rest_stays() {
+        let cache = Cache::new(1 << 20);
+        let names = ["example", "a.example", "b.a.example", "ba.example"];
+        let fill = || names.iter().for_each(|name| cache.insert(&key(name, true, false, 1), entry(30, 10)));
+        let left = || -> Vec<&str> {
+            names.into_iter().filter(|name| cache.get(&key(name, true, false, 1)).is_some()).collect()
+        };
+        let a: Name = "a.example".parse().unwrap();
+        for (range, gone, stays) in [
+            (Range::Name(a.clone()), 1, vec!["example", "b.a.example", "ba.example"]),
+            (Range::Below(a.clone()), 2, vec!["example", "ba.example"]),
+            (Range::All, 4, vec![]),
+        ] {
+            fill();
+            let shown = cache.of(&a);
+            assert_eq!(shown.len(), 1);
+            assert_eq!((shown[0].dnssec_ok, shown[0].checking_disabled), (true, false));
+            assert_eq!(shown[0].question.record_type, RecordType::A);
+            assert_eq!((cache.flush(&range), left()), (gone, stays), "{range:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod removal;
 
 use std::collections::HashSet;
 
-pub use private::{Rebinding, leads_inside};
+pub use private::{Rebinding, is_private, leads_inside};
 pub use removal::{without, without_ech};
 
 use crate::message::{Malformed, ResponseView};

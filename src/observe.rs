@@ -5,6 +5,6 @@ mod metrics;
 
 pub use log::{Format, LogError, start};
 pub use metrics::{
-    Claimed, Dropped, ExportCounters, Gauges, ListCounters, ListMatch, Metrics, Served, ShadowCount, UpstreamEvent,
-    Withheld, plain,
+    Claimed, Dropped, ExportCounters, FetchGauge, Fetched, Gauges, ListCounters, ListMatch, Metrics, Served,
+    ShadowCount, UpstreamEvent, Withheld, plain,
 };

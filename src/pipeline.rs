@@ -2,6 +2,7 @@
 //! [`Pipeline::complete`]; there is no second copy of any rule.
 
 mod judgement;
+mod kept;
 mod listing;
 mod shadow;
 
@@ -17,19 +18,20 @@ use ipnet::IpNet;
 pub use shadow::{OrderDifference, RuleDifference, Shadow, ShadowReport};
 
 use crate::answer::{self, Outcome, Style, Trouble};
-use crate::cache::{Cache, Entry, Key};
+use crate::cache::{Cache, Entry, Key, Standing};
 use crate::client::{Clients, Table};
 use crate::clock::{Clock, Reading};
 use crate::inspect::Guards;
 use crate::ledger::{Attempt, Recorder};
 use crate::lists::{Action, Listed};
-use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, Unusable, flag};
+use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, Unusable};
 use crate::observe::{Claimed, Dropped, ListMatch, Metrics, Served, Withheld};
 use crate::policy::{Application, Decision, Snapshot, Verdict, When};
-use crate::query::{Claim, Edns, Peer, Query, Question, Subjects, Through, Transport};
+use crate::query::{Claim, Peer, Query, Question, Subjects, Through, Transport};
 use crate::resolve::{Asking, Resolved, Resolver, Route, Routes};
 
 use judgement::{Judgement, decide, inspected, judge, without_sunk};
+use kept::Renewals;
 pub use listing::Lists;
 use listing::{alias, listed, listed_behind, result_of};
 
@@ -83,6 +85,7 @@ pub struct Pipeline {
     state: ArcSwap<State>,
     cache: Cache,
     resolver: Resolver,
+    renewals: Renewals,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
@@ -91,7 +94,7 @@ impl Pipeline {
     /// Returns a pipeline that starts with `state`.
     pub fn new(state: State, cache: Cache, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let resolver = Resolver::new(Arc::clone(&metrics));
-        Self { state: ArcSwap::from_pointee(state), cache, resolver, clock, metrics }
+        Self { state: ArcSwap::from_pointee(state), cache, resolver, renewals: Renewals::default(), clock, metrics }
     }
 
     /// Takes the state and the time for a batch of queries.
@@ -122,7 +125,7 @@ impl Pipeline {
         let Ok(peer) = self.speaking_for(peer, view.opt.and_then(|opt| opt.subnet)) else {
             return self.refuse(Unusable::Malformed { id, flags }, out);
         };
-        let query = query_of(view, peer, transport);
+        let query = Query::of(view, peer, transport);
         if let Some(outcome) = answer::immediate(&query, edns_version) {
             self.write(&query, &outcome, Served::Policy, moment, out);
             return Step::Answer;
@@ -153,10 +156,16 @@ impl Pipeline {
 
         // 4. What is kept.
         let key = Key::new(&query, state.routes.generation);
-        let kept = self.cache.get(&key).and_then(|entry| Some((entry.age(now.boot)?, entry)));
-        self.metrics.count_cache(kept.is_some());
-        if let Some((age, entry)) = kept {
-            return self.deliver(&query, own, (&entry, age, Served::Cache), moment, recorder, out);
+        let kept = self.cache.get(&key);
+        let standing = kept.as_ref().map_or(Standing::Over, |entry| entry.standing(now.boot, state.asking.stale));
+        let served = match standing {
+            Standing::Fresh { .. } => Some(Served::Cache),
+            Standing::Stale { failed: true } => Some(Served::Stale),
+            Standing::Stale { failed: false } | Standing::Over => None,
+        };
+        self.metrics.count_cache(served.is_some());
+        if let (Some(entry), Some(served)) = (kept, served) {
+            return self.deliver(&query, own, (&entry, standing, served), moment, recorder, out);
         }
 
         // 5. What is asked of nobody else: ANY, our own probes, and what no local zone has for a stub that wants no
@@ -194,7 +203,7 @@ impl Pipeline {
         let (routes, asking) = (&moment.state.routes, &moment.state.asking);
         let alias = alias(query, &decide(query, &moment), &moment);
         let resolved = match &alias {
-            None => self.resolver.resolve(query, routes, asking).await,
+            None => self.resolve_or_wait(query, &moment).await,
             Some((start, target)) => {
                 Arc::new(self.resolver.behind(query, (start, target.clone()), routes, asking).await)
             }
@@ -230,12 +239,8 @@ impl Pipeline {
                 (None, _) => {}
             }
         }
-        let (entry, served) = inspected(query, resolved, moment);
-        let entry = Arc::new(entry);
-        if served != Served::Local && entry.body.lifetime > 0 {
-            self.cache.insert(&Key::new(query, generation), Arc::clone(&entry));
-        }
-        self.deliver(query, own, (&entry, 0, served), moment, recorder, out)
+        let (entry, standing, served) = self.keep(query, generation, inspected(query, resolved, moment), moment);
+        self.deliver(query, own, (&entry, standing, served), moment, recorder, out)
     }
 
     /// Answers with an entry, fresh or kept, unless the question or what the answer leads to is sunk. A kept one is
@@ -244,7 +249,7 @@ impl Pipeline {
         &self,
         query: &Query,
         own: Judgement,
-        (entry, age, served): (&Entry, u32, Served),
+        (entry, standing, served): (&Entry, Standing, Served),
         moment: &Moment,
         recorder: &Recorder,
         out: &mut Vec<u8>,
@@ -281,6 +286,11 @@ impl Pipeline {
             | Verdict::Monitored
             | Verdict::Sunk => left,
         };
+        let age = match standing {
+            Standing::Fresh { age, .. } => Some(age),
+            Standing::Stale { .. } | Standing::Over => None,
+        };
+        self.renew_in_time(query, entry, standing, moment);
         let outcome = match entry.private && moment.state.withholds_private(&query.question) {
             true => Outcome::Private { left },
             false => Outcome::Found { body: &body, age, left },
@@ -430,22 +440,6 @@ impl Pipeline {
 fn seconds_left(decision: &Decision, now: &Reading) -> Option<u32> {
     let left = decision.until?.duration_since(now.at).as_secs();
     Some(u32::try_from(left.max(0)).unwrap_or(u32::MAX))
-}
-
-fn query_of(view: QueryView, peer: Peer, transport: Transport) -> Query {
-    // Taken apart field by field, so that a field added to the view has to be dealt with here.
-    let QueryView { id, flags, name, spelling, record_type, class, opt } = view;
-    Query {
-        question: Question { name, record_type, class },
-        spelling,
-        peer,
-        transport,
-        id,
-        recursion_desired: flags & flag::RECURSION_DESIRED != 0,
-        authentic_data: flags & flag::AUTHENTIC_DATA != 0,
-        checking_disabled: flags & flag::CHECKING_DISABLED != 0,
-        edns: opt.map(|opt| Edns { payload: opt.payload, dnssec_ok: opt.dnssec_ok }),
-    }
 }
 
 impl Moment {

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 pub use subject::{Place, Subject, Subjects, Target, TargetRef, Through};
 
-use crate::message::{Class, Name, NameError, RecordType, Spelling};
+use crate::message::{Class, Name, NameError, QueryView, RecordType, Spelling, flag};
 
 /// The question of a query (RFC 1035, section 4.1.2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -178,6 +178,23 @@ pub struct Query {
 }
 
 impl Query {
+    /// Returns what a message asks that came from `peer`.
+    pub fn of(view: QueryView, peer: Peer, transport: Transport) -> Self {
+        // Taken apart field by field, so that a field added to the view has to be dealt with here.
+        let QueryView { id, flags, name, spelling, record_type, class, opt } = view;
+        Self {
+            question: Question { name, record_type, class },
+            spelling,
+            peer,
+            transport,
+            id,
+            recursion_desired: flags & flag::RECURSION_DESIRED != 0,
+            authentic_data: flags & flag::AUTHENTIC_DATA != 0,
+            checking_disabled: flags & flag::CHECKING_DISABLED != 0,
+            edns: opt.map(|opt| Edns { payload: opt.payload, dnssec_ok: opt.dnssec_ok }),
+        }
+    }
+
     /// Returns how long the response may be, in octets.
     pub fn limit(&self) -> usize {
         match self.transport {

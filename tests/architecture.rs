@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// so that no two can depend on each other.
 const MODULES: &[(&str, May)] = &[
     ("message", May::Use(&[])),
+    ("unpack", May::Use(&[])),
     ("query", May::Use(&[])),
     ("clock", May::Use(&[])),
     ("observe", May::Use(&[])),
@@ -21,16 +22,18 @@ const MODULES: &[(&str, May)] = &[
     ("cache", May::Use(&["query", "clock"])),
     ("zones", May::Use(&["query"])),
     // Of `policy`, the two instants of a decision; of `zones`, the reading of records, which policy zones are made of.
-    ("lists", May::Use(&["query", "client", "policy", "zones"])),
+    ("lists", May::Use(&["unpack", "query", "client", "policy", "zones"])),
     ("resolve", May::Use(&["query", "client", "clock", "observe", "cache", "zones"])),
     ("answer", May::Use(&["query", "policy", "lists"])),
     ("inspect", May::Use(&["query"])),
+    // Of `inspect`, which addresses are private. Names are looked up by whoever fetches.
+    ("fetch", May::Use(&["unpack", "clock", "inspect"])),
     ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
     // Of `policy`, the words for verdicts only; of `client`, the name of the default group.
     ("store", May::Use(&["client", "policy", "ledger"])),
     // Of `clock`, instants to measure waits by.
     ("export", May::Use(&["client", "clock", "observe", "ledger"])),
-    ("pipeline", May::UseAllBut(&["feed", "identify", "store", "export"])),
+    ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store", "export"])),
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`.
     ("listen", May::Use(&["query", "clock", "observe", "ledger", "pipeline"])),
     ("config", May::UseAllBut(&[])),
@@ -58,26 +61,31 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("base64", &["ledger"]),
-    ("crossbeam_queue", &["client", "ledger"]),
+    ("crossbeam_queue", &["client", "ledger", "pipeline"]),
     ("ed25519_dalek", &["ledger"]),
-    ("flate2", &["lists"]),
+    ("flate2", &["unpack"]),
     ("hickory_proto", &["message"]),
     ("hickory_resolver", &["resolve"]),
     ("hickory_server", &["zones"]),
-    ("hyper", &["admin"]),
-    ("hyper_util", &["admin"]),
+    ("http_body_util", &["fetch"]),
+    ("hyper", &["admin", "fetch"]),
+    ("hyper_util", &["admin", "fetch"]),
     ("ipcrypt_rs", &["ledger"]),
     ("netlink_packet_core", &["identify"]),
     ("netlink_packet_route", &["identify"]),
     ("memmap2", &["lists"]),
+    ("minisign_verify", &["fetch"]),
     ("prometheus_client", &["observe"]),
     ("quick_cache", &["cache"]),
     ("rusqlite", &["store"]),
-    ("rustls", &["export"]),
+    ("rustls", &["export", "fetch"]),
+    ("ruzstd", &["unpack"]),
     ("socket2", &["listen"]),
+    ("tokio_rustls", &["fetch"]),
+    ("thread_priority", &["daemon"]),
     ("tracing_subscriber", &["observe"]),
     ("twox_hash", &["lists"]),
-    ("webpki_roots", &["export"]),
+    ("webpki_roots", &["export", "fetch"]),
 ];
 
 /// What reads a clock.

@@ -7,6 +7,7 @@ use std::path::Path;
 use interdict::lists::index::{Index, Key};
 use interdict::lists::{Format, List, compile, detect, judge_text, parse};
 use interdict::message::Name;
+use interdict::unpack::Packing;
 
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -41,6 +42,15 @@ fn no_octets_stop_whoever_opens_a_compiled_list() {
             let _ = index.find(&Name::root(), Some);
             index.rules().count();
             let _ = List::new(index);
+        }
+    }
+}
+
+#[test]
+fn no_octets_stop_whoever_unpacks_them() {
+    for (path, octets) in corpus("unpack") {
+        for packing in [Packing::Gzip, Packing::Zstd] {
+            assert!(packing.unpack(&octets, 1 << 16).map_or(0, |text| text.len()) <= 1 << 16, "{path}");
         }
     }
 }

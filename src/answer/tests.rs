@@ -122,7 +122,7 @@ fn body(size: usize) -> Body {
 fn ttls_age_and_are_cut_to_the_instant() {
     let body = body(4);
     for (age, left, ttl) in [(0, None, 300), (100, None, 200), (100, Some(50), 50), (400, None, 0)] {
-        let outcome = Outcome::Found { body: &body, age, left };
+        let outcome = Outcome::Found { body: &body, age: Some(age), left };
         let out = written(&query(RecordType::TXT, None), &outcome, &STYLE);
         let record = ResponseView::read(&out).unwrap().records().next().unwrap().unwrap();
         assert_eq!(record.ttl, ttl, "{age} {left:?}");
@@ -133,7 +133,7 @@ fn ttls_age_and_are_cut_to_the_instant() {
 #[test]
 fn authentic_data_is_told_to_those_who_understand_it() {
     let body = body(4);
-    let outcome = Outcome::Found { body: &body, age: 0, left: None };
+    let outcome = Outcome::Found { body: &body, age: Some(0), left: None };
     for (edns, asked, told) in [(None, false, false), (None, true, true), (EDNS, false, true)] {
         let query = Query { authentic_data: asked, ..query(RecordType::TXT, edns) };
         let out = written(&query, &outcome, &STYLE);
@@ -155,13 +155,13 @@ fn what_does_not_fit_is_truncated_and_keeps_its_opt_record() {
     ] {
         let body = body(size);
         let query = query(RecordType::TXT, edns);
-        let out = written(&query, &Outcome::Found { body: &body, age: 0, left: None }, &STYLE);
+        let out = written(&query, &Outcome::Found { body: &body, age: Some(0), left: None }, &STYLE);
         let view = ResponseView::read(&out).unwrap();
         assert!(out.len() <= query.limit());
         assert_eq!(view.flags() & flag::TRUNCATED == 0, fits, "{edns:?} {size}");
         assert_eq!(view.opt().is_some(), edns.is_some(), "{edns:?} {size}");
         let tcp = Query { transport: Transport::Tcp, ..query };
-        let out = written(&tcp, &Outcome::Found { body: &body, age: 0, left: None }, &STYLE);
+        let out = written(&tcp, &Outcome::Found { body: &body, age: Some(0), left: None }, &STYLE);
         assert_eq!(ResponseView::read(&out).unwrap().flags() & flag::TRUNCATED, 0, "{edns:?} {size}");
     }
 }

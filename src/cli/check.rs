@@ -24,7 +24,7 @@ pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
     let Checked { snapshot, candidate, lists, notes } = daemon::check(&config).map_err(Faults)?;
     if of.strict {
-        let told = lists.iter().zip(&config.lists.lists).flat_map(|(list, of)| told(&of.source.path, &list.refusals));
+        let told = lists.iter().flat_map(|list| told(&list.path, &list.refusals));
         let told: Vec<String> = told.collect();
         anyhow::ensure!(told.is_empty(), Faults(told));
     }
@@ -50,8 +50,13 @@ pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "waivers {}, {in_force} of them in force", waivers.len())?;
     write_candidate(candidate.as_ref(), out)?;
     for list in &lists {
-        let CheckedList { name, rules, refusals, overruled } = list;
-        writeln!(out, "list {}: {rules} rules, {} lines not understood", plain(name), refusals.count)?;
+        let CheckedList { name, path: _, rules, refusals, overruled } = list;
+        match rules {
+            None => writeln!(out, "list {}: yet to be fetched", plain(name))?,
+            Some(rules) => {
+                writeln!(out, "list {}: {rules} rules, {} lines not understood", plain(name), refusals.count)?;
+            }
+        }
         for name in overruled {
             writeln!(out, "  lets {} pass, which an order withholds all the same", plain(name))?;
         }

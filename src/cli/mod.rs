@@ -2,6 +2,7 @@
 
 mod attempts;
 mod audience;
+mod cache;
 mod changes;
 mod check;
 mod clock;
@@ -13,6 +14,7 @@ mod folder;
 mod index;
 mod instant;
 mod ledger;
+mod lists;
 mod man;
 mod monitor_only;
 mod orders;
@@ -84,10 +86,14 @@ enum Command {
     Orders(orders::Orders),
     /// Tell what another policy would do.
     Policy(Box<policy::Policy>),
+    /// Show the lists of your own: where they come from, how old they are, what is wrong with them.
+    Lists(lists::Lists),
     /// Check everything that the daemon would load.
     Check(check::Check),
     /// Tell how far the system clock is trusted, and bear it out.
     Clock(clock::Clock),
+    /// Look into the cache of answers, or forget what is in it.
+    Cache(cache::Cache),
     /// Verify the log of records, and give others what they need to do so.
     Ledger(Box<ledger::Ledger>),
     /// Care for the index over the journal.
@@ -137,8 +143,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::MonitorOnly(of) => monitor_only::run(&of, &mut out),
         Command::Orders(of) => orders::run(&of, &mut out),
         Command::Policy(of) => policy::run(&of, &mut out),
+        Command::Lists(of) => lists::run(&of, &mut out),
         Command::Check(of) => check::run(&of, &mut out),
         Command::Clock(of) => clock::run(&of, &mut out),
+        Command::Cache(of) => cache::run(&of, &mut out),
         Command::Ledger(of) => ledger::run(&of, &mut out),
         Command::Index(of) => index::run(&of, &mut out),
         Command::Completions(of) => completions::run(&of, &mut out),
@@ -212,6 +220,9 @@ mod tests {
             "clock show",
             "clock accept",
             "clock reset",
+            "cache stats",
+            "cache show",
+            "cache flush",
             "ledger verify",
             "ledger prove",
             "index rebuild",

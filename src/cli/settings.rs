@@ -64,7 +64,8 @@ pub(super) fn load_policy(config: &Config) -> Result<Loaded, Faults> {
     }
     let waivers = files.waivers.into_iter().map(|file| file.waiver).collect();
     let operator = Operator { waivers, ..config.operator() };
-    feed::load(&config.selection(), operator, 1).map_err(faults)
+    let fetched = config.shelf().documents().map_err(faults)?;
+    feed::load_with(&config.selection(), fetched, operator, 1).map_err(faults)
 }
 
 pub(super) fn texts(faults: &[impl ToString]) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::check_clients::check_clients;
 use super::export::check_export;
+use super::fetched::check_fetched;
 use super::lists::check_lists;
 use super::load::Settings;
 use super::node::{Faults, Place, quote};
@@ -23,6 +24,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_clients(settings, faults);
     check_lists(settings, faults);
     check_export(settings, faults);
+    check_fetched(settings, faults);
     for row in rows(settings, "policy", "treatment") {
         check_treatment(row, faults);
     }

@@ -2,6 +2,7 @@
 
 mod client;
 mod export;
+mod fetch;
 mod guards;
 mod ledger;
 mod lists;
@@ -101,6 +102,7 @@ pub(super) const SECTIONS: &[Section] = &[
     WAYS_ROUND,
     REBINDING,
     lists::SECTION,
+    fetch::SECTION,
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
     Section { name: "ledger", doc: &["How records are kept."], keys: ledger::KEYS },
     export::SECTION,
@@ -262,6 +264,23 @@ const CACHE: &[Key] = &[
         &["The longest time that an answer without data is kept (RFC 2308, section 5)."],
     ),
     number("failure_ttl", (1, 300), "5", "seconds", &["How long a failure is kept (RFC 9520, section 3.2)."]),
+    number(
+        "stale_max_ttl",
+        (0, 604_800),
+        "86400",
+        "seconds",
+        &[
+            "How long an answer may be given after its lifetime, with a TTL of 30 seconds, while no upstream answers",
+            "(RFC 8767). What an order prohibits is sunk all the same. 0 for never.",
+        ],
+    ),
+    key(
+        "prefetch",
+        Kind::Switch,
+        "true",
+        "",
+        &["Whether an answer that is asked for in the last tenth of its lifetime is asked for anew at once."],
+    ),
 ];
 
 const ZONES: &[Key] = &[

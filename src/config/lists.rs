@@ -1,16 +1,18 @@
 //! The lists of the configuration: contradictions among them, and what they are loaded from.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::check::rows;
+use super::fetched::origin;
 use super::load::Settings;
 use super::node::{Faults, quote};
-use super::types::{ListConfig, ListsConfig};
+use super::types::{FetchConfig, ListConfig, ListsConfig};
 use super::value::{Row, Value};
-use crate::lists::{Action, Bounds, Dates, Source};
+use crate::fetch::Place;
+use crate::lists::{Action, Bounds, Dates, MAX_TEXT, Source};
 use crate::message::Name;
 
 pub(super) fn check_lists(settings: &Settings, faults: &mut Faults) {
@@ -24,6 +26,33 @@ pub(super) fn check_lists(settings: &Settings, faults: &mut Faults) {
             faults.push(&row.place, text, "give each its own name");
         }
         check_dates(row, faults);
+        check_origin(row, faults);
+    }
+}
+
+/// A list comes from a file or from elsewhere; what is fetched unencrypted needs somebody who vouches for it.
+fn check_origin(row: &Row, faults: &mut Faults) {
+    let is_set = |key| row.is_set(key);
+    let mut tell = |text: &str, remedy: &str| faults.push(&row.place, format!("this `lists.list` {text}"), remedy);
+    match (is_set("file"), is_set("url")) {
+        (false, false) => tell("has neither `file` nor `url`", "add `file = \"…\"` or `url = \"https://…\"`"),
+        (true, true) => tell("has both `file` and `url`", "leave one of them out"),
+        (true, false) => {
+            for key in ["sha256", "public_key", "signature", "private"].into_iter().filter(|key| is_set(key)) {
+                tell(&format!("has a `file`, and `{key}`, which is for fetched ones"), "leave it out");
+            }
+        }
+        (false, true) => {}
+    }
+    if let Some(Value::Url(Some(url))) = row.values.get("url")
+        && url.scheme() == "http"
+        && !is_set("sha256")
+        && !is_set("public_key")
+    {
+        tell("is fetched unencrypted and nobody vouches for it", "write https, or add `sha256` or `public_key`");
+    }
+    if is_set("signature") && !is_set("public_key") {
+        tell("has a `signature` and no key to hold it against", "add `public_key = \"RW…\"`");
     }
 }
 
@@ -50,25 +79,38 @@ fn check_dates(row: &Row, faults: &mut Faults) {
 }
 
 impl Settings {
-    pub(super) fn lists(&mut self) -> ListsConfig {
+    /// Fetched files are kept in the data folder.
+    pub(super) fn lists(&mut self, data_dir: &Path, fetch: &FetchConfig) -> ListsConfig {
         let broad: Vec<Name> = self.take("lists", "broad");
         let mut never = Bounds::default().never;
         never.retain(|name| !broad.contains(name));
         never.extend(self.take::<Vec<Name>>("lists", "never"));
         let bounds = Bounds { least_share: self.take("lists", "least_share"), never };
-        let lists = self.rows("lists", "list", |row| ListConfig {
-            source: Source {
-                name: row.take("name"),
-                path: PathBuf::from(row.take::<String>("file")),
-                format: row.take::<&str>("format").parse().ok(),
-                bounds: bounds.clone(),
-            },
-            action: action(row.take("action")),
-            dates: Dates {
-                from: row.take::<Option<Timestamp>>("from"),
-                until: row.take("until"),
-                monitor_from: row.take("monitor_from"),
-            },
+        let (folder, most) = (data_dir.join("lists"), fetch.bounds.unpacked);
+        let lists = self.rows("lists", "list", |row| {
+            let name: String = row.take("name");
+            let origin = origin(row, Place::new(&folder, &name));
+            let file = PathBuf::from(row.take::<String>("file"));
+            let (path, most) = match &origin {
+                Some(origin) => (origin.place.file.clone(), most),
+                None => (file, MAX_TEXT),
+            };
+            ListConfig {
+                source: Source {
+                    name,
+                    path,
+                    most,
+                    format: row.take::<&str>("format").parse().ok(),
+                    bounds: bounds.clone(),
+                },
+                action: action(row.take("action")),
+                dates: Dates {
+                    from: row.take::<Option<Timestamp>>("from"),
+                    until: row.take("until"),
+                    monitor_from: row.take("monitor_from"),
+                },
+                origin,
+            }
         });
         ListsConfig { bounds, lists }
     }
@@ -107,7 +149,7 @@ mod tests {
         let has = |name: &str| bounds.never.contains(&name.parse().unwrap());
         assert_eq!([has("corp.example"), has("co.uk"), has("com")], [true, false, true]);
         assert_eq!(bounds.least_share, 10);
-        let [ListConfig { source, action, dates }] = &lists[..] else { panic!("{lists:?}") };
+        let [ListConfig { source, action, dates, origin: None }] = &lists[..] else { panic!("{lists:?}") };
         assert_eq!((source.format, action), (Some(Format::Rpz), &Some(Action::null())));
         assert_eq!((dates.from, dates.until), (None, Some("2030-01-01T00:00:00Z".parse().unwrap())));
     }

@@ -21,6 +21,7 @@ use super::types::{
 use super::value::{Row, Value, read, unknown};
 use crate::client::{Group, Hardware};
 use crate::feed::Fault;
+use crate::fetch::{PublicKey, Url};
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
@@ -161,8 +162,10 @@ impl Settings {
         let millis = |take: &mut Self, section, key| Duration::from_millis(take.take(section, key));
         let mib = |take: &mut Self, section, key| take.take::<u64>(section, key) * MIB;
         let client = take.client();
+        let data_dir = PathBuf::from(take.take::<String>("", "data_dir"));
+        let fetch = take.fetch();
         Config {
-            data_dir: PathBuf::from(take.take::<String>("", "data_dir")),
+            data_dir: data_dir.clone(),
             listen: Listen {
                 dns: take.take("listen", "dns"),
                 allow: take.take("listen", "allow"),
@@ -196,6 +199,8 @@ impl Settings {
                 max_ttl: take.take("cache", "max_ttl"),
                 negative_max_ttl: take.take("cache", "negative_max_ttl"),
                 failure_ttl: take.take("cache", "failure_ttl"),
+                stale_max_ttl: take.take("cache", "stale_max_ttl"),
+                prefetch: take.take("cache", "prefetch"),
             },
             zones: ZonesConfig {
                 hosts: take.take("zones", "hosts"),
@@ -210,6 +215,7 @@ impl Settings {
                 catalogues: take.take("policy", "catalogues"),
                 orders: take.take("policy", "orders"),
                 waivers: take.take("policy", "waivers"),
+                fetch: take.fetched_policy(&data_dir),
                 operator: take.operator(&client.groups),
                 shadow: Some(take.take::<String>("policy", "shadow"))
                     .filter(|path| !path.is_empty())
@@ -227,7 +233,8 @@ impl Settings {
                 protect: take.take("rebinding", "protect"),
                 allow: take.take("rebinding", "allow"),
             },
-            lists: take.lists(),
+            lists: take.lists(&data_dir, &fetch),
+            fetch,
             answer: AnswerConfig {
                 sink: take.sink(),
                 sink_ttl: take.take("answer", "sink_ttl"),
@@ -362,6 +369,9 @@ settings! {
     Patterns => Vec<NamePattern>,
     Instant => Option<Timestamp>,
     Name => Box<Name>,
+    Url => Option<Url>,
+    Digest => Option<[u8; 32]>,
+    PublicKey => Option<PublicKey>,
     Names => Vec<Name>,
     Texts => Vec<String>,
     Hosts => Vec<HostRecord>,

@@ -3,6 +3,7 @@
 mod check;
 mod check_clients;
 mod export;
+mod fetched;
 mod keys;
 mod lists;
 mod load;
@@ -20,9 +21,9 @@ mod tests;
 
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
-    Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, ForwardZone, HostRecord,
-    LedgerConfig, ListConfig, Listen, ListsConfig, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound,
-    ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, FetchConfig, FetchedPolicy,
+    ForwardZone, HostRecord, LedgerConfig, ListConfig, Listen, ListsConfig, LogConfig, Origin, PolicyConfig,
+    RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

@@ -204,6 +204,9 @@ impl Kind {
             | Self::V6
             | Self::Hardware
             | Self::Name
+            | Self::Url
+            | Self::Digest
+            | Self::PublicKey
             | Self::Id => matches!(raw, Raw::Text(_)),
             Self::Listeners
             | Self::Servers { .. }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::client::Hardware;
+use crate::fetch::{NoKey, PublicKey, Url, read_digest};
 use crate::message::Name;
 use crate::query::NamePattern;
 
@@ -146,6 +147,31 @@ pub(super) fn instant(text: &str) -> Result<Timestamp, Wrong> {
 
 pub(super) fn name(text: &str) -> Result<Name, Wrong> {
     text.parse().or_else(|error| not_a_name(&error))
+}
+
+/// Reads a URL from which something is fetched. Others' secrets do not belong into a configuration that many read.
+pub(super) fn url(text: &str) -> Result<Url, Wrong> {
+    const REMEDY: &str = "write it as \"https://lists.example/ads.txt\"";
+    let Ok(url) = Url::parse(text) else { return wrong("not a URL", REMEDY) };
+    match url.scheme() {
+        _ if url.host().is_none() => wrong("a URL without a host", REMEDY),
+        _ if !url.username().is_empty() || url.password().is_some() => {
+            wrong("a URL with a user or a password", "leave them out")
+        }
+        "https" | "http" => Ok(url),
+        _ => wrong("neither https nor http", REMEDY),
+    }
+}
+
+/// Reads a SHA-256.
+pub(super) fn digest(text: &str) -> Result<[u8; 32], Wrong> {
+    read_digest(text).map_or_else(|| wrong("not a SHA-256", "write its 64 hexadecimal digits, as `sha256sum` does"), Ok)
+}
+
+/// Reads a public key of minisign.
+pub(super) fn public_key(text: &str) -> Result<PublicKey, Wrong> {
+    let remedy = "write the second line of its `.pub` file, which begins with \"RW\"";
+    text.parse().or_else(|NoKey| wrong("not a public key of minisign", remedy))
 }
 
 fn not_a_name<T>(error: &dyn Display) -> Result<T, Wrong> {

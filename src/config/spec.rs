@@ -83,6 +83,12 @@ pub enum Kind {
     /// An instant with its offset from UTC, or nothing.
     Instant,
     Name,
+    /// A URL with the scheme https, or http where something else vouches for what is there; or nothing.
+    Url,
+    /// A SHA-256 in hexadecimal digits, or nothing.
+    Digest,
+    /// A public key of minisign, or nothing.
+    PublicKey,
     Names,
     /// Names, each for itself or, as `*.NAME`, for all below it.
     Patterns,
@@ -203,6 +209,9 @@ impl Kind {
             | Self::Hardwares
             | Self::Instant
             | Self::Name
+            | Self::Url
+            | Self::Digest
+            | Self::PublicKey
             | Self::Names
             | Self::Patterns
             | Self::Id

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 
 use crate::client::Group;
 use crate::export::Receiver;
+use crate::feed::Item;
+use crate::fetch::{self, Place};
 use crate::identify::Sources;
 use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
@@ -29,6 +31,7 @@ pub struct Config {
     pub ways_round: WaysRound,
     pub rebinding: RebindingConfig,
     pub lists: ListsConfig,
+    pub fetch: FetchConfig,
     pub answer: AnswerConfig,
     pub ledger: LedgerConfig,
     /// Who gets the records.
@@ -112,6 +115,8 @@ pub struct CacheConfig {
     pub max_ttl: u32,
     pub negative_max_ttl: u32,
     pub failure_ttl: u32,
+    pub stale_max_ttl: u32,
+    pub prefetch: bool,
 }
 
 /// Names that are answered here.
@@ -154,6 +159,8 @@ pub struct PolicyConfig {
     pub orders: Vec<String>,
     /// Files of waivers.
     pub waivers: Vec<String>,
+    /// Those that are fetched, in the order in which they decide, behind the others.
+    pub fetch: Vec<FetchedPolicy>,
     pub operator: Operator,
     /// The configuration file whose policy decides beside this one, to be compared.
     pub shadow: Option<PathBuf>,
@@ -198,6 +205,34 @@ pub struct ListConfig {
     /// What takes the place of what the list says of names that it withholds.
     pub action: Option<Action>,
     pub dates: Dates,
+    /// Where its file comes from; none for a file that somebody else puts there.
+    pub origin: Option<Origin>,
+}
+
+/// From where a file is fetched again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub source: fetch::Source,
+    pub refresh: Duration,
+    /// Where it is kept.
+    pub place: Place,
+}
+
+/// A catalogue or an order that is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedPolicy {
+    pub item: Item,
+    pub origin: Origin,
+}
+
+/// How files are fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchConfig {
+    /// Certificates that are believed besides the usual ones.
+    pub ca: Option<PathBuf>,
+    pub bounds: fetch::Bounds,
+    /// How long a file may go without its server being reached.
+    pub stale: Duration,
 }
 
 /// How responses look.

@@ -13,6 +13,7 @@ use super::parse::{self, Wrong};
 use super::spec::{Key, Kind, list};
 use super::types::{ControlSocket, HostRecord};
 use crate::client::Hardware;
+use crate::fetch::{PublicKey, Url};
 use crate::message::Name;
 use crate::query::NamePattern;
 
@@ -34,6 +35,9 @@ pub(super) enum Value {
     Hardwares(Vec<Hardware>),
     Instant(Option<Timestamp>),
     Name(Box<Name>),
+    Url(Option<Url>),
+    Digest(Option<[u8; 32]>),
+    PublicKey(Option<PublicKey>),
     Names(Vec<Name>),
     Patterns(Vec<NamePattern>),
     Texts(Vec<String>),
@@ -92,6 +96,9 @@ pub(super) fn read(kind: &Kind, name: &str, node: &Node, faults: &mut Faults) ->
             _ => reader.text(node, |text| parse::optional(text, parse::instant)).map(Value::Instant),
         },
         Kind::Name => reader.text(node, parse::name).map(|name| Value::Name(Box::new(name))),
+        Kind::Url => reader.text(node, |text| parse::optional(text, parse::url)).map(Value::Url),
+        Kind::Digest => reader.text(node, |text| parse::optional(text, parse::digest)).map(Value::Digest),
+        Kind::PublicKey => reader.text(node, |text| parse::optional(text, parse::public_key)).map(Value::PublicKey),
         Kind::Names => reader.items(node, 0, parse::name, |_| false).map(Value::Names),
         Kind::Patterns => reader.items(node, 0, parse::pattern, |_| false).map(Value::Patterns),
         Kind::Id => reader.text(node, parse::id).map(|text| Value::Text(text.to_owned())),

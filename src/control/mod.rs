@@ -20,7 +20,7 @@ pub use actor::Actor;
 pub use client::{AskError, ask};
 pub use register::{Entry, Kept, Mark, Opened, Refusal, Register, RegisterError, State};
 pub use server::{Call, serve};
-pub use shown::{Listed, ShownClock};
+pub use shown::{Listed, ShownAnswer, ShownCache, ShownClock};
 pub use socket::{BindError, bind};
 pub use terms::{Limits, describe, grant, harmless, quoted, reason, term};
 
@@ -57,12 +57,24 @@ pub enum Command {
     MonitorOnly { seconds: u64, reason: String },
     /// End that before its time.
     MonitorOnlyStop { reason: Option<String> },
+    /// Fetch a list now, or all that are fetched.
+    ListsRefresh { name: Option<String> },
+    /// Fetch a catalogue or an order now, or all that are fetched.
+    PolicyFetch { name: Option<String> },
+    /// Put in force what was fetched, if it is the set with this digest.
+    PolicyActivate { digest: String, reason: String },
     /// Tell how far the system clock is trusted.
     ClockShow,
     /// Take the system clock for right as it is, ahead of what was expected.
     ClockAccept { reason: String },
     /// Forget the instants seen, and take the system clock as it is, also where that is earlier.
     ClockReset { reason: String },
+    /// Tell how many answers are kept.
+    CacheStats,
+    /// Show the answers that are kept of a name.
+    CacheShow { name: String },
+    /// Forget kept answers: those of a name, with those below it or without, or all.
+    CacheFlush { name: Option<String>, below: bool },
 }
 
 /// The waiver that somebody asks for, as it was written.

@@ -118,3 +118,31 @@ impl ShownClock {
         }
     }
 }
+
+/// How much is kept of answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownCache {
+    pub answers: u64,
+    /// The memory that they take, about.
+    pub octets: u64,
+    /// Look-ups since the start that found an answer.
+    pub hits: u64,
+    pub misses: u64,
+}
+
+/// An answer that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownAnswer {
+    pub record_type: String,
+    /// Whether it was asked for with the DO bit.
+    pub dnssec_ok: bool,
+    /// Whether it was asked for with the CD bit.
+    pub checking_disabled: bool,
+    /// `fresh`, or `stale`: past its lifetime, and given only where no upstream answers.
+    pub state: String,
+    /// Seconds of its lifetime that are left.
+    pub left: u32,
+    pub rcode: String,
+    /// The records as master files have them, with the TTLs that they came with.
+    pub records: Vec<String>,
+}

@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
 use super::candidate::{self, Candidate};
+use super::command::chain;
 use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
 use crate::client::{self, Clients};
@@ -14,6 +16,7 @@ use crate::config::Config;
 use crate::control::Kept;
 use crate::export;
 use crate::feed::{self, Archive, FileWaiver, FileWaivers, Loaded};
+use crate::fetch::Tls;
 use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
@@ -29,6 +32,8 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 pub(super) struct Built {
     pub(super) state: State,
     pub(super) archive: Archive,
+    /// Who is believed by whoever fetches files.
+    pub(super) tls: Tls,
     /// The candidate that decides beside the policy, where one is named.
     pub(super) candidate: Option<Candidate>,
     /// What the operator should know of, though it is no fault.
@@ -53,13 +58,21 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
             faults.push(own_address(*server, &format!("the upstream of zone {}", forward.zone)));
         }
     }
-    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), true) = (files, loaded, zones, default, faults.is_empty())
+    let tls = Tls::new(config.fetch.ca.as_deref(), Arc::clone(clock));
+    let tls = tls.map_err(|error| faults.push(format!("[fetch] ca: {}", chain(&error))));
+    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), true) =
+        (files, loaded, zones, default, tls, faults.is_empty())
     else {
         return Err(faults);
     };
     let FileWaivers { waivers: files, unread } = files;
     let unread: Vec<_> = unread.iter().map(|fault| format!("no waiver applies of {fault}")).collect();
     notes.extend(unread.iter().cloned());
+    let missing = config.shelf().missing().join(", ");
+    if !missing.is_empty() {
+        notes
+            .push(format!("[[policy.fetch]] {missing}: fetched, and not in force yet; see `interdict policy pending`"));
+    }
     let (loaded, left_out) = with_register(loaded, kept, number);
     notes.extend(left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault)));
     let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
@@ -83,7 +96,7 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     // Loaded aside, since that may take its time.
     let lists = Arc::default();
     let state = State { snapshot, shadow, clients, routes, asking, style, guards, lists, probes };
-    Ok(Built { state, archive: loaded.archive, candidate, notes, files, unread, left_out })
+    Ok(Built { state, archive: loaded.archive, tls, candidate, notes, files, unread, left_out })
 }
 
 /// Reads and compiles the policy that a configuration chooses, with the waivers of files.
@@ -97,8 +110,9 @@ pub(super) fn load_policy(
     let files = feed::read_waivers(&config.policy.waivers, longest).map_err(&mut tell);
     let waivers = files.iter().flat_map(|files| &files.waivers).map(|file| file.waiver.clone()).collect();
     let operator = Operator { waivers, ..config.operator() };
-    let loaded = feed::load(&config.selection(), operator, number).map_err(&mut tell);
-    (files, loaded)
+    let fetched = config.shelf().documents();
+    let loaded = fetched.and_then(|fetched| feed::load_with(&config.selection(), fetched, operator, number));
+    (files, loaded.map_err(&mut tell))
 }
 
 /// Adds the waivers that were granted by command. One that names what is no longer there lifts nothing, and neither keeps
@@ -171,6 +185,8 @@ fn asking(config: &Config) -> Asking {
             most_negative: config.cache.negative_max_ttl,
             failure: config.cache.failure_ttl,
         },
+        stale: Duration::from_secs(config.cache.stale_max_ttl.into()),
+        prefetch: config.cache.prefetch,
     }
 }
 

@@ -22,6 +22,11 @@ impl Daemon {
     pub(super) fn carry_out(&self, work: &mut Work, call: Call) {
         let Call { actor, command, reply } = call;
         let by = &actor;
+        // Answered once they have come, which nothing here waits for.
+        if let Command::ListsRefresh { name } | Command::PolicyFetch { name } = &command {
+            let is_list = matches!(command, Command::ListsRefresh { .. });
+            return work.fetching.refresh(by, is_list, name.as_deref(), reply);
+        }
         let answer = match command {
             Command::WaiverAdd(asked) => self.add(work, by, &asked),
             Command::WaiverRevoke { id, reason } => self.revoke(work, by, &id, &reason),
@@ -33,6 +38,11 @@ impl Daemon {
             Command::WaiverList { all } => self.list(work, |listed| all || listed.is_open()),
             Command::WaiverShow { id } => self.list(work, |listed| listed.id == id),
             Command::ClockShow => self.show_clock(),
+            Command::CacheStats => self.show_cache(),
+            Command::CacheShow { name } => self.show_kept(&name),
+            Command::CacheFlush { name, below } => self.flush(by, name.as_deref(), below),
+            Command::PolicyActivate { digest, reason } => self.activate_asked(work, by, &digest, &reason),
+            Command::ListsRefresh { .. } | Command::PolicyFetch { .. } => unreachable!("carried out above"),
         };
         self.tally(work);
         // Whoever asked may be gone; what was done is recorded.
@@ -228,7 +238,7 @@ impl Daemon {
         }
     }
 
-    fn refuse(&self, act: Act, by: &Actor, faults: Refused, what: Option<String>) -> Reply {
+    pub(super) fn refuse(&self, act: Act, by: &Actor, faults: Refused, what: Option<String>) -> Reply {
         let why = harmless(&faults.join("; "));
         tracing::warn!(by = %by, act = act.as_str(), why, "a command was refused");
         let what = what.map(|what| harmless(&what));

@@ -23,6 +23,7 @@ pub(super) fn readiness(
     clock: &dyn Clock,
     standing: &Mutex<Standing>,
     exports: &[Arc<Status>],
+    (fetched, unfetched): (usize, Vec<String>),
 ) -> Readiness {
     let state = pipeline.moment().state;
     let snapshot = &state.snapshot;
@@ -97,6 +98,14 @@ pub(super) fn readiness(
             faults => faults.join("; "),
         },
     };
+    let fetches = (fetched > 0).then(|| Check {
+        name: "fetches",
+        ok: unfetched.is_empty(),
+        detail: match unfetched.as_slice() {
+            [] => format!("{fetched} fetched files, none refused or stale"),
+            faults => faults.join("; "),
+        },
+    });
     let reload = Check {
         name: "reload",
         ok: standing.refused.is_none(),
@@ -121,9 +130,11 @@ pub(super) fn readiness(
     };
     let clock = Check { name: "clock", ok, detail };
     let ready = policy.ok && upstream.ok;
-    let checks =
-        [policy, upstream, ledger, log, clock, archive, reload, waivers, monitor_only, lists].into_iter().chain(shadow);
-    let checks = checks.chain(super::exports::health(exports));
+    let checks = [policy, upstream, ledger, log, clock, archive, reload, waivers, monitor_only, lists]
+        .into_iter()
+        .chain(fetches)
+        .chain(shadow)
+        .chain(super::exports::health(exports));
     Readiness { ready, checks: checks.collect() }
 }
 
@@ -145,6 +156,7 @@ pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock, st
     let shadow = state.shadow.as_ref().map(|shadow| shadow.by_order()).unwrap_or_default();
     Gauges {
         shadow: shadow.into_iter().map(shown).collect(),
+        fetches: Vec::new(),
         cache_entries: pipeline.cache().len() as u64,
         cache_octets: pipeline.cache().weight(),
         ledger_leaves: health.leaves,

@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use super::command::chain;
 use crate::client::Client;
 use crate::config::{Config, ListConfig};
 use crate::lists::index::Key;
-use crate::lists::{self, Action, Chain, Link, List, Refusals};
+use crate::lists::{self, Action, Chain, Link, List, LoadError, Refusals};
 use crate::observe::Metrics;
 use crate::pipeline::Lists;
 use crate::policy::{Snapshot, Verdict};
@@ -21,14 +21,16 @@ use crate::policy::{Snapshot, Verdict};
 #[derive(Debug)]
 pub struct CheckedList {
     pub name: String,
-    pub rules: u64,
+    pub path: PathBuf,
+    /// None where it is yet to be fetched.
+    pub rules: Option<u64>,
     pub refusals: Refusals,
     /// Names that the list would let pass, and an order withholds all the same.
     pub overruled: Vec<String>,
 }
 
 /// The most names that are told one by one.
-const MAX_TOLD: usize = 20;
+pub(super) const MAX_TOLD: usize = 20;
 
 /// Loads every list. One that is not good is left as it was, or out where it never was good; that is told, and neither
 /// keeps the daemon from starting nor another list from being loaded.
@@ -41,9 +43,10 @@ pub(super) fn load(config: &Config, folder: &Path, number: u64, metrics: &Metric
         faults.push(format!("cannot make {}: {error}", folder.display()));
     }
     let (mut links, mut counters) = (Vec::new(), Vec::new());
-    for ListConfig { source, action, dates } in &config.lists.lists {
+    for ListConfig { source, action, dates, origin } in &config.lists.lists {
         let lists::Loaded { list, fault, refusals } = lists::load(source, &folder, key);
-        if let Some(fault) = fault {
+        // One that is yet to be fetched is told of by whoever fetches it.
+        if let Some(fault) = fault.filter(|fault| origin.is_none() || !is_missing(fault)) {
             let left = if list.is_some() { "the last good one stays" } else { "it is left out" };
             faults.push(format!("list {}: {}: {}; {left}", source.name, source.path.display(), chain(&fault)));
         }
@@ -64,17 +67,45 @@ pub(super) fn load(config: &Config, folder: &Path, number: u64, metrics: &Metric
     (Arc::new(Lists { chain: Chain::new(number, links), counters }), faults)
 }
 
+/// Returns the lists with another one in place of that of the same name, or where there was none, in its place.
+pub(super) fn with(
+    config: &Config,
+    lists: &Lists,
+    (name, list): (&str, List),
+    number: u64,
+    metrics: &Metrics,
+) -> Lists {
+    let list = Arc::new(list);
+    let links = config.lists.lists.iter().filter_map(|ListConfig { source, action, dates, .. }| {
+        let list = match source.name == name {
+            true => Arc::clone(&list),
+            false => Arc::clone(&lists.chain.links().iter().find(|link| link.name == source.name)?.list),
+        };
+        Some(Link { name: source.name.clone(), list, dates: *dates, action: action.clone() })
+    });
+    let links: Vec<_> = links.collect();
+    let counters = links.iter().map(|link| metrics.list(&link.name)).collect();
+    Lists { chain: Chain::new(number, links), counters }
+}
+
+fn is_missing(fault: &LoadError) -> bool {
+    matches!(fault, LoadError::Read(error) if error.kind() == std::io::ErrorKind::NotFound)
+}
+
 /// Reads every list as [`load`] would, and keeps nothing.
 pub(super) fn check(config: &Config, snapshot: &Snapshot, now: Timestamp) -> Result<Vec<CheckedList>, Vec<String>> {
     let (mut checked, mut faults) = (Vec::new(), Vec::new());
-    for ListConfig { source, .. } in &config.lists.lists {
+    for ListConfig { source, origin, .. } in &config.lists.lists {
+        let (name, path) = (source.name.clone(), source.path.clone());
         match lists::check(source, key) {
-            Ok((list, refusals)) => checked.push(CheckedList {
-                name: source.name.clone(),
-                rules: list.len(),
-                refusals,
-                overruled: overruled(&list, snapshot, now),
-            }),
+            Ok((list, refusals)) => {
+                let overruled = overruled(&list, snapshot, now);
+                checked.push(CheckedList { name, path, rules: Some(list.len()), refusals, overruled });
+            }
+            Err(fault) if origin.is_some() && is_missing(&fault) => {
+                let (refusals, overruled) = (Refusals::default(), Vec::new());
+                checked.push(CheckedList { name, path, rules: None, refusals, overruled });
+            }
             Err(fault) => {
                 faults.push(format!("list {}: {}: {}", source.name, source.path.display(), chain(&fault)));
             }

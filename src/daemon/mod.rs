@@ -1,11 +1,15 @@
 //! Connects the parts, reloads them, stops them.
 
+mod background;
 mod build;
+mod cached;
 mod candidate;
 mod command;
 mod exports;
+mod fetching;
 pub mod folder;
 mod health;
+mod limit;
 mod lists;
 mod loops;
 mod standing;
@@ -33,12 +37,14 @@ use crate::export;
 use crate::feed::{self, Archive};
 use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
-use crate::listen::{self, BindError, Limit, Listeners};
-use crate::observe::Metrics;
+use crate::listen::{self, BindError, Listeners};
+use crate::observe::{Gauges, Metrics};
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Snapshot};
 use crate::store;
+use background::Background;
 pub use candidate::Candidate;
+use fetching::{Fetching, Statuses};
 use folder::Folder;
 pub use lists::{CheckedList, told};
 use standing::Standing;
@@ -162,7 +168,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     if let Some(guard) = &guard {
         guard.take_over(&folder.clock(), feed::reviewed());
     }
-    raise_descriptor_limit();
+    limit::raise_descriptors();
     let bound = listen::bind(&config.listen.dns, NonZeroUsize::new(config.listen.workers.into()))?;
     let admin = config.admin.listen.map(bind_admin).transpose()?;
     let control = control_path(&config, &folder, clock.is_rehearsal());
@@ -193,16 +199,31 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let identifier = identifier(&config, &built, &clock, &metrics).map_err(StartError::System)?;
     let cache = Cache::new(config.cache.size);
     let pipeline = Arc::new(Pipeline::new(built.state, cache, Arc::clone(&clock), Arc::clone(&metrics)));
-    let limit = limit(&config);
+    let limit = limit::of(&config);
     let listeners = Listeners::start(bound, &pipeline, &metrics, limit, runtime.handle(), || ledger.recorder())
         .map_err(StartError::System)?;
     // Before anybody can ask for it.
     let standing = Arc::new(Mutex::new(Standing { waivers: waivers.tally(&clock.read()), ..standing }));
-    let mut work = Work::new(config.clone(), built.archive, waivers);
-    let watched = exports.statuses();
-    let daemon =
-        Daemon { config, clock, guard, folder, metrics, ledger, identifier, pipeline, standing, exports: watched };
-    let served = runtime.block_on(daemon.serve(&mut work, admin, commands, invocation, &announcement));
+    let background = Background::start(folder.root().to_owned(), Arc::clone(&metrics)).map_err(StartError::System)?;
+    let mut work = Work::new(config.clone(), built.archive, waivers, background);
+    let fetches = Statuses::default();
+    let daemon = Daemon {
+        config,
+        clock,
+        guard,
+        folder,
+        metrics,
+        ledger,
+        identifier,
+        pipeline,
+        standing,
+        fetches,
+        exports: exports.statuses(),
+    };
+    let served = runtime.block_on(async {
+        daemon.fetch(&mut work, &built.tls);
+        daemon.serve(&mut work, admin, commands, invocation, &announcement).await
+    });
     if let Some(path) = control {
         // One that stays is replaced at the next start.
         let _ = std::fs::remove_file(path);
@@ -249,6 +270,7 @@ struct Daemon {
     pipeline: Arc<Pipeline>,
     standing: Arc<Mutex<Standing>>,
     exports: Vec<Arc<export::Status>>,
+    fetches: Statuses,
 }
 
 /// What reloads, commands and the passing of time work on, one after the other.
@@ -260,6 +282,11 @@ struct Work {
     /// The policy in use.
     archive: Archive,
     waivers: Waivers,
+    fetching: Fetching,
+    /// What came of fetching, one file after the other.
+    fetched: mpsc::Receiver<fetching::Event>,
+    /// What loads the lists.
+    background: Background,
     trust: Option<Trust>,
     /// Up to when waivers were looked at.
     lapsed: Option<Timestamp>,
@@ -270,9 +297,11 @@ struct Work {
 }
 
 impl Work {
-    fn new(config: Config, archive: Archive, waivers: Waivers) -> Self {
+    fn new(config: Config, archive: Archive, waivers: Waivers, background: Background) -> Self {
         let (next_lapse, reminded) = (Duration::ZERO, Duration::ZERO);
-        Self { number: 1, config, archive, waivers, trust: None, lapsed: None, next_lapse, reminded }
+        let (fetching, fetched) = Fetching::new(background.runner());
+        let (trust, lapsed) = (None, None);
+        Self { number: 1, config, archive, waivers, fetching, fetched, background, trust, lapsed, next_lapse, reminded }
     }
 }
 
@@ -301,6 +330,7 @@ impl Daemon {
         }
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
         tokio::spawn(loops::revive(Arc::clone(&self.pipeline)));
+        tokio::spawn(Arc::clone(&self.pipeline).renew());
         self.watch(work);
         tokio::spawn(loops::name_clients(Arc::clone(&self.pipeline), Arc::clone(&self.identifier)));
         (invocation.announce)(announcement);
@@ -311,6 +341,8 @@ impl Daemon {
                 _ = again.tick() => self.archive_again(),
                 _ = passing.tick() => self.watch(work),
                 Some(call) = called.recv() => self.carry_out(work, call),
+                Some(loaded) = work.background.loaded.recv() => self.take_lists(work, loaded),
+                Some(event) = work.fetched.recv() => self.take(work, event),
                 _ = hangup.recv() => self.reload(work, invocation),
                 _ = moved.recv() => self.exports.iter().for_each(|export| export.reopen()),
                 _ = terminate.recv() => return Ok(()),
@@ -323,16 +355,21 @@ impl Daemon {
         let (ledger, pipeline, metrics) =
             (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
         let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
+        let (fetches, fetched) = (self.fetches.clone(), self.fetches.clone());
         let shadow = (Arc::clone(&self.pipeline), Arc::clone(&self.standing));
         let standing = Arc::clone(&self.standing);
         let exports = self.exports.clone();
         let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
         admin::State {
             readiness: Box::new(move || {
-                health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2, &exports)
+                let fetches = fetches.faults(ready_clock.as_ref());
+                health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2, &exports, fetches)
             }),
             shadow: Box::new(move || health::shadow(&shadow.0, &shadow.1)),
-            metrics: Box::new(move || metrics.encode(&health::gauges(&ledger, &pipeline, clock.as_ref(), &standing))),
+            metrics: Box::new(move || {
+                let fetches = fetched.gauges(clock.as_ref());
+                metrics.encode(&Gauges { fetches, ..health::gauges(&ledger, &pipeline, clock.as_ref(), &standing) })
+            }),
             hosts: self.config.admin.hosts.clone(),
         }
     }
@@ -380,14 +417,14 @@ impl Daemon {
         for note in built.notes.iter().chain(&restart_needed(&self.config, &config)) {
             tracing::warn!("{note}");
         }
-        let lists;
-        (built.state.lists, lists) = lists::load(&config, self.folder.root(), work.number, &self.metrics);
         let digest = *built.state.snapshot.digest();
         let changes = policy::changes(self.pipeline.moment().state.snapshot.inputs(), built.state.snapshot.inputs());
         for change in &changes {
             tracing::warn!("with this reload: {change}");
         }
         candidate::go_on(&mut built.state, &self.pipeline.moment().state);
+        // What orders say does not wait for the lists, whose turn comes last.
+        built.state.lists = Arc::clone(&self.pipeline.moment().state.lists);
         self.ledger.install(&built.state.snapshot);
         work.waivers.take(&mut built);
         // The new groups have their members before anybody is decided by them.
@@ -396,14 +433,14 @@ impl Daemon {
         self.ledger.change(Change::reloaded(&digest, &changes));
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
+        let lists = self.standing().lists.clone();
         let mut standing = Standing { candidate: built.candidate, lists, ..Standing::default() };
         standing.name(&self.folder, &built.archive, &self.ledger);
         *self.standing() = standing;
-        // Whoever sees the count finds everything else in place.
-        self.metrics.count_reload(true);
         (work.config, work.archive) = (config, built.archive);
+        self.fetch(work, &built.tls);
         self.tally(work);
-        tracing::info!(policy = %hex::encode(digest), "reloaded");
+        self.load_lists(work);
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
     }
 }
@@ -433,20 +470,6 @@ fn control_path(config: &Config, folder: &Folder, rehearsal: bool) -> Option<Pat
     }
 }
 
-fn limit(config: &Config) -> Limit {
-    let listen = &config.listen;
-    Limit {
-        allow: listen.allow.clone(),
-        proxy_from: listen.proxy_from.clone(),
-        ecs_from: listen.ecs_from.clone(),
-        in_flight: config.upstream.in_flight as usize,
-        connections: listen.tcp_connections as usize,
-        connections_per_client: listen.tcp_connections_per_client as usize,
-        connection_in_flight: listen.tcp_in_flight.into(),
-        idle: listen.tcp_idle,
-    }
-}
-
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
     let bind = || {
         let listener = std::net::TcpListener::bind(address)?;
@@ -458,15 +481,4 @@ fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> 
         io::ErrorKind::PermissionDenied => StartError::AdminRefused { address },
         _ => StartError::Admin { address, source },
     })
-}
-
-/// Each query under way has a socket of its own; the soft limit of many systems is 1024 descriptors.
-fn raise_descriptor_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-    {
-        // Where it is not granted, queries beyond the limit fail and are counted.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 16).max(soft), hard);
-    }
 }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::choices::Choices;
 use super::fault::Fault;
+use super::fetched::FETCHED;
 use super::files::{Document, Kind};
 use crate::policy::{Operator, Snapshot};
 
@@ -97,6 +98,12 @@ impl Archive {
     /// Returns the same documents with other choices of the operator.
     pub fn with_operator(&self, operator: Operator) -> Self {
         Self { documents: self.documents.clone(), operator }
+    }
+
+    /// Returns the same choices of the operator over the same documents, with these in place of the fetched ones.
+    pub fn with_fetched(&self, fetched: Vec<Document>) -> Self {
+        let others = self.documents.iter().filter(|document| !document.path.starts_with(FETCHED)).cloned();
+        Self { documents: others.chain(fetched).collect(), operator: self.operator.clone() }
     }
 
     /// Keeps the archive as `DIGEST.json` in `folder`, which is made where it is absent. An archive that is already

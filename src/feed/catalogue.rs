@@ -25,6 +25,7 @@ const CONFIDENCES: [(&str, Confidence); 3] =
 #[derive(Debug)]
 pub(super) struct ReadCatalogue {
     pub(super) id: Option<Text>,
+    pub(super) version: Option<u64>,
     pub(super) services: Vec<Service>,
     /// None where the file has faults.
     pub(super) catalogue: Option<Catalogue>,
@@ -32,6 +33,7 @@ pub(super) struct ReadCatalogue {
 
 pub(super) fn read(sheet: &mut Sheet<'_>, keys: &mut Keys<'_, '_>) -> ReadCatalogue {
     let id = keys.id(sheet, "id");
+    let version = keys.optional_version(sheet);
     let vendor = keys.text(sheet, "vendor");
     let title = keys.text(sheet, "title");
     let revised = keys.date(sheet, "revised");
@@ -74,7 +76,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, keys: &mut Keys<'_, '_>) -> ReadCatalo
         }),
         _ => None,
     };
-    ReadCatalogue { id, services, catalogue }
+    ReadCatalogue { id, version, services, catalogue }
 }
 
 fn read_example(sheet: &mut Sheet<'_>, text: &Text) -> Option<Name> {

@@ -38,6 +38,17 @@ pub(super) fn compile(archive: &Archive, number: u64) -> Result<Snapshot, Vec<Fa
         .map_err(|errors| errors.iter().flat_map(|error| files.locate(error)).collect())
 }
 
+/// Reads a document by itself, and returns its version where it has one.
+pub(super) fn version(document: &Document) -> Result<Option<u64>, Vec<Fault>> {
+    let mut files = Files { catalogues: Vec::new(), orders: Vec::new(), groups: &[] };
+    let faults = files.read(document);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let catalogues = files.catalogues.iter().map(|(_, read)| read.version);
+    Ok(catalogues.chain(files.orders.iter().map(|(_, read)| read.version)).next().flatten())
+}
+
 /// The documents, read, each with its lines.
 struct Files<'a> {
     catalogues: Vec<(Sheet<'a>, ReadCatalogue)>,

@@ -8,6 +8,7 @@ mod catalogue;
 mod choices;
 mod compile;
 mod fault;
+mod fetched;
 mod files;
 mod order;
 mod sheet;
@@ -18,6 +19,7 @@ mod waivers;
 pub use archive::{Archive, ArchiveError};
 pub use choices::WaiverForm;
 pub use fault::Fault;
+pub use fetched::{Item, News, Pending, Shelf, Unwanted};
 pub use files::{Document, Kind, Selection, gather};
 pub use sheet::is_visible;
 pub use waivers::{FileWaiver, FileWaivers, of_every_order, party, read_waivers};
@@ -48,7 +50,21 @@ pub struct Loaded {
 /// # Errors
 /// Every fault of every file, and every contradiction between them.
 pub fn load(selection: &Selection, operator: Operator, number: u64) -> Result<Loaded, Vec<Fault>> {
-    let archive = Archive::new(gather(selection)?, operator);
+    load_with(selection, Vec::new(), operator, number)
+}
+
+/// As [`load`], with documents that were fetched behind those that are chosen.
+///
+/// # Errors
+/// Every fault of every file, and every contradiction between them.
+pub fn load_with(
+    selection: &Selection,
+    fetched: Vec<Document>,
+    operator: Operator,
+    number: u64,
+) -> Result<Loaded, Vec<Fault>> {
+    let documents = gather(selection)?.into_iter().chain(fetched).collect();
+    let archive = Archive::new(documents, operator);
     let snapshot = archive.compile(number)?;
     Ok(Loaded { snapshot, archive })
 }

@@ -24,6 +24,7 @@ const EXEMPTIONS: [(&str, Exemption); 3] = [
 #[derive(Debug)]
 pub(super) struct ReadOrder {
     pub(super) id: Option<Text>,
+    pub(super) version: Option<u64>,
     pub(super) catalogue: Option<Text>,
     /// Every service that the file names, with its place.
     pub(super) services: Vec<Text>,
@@ -33,6 +34,7 @@ pub(super) struct ReadOrder {
 
 pub(super) fn read(sheet: &mut Sheet<'_>, keys: &mut Keys<'_, '_>) -> ReadOrder {
     let id = keys.id(sheet, "id");
+    let version = keys.optional_version(sheet);
     let title = keys.text(sheet, "title");
     let issuer = keys.text(sheet, "issuer");
     let citation = keys.text(sheet, "citation");
@@ -85,7 +87,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, keys: &mut Keys<'_, '_>) -> ReadOrder 
         }),
         _ => None,
     };
-    ReadOrder { id, catalogue, services, order }
+    ReadOrder { id, version, catalogue, services, order }
 }
 
 /// Reads each table `[[key]]` with `read`, and leaves out those with faults.

@@ -221,6 +221,14 @@ impl<'t, 'a> Keys<'t, 'a> {
         }
     }
 
+    /// Returns the version of a file, which tells later ones from earlier ones; files need none.
+    pub(super) fn optional_version(&mut self, sheet: &mut Sheet<'_>) -> Option<u64> {
+        let (key, example) = ("version", "3");
+        let value = self.find(key)?;
+        let number = value.get_ref().as_integer().and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok());
+        number.or_else(|| wrong(sheet, key, value, "a whole number", example))
+    }
+
     /// Returns what the word under a key stands for; the key must be there.
     pub(super) fn word<T: Copy>(&mut self, sheet: &mut Sheet<'_>, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         let listed = || words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");

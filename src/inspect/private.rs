@@ -30,7 +30,7 @@ impl Rebinding {
 
 /// Returns whether an address is private, shared (RFC 6598), link-local, loopback or unspecified, also where IPv6 only
 /// carries such an IPv4 address.
-fn is_private(address: IpAddr) -> bool {
+pub fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(four) => is_private_v4(four),
         IpAddr::V6(six) => {

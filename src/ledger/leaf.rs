@@ -248,6 +248,12 @@ pub enum Act {
     MonitorOnly,
     /// The system clock came to be trusted otherwise, or an operator said that it is right.
     Clock,
+    /// Catalogues and orders that were fetched were put in force.
+    Activate,
+    /// One that was fetched was refused as it came.
+    Document,
+    /// A list that is fetched came to say something else, or was refused as it came.
+    List,
     /// A log of another name began, because the one before could not be gone on with.
     Origin,
 }
@@ -259,6 +265,9 @@ impl Act {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Reload => "reload",
+            Self::Activate => "activate",
+            Self::Document => "document",
+            Self::List => "list",
             Self::Removed => "removed",
             Self::Rewritten => "rewritten",
             Self::Waiver => "waiver",

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::gather::{Gathered, Networks};
 use super::index::{BuildError, Hit, Index, Key, Scope};
 use super::parse::Format;
+use super::print::Trigger;
 use super::rule::{Action, Choice};
 use crate::client::Client;
 use crate::message::{Name, RecordType};
@@ -161,6 +162,21 @@ impl List {
     pub fn rules(&self) -> impl Iterator<Item = (Name, Scope, &Choice)> {
         let choice = |number: u32| self.table.choices.get(number as usize);
         self.index.rules().filter_map(move |(name, scope, number)| Some((name, scope, choice(number)?)))
+    }
+
+    /// Returns every rule for networks with its action: those of clients, then those of addresses in answers.
+    pub fn network_rules(&self) -> impl Iterator<Item = (Trigger, &Choice)> {
+        let rules = |of: &'static dyn Fn(IpNet) -> Trigger, prefixes: &'_ Prefixes| -> Vec<(Trigger, u32)> {
+            prefixes
+                .0
+                .iter()
+                .flat_map(|(_, _, networks)| networks)
+                .map(|(network, number)| (of(*network), *number))
+                .collect()
+        };
+        let (clients, answers) = (rules(&Trigger::Client, &self.clients), rules(&Trigger::Answer, &self.answers));
+        let choice = |number: u32| self.table.choices.get(number as usize);
+        clients.into_iter().chain(answers).filter_map(move |(trigger, number)| Some((trigger, choice(number)?)))
     }
 
     /// Returns how many rules there are, for names and for addresses.

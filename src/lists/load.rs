@@ -12,11 +12,10 @@ use super::guard::{Bounds, Unfit, judge_list, judge_rules, judge_text};
 use super::index::{BuildError, Index, Key, OpenError};
 use super::list::{List, TableError, compile};
 use super::parse::{Format, detect, parse};
+use crate::unpack::{Packing, UnpackError};
 
 /// The largest file, and the largest text in a compressed one, in octets.
-const MAX_TEXT: u64 = 1 << 30;
-/// What a file begins with that gzip made (RFC 1952, section 2.3.1).
-const GZIP: &[u8] = &[0x1F, 0x8B];
+pub const MAX_TEXT: u64 = 1 << 30;
 /// The mode of a compiled list: nobody writes to it, so that it may be mapped.
 const MODE: u32 = 0o400;
 
@@ -26,6 +25,8 @@ pub struct Source {
     /// Lower-case letters, digits and hyphens: its compiled form is kept under it.
     pub name: String,
     pub path: PathBuf,
+    /// The most octets that its text may have.
+    pub most: u64,
     /// Found out where nothing is said.
     pub format: Option<Format>,
     pub bounds: Bounds,
@@ -40,13 +41,13 @@ pub enum LoadError {
     NoFile,
     #[error("it is larger than 1 GiB")]
     TooLarge,
-    #[error("it ends in the middle: the compressed data are cut or damaged")]
-    Cut(#[source] io::Error),
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
     #[error(transparent)]
     Unfit(#[from] Unfit),
     #[error("it cannot be compiled")]
     Build(#[from] BuildError),
-    #[error("its compiled form cannot be kept in {}", path.display())]
+    #[error("it cannot be kept in {}", path.display())]
     Keep { path: PathBuf, source: io::Error },
     #[error("its compiled form cannot be opened")]
     Open(#[from] OpenError),
@@ -65,34 +66,86 @@ pub struct Loaded {
     pub refusals: Refusals,
 }
 
+/// What came of octets that are a good list.
+#[derive(Debug)]
+pub struct Admitted {
+    pub list: List,
+    /// How many rules the list had when it was last good.
+    pub before: Option<u64>,
+    /// Whether it was made of other octets then.
+    pub changed: bool,
+    /// Lines that were not understood, where the text was read.
+    pub refusals: Refusals,
+}
+
 /// Loads a list, and keeps its compiled form in `folder`. Where the file is as it was, only the compiled form is read.
 /// `keys` gives keys that nobody can foretell.
 pub fn load(source: &Source, folder: &Path, keys: impl FnMut() -> Key) -> Loaded {
-    let kept = folder.join(format!("{}.index", source.name));
-    // One that is damaged is as good as none, and is made again; so is one that breaks bounds which are new.
-    let last = open(&kept).ok().filter(|last| judge_list(last, &source.bounds).is_ok());
-    let mut refusals = Refusals::default();
-    let fresh = read(&source.path).and_then(|octets| {
-        let digest = <[u8; 32]>::from(Sha256::digest(&octets));
-        if last.as_ref().is_some_and(|last| last.is_from(&digest, source.format)) {
-            return Ok(None);
-        }
-        let (list, told) = make(&octets, digest, source, last.as_ref().map(List::len), keys)?;
-        refusals = told;
-        keep(list.octets(), &kept).map_err(|error| LoadError::Keep { path: folder.to_owned(), source: error })?;
-        // What was compiled is dropped, and mapped from the file: the memory of that can be given back.
-        drop(list);
-        open(&kept).map(Some)
-    });
-    match fresh {
-        Ok(fresh) => Loaded { list: fresh.or(last), fault: None, refusals },
-        Err(fault) => Loaded { list: last, fault: Some(fault), refusals },
+    let last = last_good(source, folder);
+    match read(&source.path).and_then(|octets| refresh(&octets, source, folder, last.as_ref(), (|| Ok(()), keys))) {
+        Ok(Some((list, refusals))) => Loaded { list: Some(list), fault: None, refusals },
+        Ok(None) => Loaded { list: last, fault: None, refusals: Refusals::default() },
+        Err(fault) => Loaded { list: last, fault: Some(fault), refusals: Refusals::default() },
     }
+}
+
+/// Loads a list from octets that came for it, as [`load`] would from its file. `store` puts them there, once they are known to be
+/// good.
+///
+/// # Errors
+/// Why they do not take the place of the last good list.
+pub fn admit(
+    octets: &[u8],
+    source: &Source,
+    folder: &Path,
+    store: impl FnOnce() -> io::Result<()>,
+    keys: impl FnMut() -> Key,
+) -> Result<Admitted, LoadError> {
+    let last = last_good(source, folder);
+    let before = last.as_ref().map(List::len);
+    let fresh = refresh(octets, source, folder, last.as_ref(), (store, keys))?;
+    let changed = fresh.is_some();
+    let fresh = fresh.or_else(|| last.map(|last| (last, Refusals::default())));
+    let (list, refusals) = fresh.ok_or(Unfit::Empty)?;
+    Ok(Admitted { list, before, changed, refusals })
+}
+
+/// Returns the list as it was last good. One that is damaged is as good as none, and is made again; so is one that breaks
+/// bounds which are new.
+fn last_good(source: &Source, folder: &Path) -> Option<List> {
+    kept(source, folder).filter(|last| judge_list(last, &source.bounds).is_ok())
+}
+
+/// Compiles `octets` and keeps what that comes to; `None` where `last` was made of the same.
+fn refresh(
+    octets: &[u8],
+    source: &Source,
+    folder: &Path,
+    last: Option<&List>,
+    (store, keys): (impl FnOnce() -> io::Result<()>, impl FnMut() -> Key),
+) -> Result<Option<(List, Refusals)>, LoadError> {
+    let unkept = |source| LoadError::Keep { path: folder.to_owned(), source };
+    let digest = <[u8; 32]>::from(Sha256::digest(octets));
+    if last.is_some_and(|last| last.is_from(&digest, source.format)) {
+        store().map_err(unkept)?;
+        return Ok(None);
+    }
+    let (list, refusals) = make(octets, digest, source, last.map(List::len), keys)?;
+    store().map_err(unkept)?;
+    let kept = index_of(source, folder);
+    keep(list.octets(), &kept).map_err(unkept)?;
+    // What was compiled is dropped, and mapped from the file: the memory of that can be given back.
+    drop(list);
+    open(&kept).map(|list| Some((list, refusals)))
+}
+
+fn index_of(source: &Source, folder: &Path) -> PathBuf {
+    folder.join(format!("{}.index", source.name))
 }
 
 /// Returns a list as it was last good, where its compiled form is kept in `folder`.
 pub fn kept(source: &Source, folder: &Path) -> Option<List> {
-    open(&folder.join(format!("{}.index", source.name))).ok()
+    open(&index_of(source, folder)).ok()
 }
 
 /// Reads and judges a list, and keeps nothing.
@@ -112,7 +165,7 @@ fn make(
     before: Option<u64>,
     keys: impl FnMut() -> Key,
 ) -> Result<(List, Refusals), LoadError> {
-    let text = text_of(octets)?;
+    let text = text_of(octets, source.most)?;
     judge_text(&text)?;
     let format = source.format.or_else(|| detect(&text)).ok_or(Unfit::Unknown)?;
     let mut gathered = parse(format, &text);
@@ -134,18 +187,11 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     if octets.len() as u64 > MAX_TEXT { Err(LoadError::TooLarge) } else { Ok(octets) }
 }
 
-/// Returns the text of a file, which gzip may have compressed. Octets that are no UTF-8 stand in comments, or in lines that
-/// are refused.
-fn text_of(octets: &[u8]) -> Result<std::borrow::Cow<'_, str>, LoadError> {
-    if !octets.starts_with(GZIP) {
-        return Ok(String::from_utf8_lossy(octets));
-    }
-    let mut text = Vec::new();
-    let unpacked = flate2::read::MultiGzDecoder::new(octets);
-    unpacked.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(LoadError::Cut)?;
-    if text.len() as u64 > MAX_TEXT {
-        return Err(LoadError::TooLarge);
-    }
+/// Returns the text of a file, which gzip or zstd may have compressed. Octets that are no UTF-8 stand in comments, or in lines
+/// that are refused.
+fn text_of(octets: &[u8], most: u64) -> Result<std::borrow::Cow<'_, str>, LoadError> {
+    let Some(packing) = Packing::of(octets) else { return Ok(String::from_utf8_lossy(octets)) };
+    let text = packing.unpack(octets, most)?;
     let lossy = |error: std::string::FromUtf8Error| String::from_utf8_lossy(error.as_bytes()).into_owned();
     Ok(String::from_utf8(text).unwrap_or_else(lossy).into())
 }

@@ -1,6 +1,7 @@
 //! What stands behind the question of a response, in the form in which it is kept.
 
 use super::view::u32_at;
+use super::{Class, HEADER, Malformed, Name, RecordType, flag};
 
 /// What an upstream or a local zone answered: everything behind the question, without the OPT record.
 ///
@@ -27,5 +28,24 @@ impl Body {
     /// Returns the TTL of the record whose TTL stands at `offset`.
     pub fn ttl_at(&self, offset: u16) -> u32 {
         u32_at(&self.octets, usize::from(offset)).unwrap_or_default()
+    }
+
+    /// Returns the records behind this question as master files have them (RFC 1035, section 5.1), with the TTLs that they had
+    /// when they came. Off the path of any query.
+    ///
+    /// # Errors
+    /// Where a record of a known type has data that such a record cannot have.
+    pub fn lines(&self, name: &Name, record_type: RecordType, class: Class) -> Result<Vec<String>, Malformed> {
+        let mut message = Vec::with_capacity(HEADER + name.as_wire().len() + 4 + self.octets.len());
+        for field in [0, flag::RESPONSE, 1, self.counts[0], self.counts[1], self.counts[2]] {
+            message.extend_from_slice(&field.to_be_bytes());
+        }
+        message.extend_from_slice(name.as_wire());
+        message.extend_from_slice(&record_type.0.to_be_bytes());
+        message.extend_from_slice(&class.0.to_be_bytes());
+        message.extend_from_slice(&self.octets);
+        let message = hickory_proto::op::Message::from_vec(&message).map_err(|_| Malformed)?;
+        let records = message.answers.iter().chain(&message.authorities).chain(&message.additionals);
+        Ok(records.map(ToString::to_string).collect())
     }
 }

@@ -3,6 +3,7 @@
 
 mod clients;
 mod exports;
+mod fetches;
 mod gauges;
 mod happenings;
 mod lists;
@@ -27,6 +28,8 @@ pub use clients::Claimed;
 use clients::ClientMetrics;
 pub use exports::ExportCounters;
 use exports::ExportMetrics;
+use fetches::FetchMetrics;
+pub use fetches::{FetchGauge, Fetched};
 use gauges::GAUGES;
 pub use gauges::Gauges;
 pub use happenings::{Dropped, Served, UpstreamEvent, Withheld};
@@ -100,6 +103,7 @@ pub struct Metrics {
     withheld: Counters,
     lists: ListMetrics,
     exports: ExportMetrics,
+    fetches: FetchMetrics,
     cache: Counters,
     upstream: Counters,
     reloads: Counters,
@@ -152,6 +156,7 @@ impl Metrics {
             ),
             lists: ListMetrics::register(all),
             exports: ExportMetrics::register(all),
+            fetches: FetchMetrics::register(all),
             withheld: Counters::register(
                 all,
                 help(
@@ -228,6 +233,14 @@ impl Metrics {
         self.cache.add(usize::from(hit));
     }
 
+    /// Returns the look-ups in the cache that missed and that hit.
+    pub fn cache_lookups(&self) -> (u64, u64) {
+        match &self.cache.by_value[..] {
+            [(_, misses), (_, hits)] => (misses.get(), hits.get()),
+            _ => (0, 0),
+        }
+    }
+
     /// Counts what happened with an upstream.
     pub fn count_upstream(&self, event: UpstreamEvent) {
         self.upstream.add(event as usize);
@@ -280,6 +293,7 @@ impl Metrics {
         // Taken apart field by field, so that a field added to `Gauges` has to be dealt with here.
         let Gauges {
             ref shadow,
+            ref fetches,
             cache_entries,
             cache_octets,
             ledger_leaves,
@@ -320,6 +334,7 @@ impl Metrics {
         for (state, gauge) in &self.clock_states {
             gauge.set(i64::from(clock_state == Some(*state)));
         }
+        self.fetches.show(fetches);
         let mut text = String::new();
         self.shadow.show(shadow, || encode(&mut text, &self.registry)).expect("writing to a String cannot fail");
         text

@@ -2,7 +2,7 @@
 
 use super::Moment;
 use crate::answer::Trouble;
-use crate::cache::Entry;
+use crate::cache::{Claim, Entry};
 use crate::client::Client;
 use crate::inspect;
 use crate::message::{Body, Malformed, Name, ResponseView};
@@ -108,8 +108,8 @@ pub(super) fn inspected(query: &Query, resolved: &Resolved, moment: &Moment) -> 
         }
         Resolved::Failed(of) => Err(trouble(of.failure).kept(failure, of.extended_error.as_deref())),
     };
-    let epoch = moment.epoch();
-    let stored = now.boot;
+    let (epoch, stored) = (moment.epoch(), now.boot);
+    let (failed, renewed) = (None, Claim::default());
     match found {
         Ok((body, without_ech, subjects, local)) => {
             let is_listed = |target: &Target| match target {
@@ -121,11 +121,11 @@ pub(super) fn inspected(query: &Query, resolved: &Resolved, moment: &Moment) -> 
             let (private, ech_removed) = (!local && inspect::leads_inside(&subjects), without_ech.is_some());
             let body = without_ech.unwrap_or_else(|| body.clone());
             let served = if local { Served::Local } else { Served::Upstream };
-            (Entry { body, subjects, private, ech_removed, matched, epoch, stored }, served)
+            (Entry { body, subjects, private, ech_removed, matched, epoch, stored, failed, renewed }, served)
         }
         Err(body) => {
-            let subjects = Subjects::default();
-            let entry = Entry { body, subjects, private: false, ech_removed: false, matched: false, epoch, stored };
+            let (subjects, private, ech_removed, matched) = (Subjects::default(), false, false, false);
+            let entry = Entry { body, subjects, private, ech_removed, matched, epoch, stored, failed, renewed };
             (entry, Served::Failure)
         }
     }

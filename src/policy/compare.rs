@@ -1,6 +1,7 @@
 //! Two policies side by side: what each makes of a name, for a client, from an instant on.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
@@ -10,7 +11,7 @@ use super::decision::{Decision, Verdict, When};
 use super::order::Demand;
 use super::pattern::Pattern;
 use super::snapshot::Snapshot;
-use crate::client::Client;
+use crate::client::{Client, DEFAULT_GROUP, GroupId};
 use crate::message::Name;
 use crate::query::{NamePattern, Target, TargetRef};
 
@@ -34,6 +35,66 @@ pub struct Difference<'a> {
     pub until: Option<Timestamp>,
     pub old: Ruling<'a>,
     pub new: Ruling<'a>,
+}
+
+/// How many names another policy treats otherwise, now or at a later instant, for any group of clients. A name may count
+/// as both sunk and freed, where it is one after the other or for different groups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Withheld, and were not.
+    pub sunk: u64,
+    /// Neither withheld any longer nor told of as attempted contacts.
+    pub freed: u64,
+    /// Otherwise in any other way.
+    pub other: u64,
+}
+
+/// How many instants an effect looks at, the present one included.
+const INSTANTS: usize = 64;
+
+/// Returns what putting `new` in the place of `old` does to the names that either lists, from `at` on.
+pub fn effect(old: &Snapshot, new: &Snapshot, at: Timestamp) -> Effect {
+    let mut instants = BTreeSet::from([at]);
+    for policy in [old, new] {
+        let later = std::iter::successors(policy.next_instant(at), |at| policy.next_instant(*at));
+        instants.extend(later.take(INSTANTS));
+    }
+    let groups = new.inputs().operator.groups.iter().map(|group| group.name.as_str());
+    let clients: Vec<[Client; 2]> = std::iter::once(DEFAULT_GROUP)
+        .chain(groups)
+        .map(|group| {
+            let id = |policy: &Snapshot| policy.group_named(group).unwrap_or(GroupId::DEFAULT);
+            [old, new].map(|policy| Client::member(Ipv4Addr::UNSPECIFIED.into(), id(policy)))
+        })
+        .collect();
+    let mut effect = Effect::default();
+    for target in &old.listed() | &new.listed() {
+        let instants = || instants.iter().copied().take(INSTANTS);
+        let found =
+            clients.iter().flat_map(|[before, after]| differences((old, before), (new, after), &target, instants()));
+        let (mut sunk, mut freed, mut other) = (false, false, false);
+        for Difference { old, new, .. } in found {
+            match (old.verdict, new.verdict) {
+                (old, Verdict::Sunk) if old != Verdict::Sunk => sunk = true,
+                (
+                    Verdict::Sunk | Verdict::Monitored | Verdict::Waived,
+                    Verdict::Pass | Verdict::Noted | Verdict::Exempt | Verdict::Protected | Verdict::Kept,
+                ) => freed = true,
+                (_, _) => other = true,
+            }
+        }
+        effect.sunk += u64::from(sunk);
+        effect.freed += u64::from(freed);
+        effect.other += u64::from(other && !sunk && !freed);
+    }
+    effect
+}
+
+impl std::fmt::Display for Effect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { sunk, freed, other } = self;
+        write!(f, "{sunk} listed names newly sunk, {freed} freed, {other} treated otherwise")
+    }
 }
 
 impl Snapshot {

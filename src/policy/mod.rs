@@ -26,7 +26,7 @@ pub use application::{Application, Apply, Mode, Phase, Sink};
 pub use below::Below;
 pub use catalogue::{Catalogue, Confidence, Entry, Service};
 pub use changes::changes;
-pub use compare::{Difference, Ruling, differences};
+pub use compare::{Difference, Effect, Ruling, differences, effect};
 pub use contradiction::CompileError;
 pub use decision::{Decision, Epoch, Match, Nearest, Verdict, When};
 pub use networks::NetworkError;

@@ -84,6 +84,10 @@ pub struct Asking {
     /// How often a question is tried in all.
     pub tries: usize,
     pub lifetimes: Lifetimes,
+    /// How long an answer may be given after its lifetime where no upstream answers (RFC 8767).
+    pub stale: Duration,
+    /// Whether an answer that is asked for again is asked for anew before its lifetime is over.
+    pub prefetch: bool,
 }
 
 /// What identical questions wait for, by the key of the question.

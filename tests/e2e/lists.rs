@@ -170,3 +170,34 @@ fn a_strict_check_fails_on_any_line_that_is_not_understood() {
     let strict = setup.check(&["--strict"]);
     assert!(strict.contains("ads.txt:3: `nons\\u{1b}[2Jense`: a line of a hosts file begins"), "{strict}");
 }
+
+/// EasyList and EasyPrivacy, as Debian ships them: most of their lines are about parts of pages, which is told of each.
+#[test]
+fn lists_that_people_use_are_read_and_decide() {
+    needs!("webext-ublock-origin-firefox");
+    let upstream = honest();
+    let mut setup = Setup::new().upstreams(&[upstream.address]);
+    let folder = place::real_lists().unwrap().join("easylist");
+    let mut tables = Vec::new();
+    let mut names = Vec::new();
+    for name in ["easylist", "easyprivacy"] {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.txt"))).unwrap();
+        let is_name = |name: &String| !name.contains(['*', '/', ':']) && name.parse::<std::net::IpAddr>().is_err();
+        let plain = |line: &str| line.strip_prefix("||")?.strip_suffix('^').map(str::to_owned);
+        // Exceptions would have to be taken out: these lists have them for pages only, with options of their own.
+        let found: Vec<String> = text.lines().filter_map(plain).filter(|name| is_name(name)).collect();
+        assert!(found.len() > 10_000, "{name} has {} plain names", found.len());
+        names.extend(found.into_iter().step_by(257));
+        write(setup.folder.path(), name, &text);
+        tables.push(table(&setup, name, &[]));
+    }
+    setup = with(setup, tables);
+    let daemon = setup.start();
+    let told = daemon.told();
+    assert!(told.contains("easyprivacy.txt:") && told.contains("lines of a list were not understood"), "{told}");
+    for name in &names {
+        assert_eq!(code(&daemon, name), wire::NXDOMAIN, "{name}");
+        assert_eq!(code(&daemon, &format!("www.{name}")), wire::NXDOMAIN, "below {name}");
+    }
+    assert_eq!(code(&daemon, "www.example"), wire::NOERROR);
+}

@@ -12,12 +12,17 @@ mod place;
 
 mod clients;
 mod daemon;
+#[expect(dead_code, reason = "how late answers are is for the measuring")]
+#[path = "../../benches/reload/load.rs"]
+mod load;
 mod scripted;
 mod upstream;
+mod web;
 mod wire;
 
 mod acts;
 mod ban;
+mod cache;
 mod clock;
 mod clock_acts;
 mod crash;
@@ -26,8 +31,12 @@ mod evasions;
 mod evidence;
 mod exports;
 mod faults;
+mod fetched_policy;
+mod fetcher;
+mod fetches;
 mod habits;
 mod identify;
+mod list_reload;
 mod lists;
 mod local;
 mod mutated;

@@ -57,8 +57,8 @@ pub fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("INTERDICT_LONG").is_some_and(|long| long != "0" && !long.is_empty()) { long } else { short }
 }
 
-/// Ends the test as skipped where a program that it needs is missing; `root` stands for running as root, `libfaketime`
-/// and `python3-cryptography` for the libraries.
+/// Ends the test as skipped where a program that it needs is missing; `root` stands for running as root, `libfaketime`,
+/// `python3-cryptography` and `webext-ublock-origin-firefox` for what these packages hold.
 macro_rules! needs {
     ($($peer:literal),+) => {
         fn here() {}
@@ -80,9 +80,19 @@ pub fn peers(test: &str, peers: &[&str]) -> bool {
             let imported = Command::new("python3").args(["-c", "import cryptography"]).output();
             imported.is_ok_and(|output| output.status.success()) || skip(test, "python3-cryptography is not installed")
         }
+        "webext-ublock-origin-firefox" => {
+            real_lists().is_some() || skip(test, "webext-ublock-origin-firefox is not installed")
+        }
         "libfaketime" => libfaketime().is_some() || skip(test, "libfaketime is not installed"),
         program => find(program).is_some() || skip(test, &format!("{program} is not installed")),
     })
+}
+
+/// Returns the folder of the lists that Debian ships with a content blocker.
+pub fn real_lists() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/share/mozilla/extensions").ok()?.filter_map(Result::ok);
+    let lists = folders.map(|folder| folder.path().join("uBlock0@raymondhill.net/assets/thirdparties"));
+    lists.into_iter().find(|lists| lists.is_dir())
 }
 
 /// Tells that `test` is not run, and why; `tests/run` counts these lines. Always returns false.

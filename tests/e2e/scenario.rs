@@ -11,22 +11,24 @@ use std::time::Duration;
 
 use hickory_proto::op::Message;
 use interdict::answer::Style;
-use interdict::cache::Cache;
+use interdict::cache::{Cache, Key, Standing};
 use interdict::client::{self, Clients, Device, Known, Source};
 use interdict::clock::{Clock, ManualClock};
 use interdict::feed::{self, Selection};
 use interdict::inspect::{Guards, Rebinding};
 use interdict::ledger::{self, Body, Ledger, Record, Recorder};
+use interdict::message::QueryView;
 use interdict::observe::Metrics;
 use interdict::pipeline::{Pipeline, State, Step};
 use interdict::policy::{
     Apply, Mode, Operator, OperatorTreatment, Party, Phase, Removal, Rules, Scope, Term, TreatmentChoice, Waiver,
 };
-use interdict::query::{Peer, Transport};
+use interdict::query::{Peer, Query, Transport};
 use interdict::resolve::{Asking, Group, Lifetimes, Routes};
 use interdict::zones::{Zones, ZonesSpec};
 use jiff::Timestamp;
 
+use crate::place::PATIENCE;
 use crate::upstream::Upstream;
 use crate::wire;
 
@@ -66,6 +68,8 @@ scenarios!(
     keys_for_encrypted_client_hello_are_taken_out,
     look_alikes_and_search_lists_are_never_matched,
     private_addresses_of_others_are_withheld,
+    a_stale_answer_is_given_where_no_upstream_answers,
+    what_is_asked_for_again_is_renewed_in_time,
     the_operator_treats_a_service_otherwise,
     ttls_end_at_the_instant,
     what_is_kept_for_removal_is_resolved_and_recorded,
@@ -84,7 +88,16 @@ struct Scenario {
     guards: Guards,
     devices: Vec<Device>,
     zones: Vec<(String, String)>,
-    steps: Vec<StepLine>,
+    steps: Vec<Happening>,
+}
+
+/// What happens, in turn.
+enum Happening {
+    Ask(StepLine),
+    /// The upstream is no more.
+    UpstreamEnds,
+    /// The answer to a name's A records has been asked for anew; with the place in the file.
+    Renewed(String, String),
 }
 
 /// One query with what is expected of it.
@@ -108,8 +121,13 @@ fn play(name: &str) {
     assert!(!zones.is_empty() && !scenario.steps.is_empty(), "{name} asks nothing, or of nobody");
     let upstream = Upstream::with(&zones);
     let mut stage = Stage::set(&scenario, upstream.address);
+    let mut upstream = Some(upstream);
     for step in &scenario.steps {
-        stage.play(step);
+        match step {
+            Happening::Ask(step) => stage.play(step),
+            Happening::UpstreamEnds => drop(upstream.take()),
+            Happening::Renewed(name, place) => stage.renewed(name, place),
+        }
     }
 }
 
@@ -183,8 +201,10 @@ fn read(name: &str, text: &str) -> Scenario {
                     format!("$ORIGIN {apex}.\n$TTL 86400\n@ SOA ns hostmaster 1 3600 600 86400 300\n@ NS ns\n");
                 scenario.zones.push((apex.to_owned(), format!("{header}ns A 192.0.2.53\n{}\n", zone.join("\n"))));
             }
+            ["upstream", "ends"] => scenario.steps.push(Happening::UpstreamEnds),
+            ["renewed", name] => scenario.steps.push(Happening::Renewed(name.to_owned(), place)),
             ["at", at, "query", client, transport, name, record_type, "expect", rcode, ref rest @ ..] => {
-                scenario.steps.push(StepLine {
+                scenario.steps.push(Happening::Ask(StepLine {
                     at: at.parse().unwrap_or_else(|error| panic!("{place}: {error}")),
                     client: client.parse().unwrap_or_else(|error| panic!("{place}: {client}: {error}")),
                     transport: [Transport::Udp, Transport::Tcp]
@@ -196,7 +216,7 @@ fn read(name: &str, text: &str) -> Scenario {
                     rcode: rcode.to_owned(),
                     expected: rest.iter().map(|word| expectation(&place, word)).collect(),
                     place,
-                });
+                }));
             }
             _ => panic!("{place}: this is no line of a scenario: {line}"),
         }
@@ -267,7 +287,7 @@ fn expectation(place: &str, word: &str) -> (String, &'static str, String) {
 /// The path of a query with its upstream, clock and journal.
 struct Stage {
     clock: Arc<ManualClock>,
-    pipeline: Pipeline,
+    pipeline: Arc<Pipeline>,
     metrics: Arc<Metrics>,
     ledger: Ledger,
     recorder: Recorder,
@@ -279,7 +299,8 @@ struct Stage {
 
 impl Stage {
     fn set(scenario: &Scenario, upstream: SocketAddr) -> Self {
-        let clock = Arc::new(ManualClock::new(scenario.steps[0].at));
+        let Some(Happening::Ask(first)) = scenario.steps.first() else { panic!("{} asks nothing", scenario.name) };
+        let clock = Arc::new(ManualClock::new(first.at));
         let shared: Arc<dyn Clock> = clock.clone();
         let loaded = feed::load(&scenario.selection, scenario.operator.clone(), 1);
         let loaded = loaded.unwrap_or_else(|faults| panic!("{}: {faults:#?}", scenario.name));
@@ -288,7 +309,8 @@ impl Stage {
         let routes =
             Routes { zones, generation: 0, forward: Vec::new(), default: Group::new([upstream], Arc::clone(&shared)) };
         let lifetimes = Lifetimes { most: 604_800, most_negative: 3600, failure: 5 };
-        let asking = Asking { timeout: Duration::from_secs(5), tries: 2, lifetimes };
+        let (stale, prefetch) = (Duration::from_secs(86_400), true);
+        let asking = Asking { timeout: Duration::from_secs(5), tries: 2, lifetimes, stale, prefetch };
         let style = Style::default();
         let folder = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new());
@@ -309,8 +331,9 @@ impl Stage {
             guards: scenario.guards.clone(),
             probes: Arc::default(),
         };
-        let pipeline = Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics));
+        let pipeline = Arc::new(Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.spawn(Arc::clone(&pipeline).renew());
         Self { clock, pipeline, metrics, ledger, recorder, runtime, folder, seen: 0 }
     }
 
@@ -329,7 +352,7 @@ impl Stage {
             let got = match key.as_str() {
                 "verdict" => self.verdict_since(&verdicts),
                 "recorded" => if records.is_empty() { "no" } else { "yes" }.to_owned(),
-                "ede" | "ttl" | "data" | "answers" | "ech" => of_answer(key, &answer),
+                "ede" | "ttl" | "least" | "data" | "answers" | "ech" => of_answer(key, &answer),
                 _ => match &records[..] {
                     [record] => of_record(key, record),
                     _ => panic!("{place}: {key}={value} of {records:#?}"),
@@ -346,6 +369,28 @@ impl Stage {
         for record in &records {
             assert_eq!((record.at, record.count), (step.at, 1), "{place}: {record:#?}");
         }
+    }
+
+    /// Waits until the answer to the A records of a name is a new one.
+    fn renewed(&self, name: &str, place: &str) {
+        let mut asking = wire::Asking::of(name, wire::A);
+        asking.edns = Some((0, 1232, false));
+        let packet = asking.to_wire();
+        let peer = Peer::direct(SocketAddr::new([127, 0, 0, 1].into(), 40_000), None);
+        let query = Query::of(QueryView::read(&packet).unwrap(), peer, Transport::Udp);
+        let is_new = || {
+            let kept = self.pipeline.cache().get(&Key::new(&query, 0)).expect(place);
+            let standing = kept.standing(self.clock.read().boot, Duration::ZERO);
+            matches!(standing, Standing::Fresh { ending: false, .. })
+        };
+        assert!(!is_new(), "{place}: it need not be asked for anew");
+        let waited = async {
+            while !is_new() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, waited).await });
+        assert!(waited.is_ok(), "{place}: it is not asked for anew");
     }
 
     fn ask(&self, step: &StepLine, packet: &[u8]) -> Vec<u8> {
@@ -390,6 +435,7 @@ fn of_answer(key: &str, answer: &Message) -> String {
             let shown = answer.answers.iter().any(|record| record.data.to_string().contains("ech="));
             if shown { "yes" } else { "no" }.to_owned()
         }
+        "least" => answer.answers.iter().map(|record| record.ttl).min().unwrap_or(0).to_string(),
         "ttl" => {
             answer.answers.iter().chain(&answer.authorities).map(|record| record.ttl).max().unwrap_or(0).to_string()
         }

@@ -87,6 +87,12 @@ pub fn reply(query: &[u8], rcode: u8, addresses: &[[u8; 4]]) -> Vec<u8> {
     wire
 }
 
+/// Returns the type that a query asks for.
+pub fn question_type(query: &[u8]) -> u16 {
+    let end = question_end(query);
+    u16::from_be_bytes([query[end - 4], query[end - 3]])
+}
+
 /// Returns the name that a query asks for, as text in the case it was sent in.
 pub fn question_name(query: &[u8]) -> String {
     let mut labels = Vec::new();

@@ -27,7 +27,7 @@ pub(super) struct ListFinding {
 
 /// Returns the chain of lists as it was last good in the data folder, or as the files are where nothing is kept.
 pub(super) fn chain(config: &Config, folder: &Path) -> Chain {
-    let links = config.lists.lists.iter().filter_map(|ListConfig { source, action, dates }| {
+    let links = config.lists.lists.iter().filter_map(|ListConfig { source, action, dates, origin: _ }| {
         let key = || lists::index::Key(rand::random());
         let kept = lists::kept(source, &folder.join("lists"));
         let list = kept.or_else(|| lists::check(source, key).ok().map(|(list, _)| list))?;

@@ -12,7 +12,7 @@ use crate::cli::output::plain;
 use crate::cli::settings::{Faults, texts};
 use crate::client::Client;
 use crate::config::Config;
-use crate::feed::{self, Selection};
+use crate::feed::{self, Kind, Selection};
 use crate::message::Name;
 use crate::policy::{Operator, Pattern, Snapshot, Verdict};
 use crate::query::Target;
@@ -83,7 +83,9 @@ pub(super) fn run(
 fn load(order: &str, config: &Config) -> anyhow::Result<Snapshot> {
     let selection = Selection { orders: vec![order.to_owned()], ..config.selection() };
     let operator = Operator { removal: config.policy.operator.removal, ..Operator::default() };
-    let loaded = feed::load(&selection, operator, 1).map_err(|faults| Faults(texts(&faults)))?;
+    let fetched = config.shelf().documents().map_err(|faults| Faults(texts(&faults)))?;
+    let catalogues = fetched.into_iter().filter(|document| document.kind == Kind::Catalogue).collect();
+    let loaded = feed::load_with(&selection, catalogues, operator, 1).map_err(|faults| Faults(texts(&faults)))?;
     let count = loaded.snapshot.inputs().orders.len();
     ensure!(count == 1, "{order} stands for {count} orders; give one of its files");
     Ok(loaded.snapshot)

@@ -187,6 +187,14 @@ pub(super) fn run(of: &Diff, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes for people what changes from the first policy to the second, from an instant on.
+pub(super) fn write([old, new]: [&Side; 2], from: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut walk = Walk::new([&old.snapshot, &new.snapshot], from, false);
+    let listed = &old.snapshot.listed() | &new.snapshot.listed();
+    listed.iter().for_each(|target| walk.visit(target));
+    Ok(super::page::write(&Comparison { listed: listed.len(), ..walk.finish([old, new]) }, out)?)
+}
+
 /// What makes two changes the same, in the order in which they are shown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Row<'a> {

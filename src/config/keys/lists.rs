@@ -6,8 +6,8 @@ use crate::config::spec::{Key, Section};
 pub(super) const SECTION: Section = Section {
     name: "lists",
     doc: &[
-        "Lists of names of your own, from files. They are decided after the orders: what an order withholds, no list lets",
-        "through. Of several lists, the first that matches a name decides.",
+        "Lists of names of your own, from files or fetched. They are decided after the orders: what an order withholds, no",
+        "list lets through. Of several lists, the first that matches a name decides.",
     ],
     keys: KEYS,
 };
@@ -44,7 +44,13 @@ const KEYS: &[Key] = &[
         Kind::Tables {
             keys: &[
                 required("name", Kind::Id),
-                required("file", Kind::Text { least: 1, most: 4096 }),
+                key("file", Kind::Text { least: 0, most: 4096 }, r#""""#, "", &[]),
+                key("url", Kind::Url, r#""""#, "", &[]),
+                key("refresh_minutes", Kind::Number { least: 1, most: 525_600 }, "1440", "", &[]),
+                key("sha256", Kind::Digest, r#""""#, "", &[]),
+                key("public_key", Kind::PublicKey, r#""""#, "", &[]),
+                key("signature", Kind::Url, r#""""#, "", &[]),
+                key("private", Kind::Switch, "false", "", &[]),
                 key("format", Kind::Word(FORMATS), r#""auto""#, "", &[]),
                 key("action", Kind::Word(ACTIONS), r#""as-written""#, "", &[]),
                 key("from", Kind::Instant, r#""""#, "", &[]),
@@ -60,6 +66,11 @@ const KEYS: &[Key] = &[
                 "monitor_from = \"2026-02-01T00:00:00Z\"",
                 "from = \"2026-03-01T00:00:00Z\"",
                 "until = \"2027-03-01T00:00:00Z\"",
+                "[[lists.list]]",
+                "name = \"fetched\"",
+                "url = \"https://lists.example/hosts.txt\"",
+                "refresh_minutes = 720",
+                "public_key = \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"",
             ],
         },
         "[]",
@@ -67,7 +78,12 @@ const KEYS: &[Key] = &[
         &[
             "One list, as often as needed. \"domains\" are the names themselves (and `*.NAME` those below), \"suffixes\" names",
             "with all below them. `action` takes the place of whatever the list says of the names that it withholds. From",
-            "`monitor_from` on its matches are only counted, from `from` on it decides. There is none at first:",
+            "`monitor_from` on its matches are only counted, from `from` on it decides.",
+            "",
+            "A list has a `file` or an https `url`; what is fetched is kept in the data folder, and fetched again every",
+            "`refresh_minutes` (1 to 525600). `sha256` is what the file must have; `public_key` is the key of minisign that",
+            "must have signed it, the signature being at the URL with `.minisig` behind it or at `signature`. With either,",
+            "the URL may be http. `private = true` lets the host have a private address. There is none at first:",
         ],
     ),
 ];

@@ -74,6 +74,38 @@ pub(super) const KEYS: &[Key] = &[
         ],
     ),
     key(
+        "fetch",
+        Kind::Tables {
+            keys: &[
+                required("name", Kind::Id),
+                required("kind", Kind::Word(&["catalogue", "order"])),
+                required("url", Kind::Url),
+                key("refresh_minutes", Kind::Number { least: 1, most: 525_600 }, "1440", "", &[]),
+                key("sha256", Kind::Digest, r#""""#, "", &[]),
+                key("public_key", Kind::PublicKey, r#""""#, "", &[]),
+                key("signature", Kind::Url, r#""""#, "", &[]),
+                key("private", Kind::Switch, "false", "", &[]),
+                key("automatic", Kind::Switch, "false", "", &[]),
+            ],
+            example: &[
+                "[[policy.fetch]]",
+                "name = \"acme\"",
+                "kind = \"catalogue\"",
+                "url = \"https://bans.example/acme.toml\"",
+                "public_key = \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"",
+                "automatic = false",
+            ],
+        },
+        "[]",
+        "",
+        &[
+            "Catalogues and orders that are fetched, behind those that are chosen above; keys as for [[lists.list]]. Somebody",
+            "has to vouch for each, by `public_key` or `sha256`, and each has a `version` that only goes up. What came waits",
+            "until `interdict policy activate` puts it in force; `interdict policy pending` tells what that does. With",
+            "`automatic = true` nothing waits. There is none at first; one looks so:",
+        ],
+    ),
+    key(
         "treatment",
         Kind::Tables {
             keys: &[

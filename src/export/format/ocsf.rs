@@ -98,6 +98,9 @@ const fn lifecycle(change: &Changed) -> (u32, &'static str) {
         | Act::Lapse
         | Act::MonitorOnly
         | Act::Clock
+        | Act::Activate
+        | Act::Document
+        | Act::List
         | Act::Origin => (99, change.act.as_str()),
     }
 }

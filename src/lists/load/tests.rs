@@ -14,7 +14,10 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.txt");
         fs::create_dir(folder.path().join("lists")).unwrap();
-        Self { folder, source: Source { name: "ads".to_owned(), path, format: None, bounds: Bounds::default() } }
+        Self {
+            folder,
+            source: Source { name: "ads".to_owned(), path, most: MAX_TEXT, format: None, bounds: Bounds::default() },
+        }
     }
 
     fn load(&self, text: impl AsRef<[u8]>) -> Loaded {
@@ -73,7 +76,7 @@ fn what_is_no_list_does_not_replace_the_last_good_one() {
         (names(50).into(), |of| matches!(of, LoadError::Unfit(Unfit::Shrunk { now: 50, before: 100, share: 60 }))),
         (format!("{}0.0.0.0 com\n", names(100)).into(), |of| matches!(of, LoadError::Unfit(Unfit::Matches { .. }))),
         (format!("{}0.0.0.0 co.uk\n", names(100)).into(), |of| matches!(of, LoadError::Unfit(Unfit::Matches { .. }))),
-        (whole[..whole.len() / 2].to_vec(), |of| matches!(of, LoadError::Cut(_))),
+        (whole[..whole.len() / 2].to_vec(), |of| matches!(of, LoadError::Unpack(UnpackError::Damaged(_)))),
         (b"0.0.0.0 a.example\nx\ny\nz\n".to_vec(), |of| {
             matches!(of, LoadError::Unfit(Unfit::Foreign { refused: 3, rules: 1 }))
         }),
@@ -88,6 +91,9 @@ fn what_is_no_list_does_not_replace_the_last_good_one() {
     let gone = place.load_again();
     assert!(matches!(gone.fault, Some(LoadError::Read(_))) && has(&gone.list, "n99.example"));
     assert!(place.load(gzip(names(61).as_bytes())).fault.is_none(), "compressed, and no more than a third shorter");
+    let zstd =
+        |text: &str| ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
+    assert!(place.load(zstd(&names(62))).fault.is_none(), "compressed with zstd");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::super::rule::{Action, Choice, Condition};
 use crate::message::RecordType;
 
 /// The turns of the syntax: an important exception before what is important before an exception before the rest.
-const TURNS: [[u8; 2]; 2] = [[3, 2], [1, 0]];
+pub(in crate::lists) const TURNS: [[u8; 2]; 2] = [[3, 2], [1, 0]];
 
 pub(super) fn line(line: &str, gathered: &mut Gathered) -> Result<(), String> {
     if line.is_empty() || line.starts_with('!') || line.starts_with("# ") || line == "#" {

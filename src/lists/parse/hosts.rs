@@ -8,7 +8,7 @@ use super::super::index::Scope;
 use super::super::rule::{Action, Choice};
 
 /// What systems write into their own hosts files; lists repeat it, and mean no rule.
-const OWN: &[&str] = &[
+pub(in crate::lists) const OWN: &[&str] = &[
     "localhost",
     "localhost.localdomain",
     "localhost4",
@@ -46,7 +46,7 @@ pub(super) fn line(line: &str, gathered: &mut Gathered) -> Result<(), String> {
 }
 
 /// Returns whether an address stands for no host, or for the client itself.
-pub(super) fn is_null(address: IpAddr) -> bool {
+pub(in crate::lists) fn is_null(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4 == Ipv4Addr::UNSPECIFIED || v4.is_loopback(),
         IpAddr::V6(v6) => v6 == Ipv6Addr::UNSPECIFIED || v6.is_loopback(),

@@ -15,7 +15,9 @@ use std::str::FromStr;
 use super::gather::Gathered;
 use crate::message::{MAX_LABEL, MAX_NAME, Name};
 
+pub(super) use adblock::TURNS;
 pub use detect::detect;
+pub(super) use hosts::{OWN, is_null};
 pub use rpz::{network_of_labels, network_to_labels};
 
 /// How the text of a list is to be read.

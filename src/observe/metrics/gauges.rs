@@ -1,12 +1,14 @@
 //! What metrics show of the other parts, read off when somebody asks.
 
-use super::ShadowCount;
+use super::{FetchGauge, ShadowCount};
 
 /// What is read off the other parts when somebody asks for the metrics.
 #[derive(Debug, Clone, Default)]
 pub struct Gauges {
     /// Where the candidate policy differs, if there is one.
     pub shadow: Vec<ShadowCount>,
+    /// How fetched files stand.
+    pub fetches: Vec<FetchGauge>,
     pub cache_entries: u64,
     pub cache_octets: u64,
     /// Leaves that are durable.

@@ -6,6 +6,8 @@ pub enum Served {
     /// From a rule, or from the question alone.
     Policy,
     Cache,
+    /// From the cache, past its lifetime, since no upstream answered.
+    Stale,
     Local,
     Upstream,
     /// From nowhere: there was none.
@@ -13,12 +15,14 @@ pub enum Served {
 }
 
 impl Served {
-    pub(super) const ALL: [Self; 5] = [Self::Policy, Self::Cache, Self::Local, Self::Upstream, Self::Failure];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Policy, Self::Cache, Self::Stale, Self::Local, Self::Upstream, Self::Failure];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Policy => "policy",
             Self::Cache => "cache",
+            Self::Stale => "stale",
             Self::Local => "local",
             Self::Upstream => "upstream",
             Self::Failure => "failure",

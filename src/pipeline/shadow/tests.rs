@@ -84,7 +84,7 @@ fn ask(shadow: &Shadow, host: u8, name: &str, aliases: &[&str]) {
     let name: Name = name.parse().unwrap();
     let wire = [&[0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], name.as_wire(), &[0, 1, 0, 1]].concat();
     let peer = Peer::direct(([192, 0, 2, host], 53).into(), None);
-    let query = super::super::query_of(QueryView::read(&wire).unwrap(), peer, Transport::Udp);
+    let query = Query::of(QueryView::read(&wire).unwrap(), peer, Transport::Udp);
     let alias = |name: &&str| Subject {
         target: Target::Name(name.parse().unwrap()),
         through: Through::Cname,

@@ -1,0 +1,143 @@
+//! `interdict lists`: the operator's own lists, how old they are and what is wrong with them; and fetching them now.
+
+use std::fs;
+use std::io::{self, Write};
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::command::DaemonArgs;
+use super::output::{Table, plain};
+use super::settings::{ConfigArgs, FolderArgs};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::ListConfig;
+use crate::control::Command as Commanded;
+use crate::lists;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Lists {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    show: Show,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch a list now, or all that are fetched, and wait for what comes of it.
+    Refresh(Refresh),
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// Write a JSON array.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    folder: FolderArgs,
+}
+
+#[derive(Debug, Args)]
+struct Refresh {
+    /// The name of the list; all that are fetched, without it.
+    name: Option<String>,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+/// How a list stands.
+#[derive(Debug, Serialize)]
+struct Shown {
+    name: String,
+    source: String,
+    /// How many rules it has as it was last good; none where it never was.
+    rules: Option<u64>,
+    /// Lines that were not understood then.
+    not_understood: Option<usize>,
+    /// When its file came or was changed.
+    from: Option<Timestamp>,
+    /// When its server last said that it is so.
+    checked: Option<Timestamp>,
+    fault: Option<String>,
+}
+
+pub(super) fn run(of: &Lists, out: &mut dyn Write) -> anyhow::Result<()> {
+    match &of.command {
+        None => show(&of.show, out),
+        Some(Command::Refresh(Refresh { name, daemon })) => {
+            daemon.ask(&Commanded::ListsRefresh { name: name.clone() })?.write(out)
+        }
+    }
+}
+
+fn show(of: &Show, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = of.config.load()?;
+    let folder = of.folder.of(&config).root().join("lists");
+    if fs::read_dir(&folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        bail!("{} cannot be read; ask as the user of the daemon", folder.display());
+    }
+    let shown: Vec<Shown> = config.lists.lists.iter().map(|list| shown(list, &folder)).collect();
+    if of.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
+        return Ok(());
+    }
+    if shown.is_empty() {
+        writeln!(out, "no lists; [[lists.list]] of the configuration names some")?;
+        return Ok(());
+    }
+    let now = SystemClock.read().at;
+    let mut table = Table::new(["list", "rules", "age", "checked", "source"]);
+    for Shown { name, source, rules, from, checked, .. } in &shown {
+        let rules = rules.map_or_else(|| "none yet".to_owned(), |rules| rules.to_string());
+        table.push([name.clone(), rules, ago(*from, now), ago(*checked, now), source.clone()]);
+    }
+    table.write(out)?;
+    for Shown { name, fault, .. } in &shown {
+        if let Some(fault) = fault {
+            writeln!(out, "{}: {}", plain(name), plain(fault))?;
+        }
+    }
+    Ok(())
+}
+
+fn shown(ListConfig { source, origin, .. }: &ListConfig, folder: &std::path::Path) -> Shown {
+    let kept = lists::kept(source, folder);
+    let (rules, not_understood) = (kept.as_ref().map(lists::List::len), kept.as_ref().map(lists::List::refused));
+    let name = source.name.clone();
+    match origin {
+        Some(origin) => {
+            let known = origin.place.read();
+            let fault = known.failing.map(|failing| {
+                let kind = if failing.refused { "refused" } else { "not fetched" };
+                format!("{kind} at {:.0}: {}", failing.at, failing.reason)
+            });
+            let (source, from, checked) = (origin.source.shown(), known.fetched, known.checked);
+            Shown { name, source, rules, not_understood, from, checked, fault }
+        }
+        None => {
+            let changed = fs::metadata(&source.path).and_then(|metadata| metadata.modified());
+            let (from, fault) = match changed {
+                Ok(at) => (Timestamp::try_from(at).ok(), None),
+                Err(error) => (None, Some(format!("its file cannot be read: {error}"))),
+            };
+            let source = source.path.display().to_string();
+            Shown { name, source, rules, not_understood, from, checked: None, fault }
+        }
+    }
+}
+
+/// Returns how long ago an instant was, in its largest unit.
+fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
+    let Some(at) = at else { return "-".to_owned() };
+    match now.duration_since(at).as_secs().max(0) {
+        seconds if seconds < 120 => format!("{seconds} s"),
+        seconds if seconds < 7200 => format!("{} min", seconds / 60),
+        seconds if seconds < 172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,84 @@
+//! Whom we believe in TLS: the roots that Mozilla trusts, and those of the operator.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::time_provider::TimeProvider;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::clock::Clock;
+
+/// The largest file of certificates, in octets.
+const MAX_FILE: u64 = 4 << 20;
+
+/// How connections are encrypted, and who is believed.
+#[derive(Clone)]
+pub struct Tls(pub(super) Arc<ClientConfig>);
+
+/// Why the operator's certificates cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsError {
+    #[error("cannot read the certificates in {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} holds no certificate that can be a root; give PEM, `-----BEGIN CERTIFICATE-----`", path.display())]
+    None { path: PathBuf },
+    #[error("TLS cannot be set up")]
+    Setup(#[source] rustls::Error),
+}
+
+impl Tls {
+    /// Returns the settings by which the certificates of `extra`, a file in PEM, are believed too. The dates of certificates
+    /// are held against `clock`.
+    ///
+    /// # Errors
+    /// Where there is no certificate in the file.
+    pub fn new(extra: Option<&Path>, clock: Arc<dyn Clock>) -> Result<Self, RootsError> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(path) = extra {
+            let read = |source| RootsError::Read { path: path.to_owned(), source };
+            let metadata = fs::metadata(path).map_err(read)?;
+            if !metadata.is_file() || metadata.len() > MAX_FILE {
+                return Err(read(io::Error::new(io::ErrorKind::InvalidInput, "it is no file of certificates")));
+            }
+            let octets = fs::read(path).map_err(read)?;
+            let certificates = CertificateDer::pem_slice_iter(&octets).filter_map(Result::ok);
+            if roots.add_parsable_certificates(certificates).0 == 0 {
+                return Err(RootsError::None { path: path.to_owned() });
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(Now(clock)));
+        let builder = builder.with_safe_default_protocol_versions().map_err(RootsError::Setup)?;
+        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+/// A board without a clock of its own has policy time, which the guard keeps; a rehearsed instant is none of a certificate.
+struct Now(Arc<dyn Clock>);
+
+impl TimeProvider for Now {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = self.0.read();
+        let at = if self.0.is_rehearsal() { now.raw } else { now.at };
+        let seconds = u64::try_from(at.as_second()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+impl fmt::Debug for Now {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Now")
+    }
+}

@@ -1,0 +1,136 @@
+//! What is kept of answers: stale ones where no upstream answers (RFC 8767), and those that are asked for anew in time.
+//!
+//! Decides nothing: whatever is kept here is decided on when it is given.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_queue::ArrayQueue;
+use tokio::sync::{Notify, Semaphore};
+
+use super::{Moment, Pipeline, inspected};
+use crate::cache::{Entry, Key, Standing};
+use crate::observe::Served;
+use crate::query::Query;
+use crate::resolve::{Failed, Failure, Resolved};
+
+/// How long a client waits for upstreams while there is a stale answer (RFC 8767, section 5: the client response timer).
+const PATIENCE: Duration = Duration::from_millis(1800);
+/// How many questions may wait to be asked anew; more are left to whoever asks next.
+const WAITING: usize = 256;
+/// How many of them are under way at a time.
+const UNDER_WAY: usize = 64;
+
+/// Questions that are to be asked anew without anybody waiting for it.
+pub(super) struct Renewals {
+    waiting: ArrayQueue<Query>,
+    more: Notify,
+}
+
+impl Default for Renewals {
+    fn default() -> Self {
+        Self { waiting: ArrayQueue::new(WAITING), more: Notify::new() }
+    }
+}
+
+impl Renewals {
+    /// Takes a question; waits for nobody and allocates nothing.
+    fn add(&self, query: Query) {
+        if self.waiting.push(query).is_ok() {
+            self.more.notify_one();
+        }
+    }
+
+    async fn next(&self) -> Query {
+        loop {
+            if let Some(query) = self.waiting.pop() {
+                return query;
+            }
+            self.more.notified().await;
+        }
+    }
+}
+
+impl Pipeline {
+    /// Finds the true answer. Where there is a stale one, the client waits for a while only, and the question goes on
+    /// without it.
+    pub(super) async fn resolve_or_wait(&self, query: &Query, moment: &Moment) -> Arc<Resolved> {
+        let (routes, asking) = (&moment.state.routes, &moment.state.asking);
+        let asked = self.resolver.resolve(query, routes, asking);
+        if !self.has_stale(query, moment) {
+            return asked.await;
+        }
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(resolved) => resolved,
+            Err(_) => {
+                self.renewals.add(query.clone());
+                Arc::new(Resolved::Failed(Failed { failure: Failure::TimedOut, extended_error: None }))
+            }
+        }
+    }
+
+    /// Returns whether a stale answer to the question is kept.
+    pub fn has_stale(&self, query: &Query, moment: &Moment) -> bool {
+        let kept = self.cache.get(&Key::new(query, moment.state.routes.generation));
+        let standing = kept.map(|entry| entry.standing(moment.now.boot, moment.state.asking.stale));
+        matches!(standing, Some(Standing::Stale { .. }))
+    }
+
+    /// Keeps an answer, or the failure to get one, and returns what is to be given: in place of a failure, what is stale.
+    pub(super) fn keep(
+        &self,
+        query: &Query,
+        generation: u32,
+        (entry, served): (Entry, Served),
+        moment: &Moment,
+    ) -> (Arc<Entry>, Standing, Served) {
+        let key = Key::new(query, generation);
+        let before = if served == Served::Failure { self.cache.get(&key) } else { None };
+        let stale = moment.state.asking.stale;
+        let standing = before.as_ref().map_or(Standing::Over, |entry| entry.standing(moment.now.boot, stale));
+        if let (Some(before), Standing::Stale { .. }) = (before, standing) {
+            let entry = Arc::new(Entry { failed: Some(moment.now.boot), ..Entry::clone(&before) });
+            self.cache.insert(&key, Arc::clone(&entry));
+            return (entry, standing, Served::Stale);
+        }
+        let entry = Arc::new(entry);
+        if served != Served::Local && entry.body.lifetime > 0 {
+            self.cache.insert(&key, Arc::clone(&entry));
+        }
+        (entry, Standing::Fresh { age: 0, ending: false }, served)
+    }
+
+    /// Has an answer asked for anew whose lifetime is nearly over, where somebody still asks for it.
+    pub(super) fn renew_in_time(&self, query: &Query, entry: &Entry, standing: Standing, moment: &Moment) {
+        let ending = matches!(standing, Standing::Fresh { ending: true, .. });
+        if ending && moment.state.asking.prefetch && entry.renewed.take() {
+            self.renewals.add(query.clone());
+        }
+    }
+
+    /// Asks anew what is to be asked anew, for as long as the runtime runs.
+    pub async fn renew(self: Arc<Self>) {
+        let places = Arc::new(Semaphore::new(UNDER_WAY));
+        loop {
+            let query = self.renewals.next().await;
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let pipeline = Arc::clone(&self);
+            tokio::spawn(async move {
+                pipeline.ask_anew(&query).await;
+                drop(place);
+            });
+        }
+    }
+
+    /// What fails leaves the answer as it is: whoever asks after its lifetime finds out.
+    async fn ask_anew(&self, query: &Query) {
+        let asked = self.moment();
+        let generation = asked.state.routes.generation;
+        let resolved = self.resolver.resolve(query, &asked.state.routes, &asked.state.asking).await;
+        let moment = self.moment();
+        let found = inspected(query, &resolved, &moment);
+        if found.1 == Served::Upstream {
+            self.keep(query, generation, found, &moment);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What the daemon keeps of answers, seen and forgotten by command.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+
+use crate::daemon::{Daemon, Setup};
+use crate::place::{self, PATIENCE};
+use crate::scripted::Scripted;
+use crate::upstream::Upstream;
+use crate::wire;
+
+fn answers(daemon: &Daemon, name: &str) -> Vec<(String, String)> {
+    let shown = daemon.json(&["cache", "show", name, "--json"]);
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap().to_owned();
+    shown.iter().map(|answer| (text(answer, "record_type"), text(answer, "rcode"))).collect()
+}
+
+#[test]
+fn kept_answers_are_shown_and_forgotten_on_command() {
+    needs!("nsd");
+    let upstream = Upstream::start();
+    let daemon = Setup::forwarding_to(&upstream).start();
+    for (name, record_type) in
+        [("www.example.", wire::A), ("www.example.", 28), ("absent.www.example.", wire::A), ("short.example.", wire::A)]
+    {
+        wire::udp(daemon.dns, &wire::query(name, record_type));
+    }
+    let own = |record_type: &str, rcode: &str| (record_type.to_owned(), rcode.to_owned());
+    assert_eq!(answers(&daemon, "WWW.example"), [own("A", "NOERROR"), own("AAAA", "NOERROR")]);
+    assert_eq!(answers(&daemon, "absent.www.example"), [own("A", "NXDOMAIN")]);
+    assert_eq!(answers(&daemon, "example"), []);
+    let page = daemon.command(&["cache", "show", "short.example"]);
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert!(page.contains("A: NOERROR, fresh for") && page.contains("192.0.2.81"), "{page}");
+
+    let told = |arguments: &[&str]| String::from_utf8(daemon.command(arguments).stdout).unwrap();
+    assert_eq!(told(&["cache", "flush", "www.example"]), "2 answers were forgotten\n");
+    assert_eq!(told(&["cache", "flush", "www.example", "--below"]), "1 answers were forgotten\n");
+    assert_eq!(answers(&daemon, "short.example"), [own("A", "NOERROR")]);
+    assert_eq!(told(&["cache", "flush"]), "1 answers were forgotten\n");
+    let stats = &daemon.json(&["cache", "stats", "--json"])[0];
+    assert_eq!((&stats["answers"], &stats["misses"]), (&Value::from(0), &Value::from(4)), "{stats}");
+    let refused = daemon.command(&["cache", "flush", "a..b"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+}
+
+/// RFC 8767, section 5: the upstream goes silent without refusing anything, and comes back.
+#[test]
+fn who_asks_a_silent_upstream_is_given_what_is_stale_and_then_what_is_new() {
+    let silent = Arc::new(AtomicBool::new(false));
+    let is_silent = Arc::clone(&silent);
+    let upstream = Scripted::start(move |query| match is_silent.load(Ordering::SeqCst) {
+        true => Vec::new(),
+        false => vec![wire::reply(query, wire::NOERROR, &[[192, 0, 2, 7]])],
+    });
+    // All tries last longer than any client waits, so that only patience with them can give an answer.
+    let setup = Setup::new().upstreams(&[upstream.address]);
+    let daemon = setup.set("cache.max_ttl", 1).set("upstream.timeout_ms", 3000).set("upstream.attempts", 10).start();
+    let mut asking = wire::Asking::of("www.example", wire::A);
+    asking.edns = Some((0, 1232, false));
+    let query = asking.to_wire();
+    let info = |answer: &[u8]| {
+        assert_eq!(wire::rcode(answer), wire::NOERROR);
+        let option = |code| answer.windows(6).any(|octets| octets == [0, 15, 0, 2, 0, code]);
+        option(3)
+    };
+    assert!(!info(&wire::udp(daemon.dns, &query)));
+    silent.store(true, Ordering::SeqCst);
+    place::until(PATIENCE, "the answer to be stale", || {
+        let answer = wire::udp_once(daemon.dns, &query, std::time::Duration::from_secs(10));
+        info(&answer.expect("an answer while the upstream is silent")).then_some(())
+    });
+    assert!(daemon.metric("interdict_responses_total{source=\"stale\"}") >= 1.0);
+    silent.store(false, Ordering::SeqCst);
+    place::until(std::time::Duration::from_secs(60), "the answer to be new", || {
+        (!info(&wire::udp(daemon.dns, &query))).then_some(())
+    });
+}
