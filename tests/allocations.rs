@@ -87,7 +87,7 @@ fn upstream() -> UdpSocket {
 fn lists(folder: &Path) -> Lists {
     let path = folder.join("list");
     std::fs::write(&path, "listed.example\n").unwrap();
-    let source = Source { name: "list".to_owned(), path, format: None, bounds: Bounds::default() };
+    let source = Source { name: "list".to_owned(), path, format: None, bounds: Bounds::default(), most: 1 << 20 };
     let (list, _) = check(&source, || Key([7; 4])).unwrap();
     let link = Link { name: "list".to_owned(), list: Arc::new(list), dates: Dates::default(), action: None };
     Lists { chain: Chain::new(1, vec![link]), counters: Vec::new() }
@@ -120,7 +120,13 @@ impl Stage {
             shadow: None,
             clients: Arc::new(Clients::new(Vec::new(), false)),
             routes: Arc::new(routes),
-            asking: Asking { timeout: Duration::from_secs(5), tries: 2, lifetimes },
+            asking: Asking {
+                timeout: Duration::from_secs(5),
+                tries: 2,
+                lifetimes,
+                stale: Duration::from_secs(60),
+                prefetch: true,
+            },
             style: Style::default(),
             guards: Guards::default(),
             lists: Arc::new(lists(folder.path())),

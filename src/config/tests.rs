@@ -3,14 +3,13 @@
 mod clients;
 mod control;
 mod fetch;
+mod hostile;
 mod ledger;
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use proptest::prelude::*;
 
 use super::*;
 use crate::feed::Selection;
@@ -157,7 +156,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 8);
+    assert_eq!(examples.len(), 9);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");
@@ -470,34 +469,4 @@ fn a_file_of_faults_is_not_told_without_end() {
     let faults = load(&text, &[]).unwrap_err();
     assert_eq!(faults.len(), 1001);
     assert!(faults[1000].contains("4000 further faults"));
-}
-
-/// Pieces from which files come that are nearly right.
-fn nearly_toml() -> impl Strategy<Value = String> {
-    let pieces: Vec<_> = SHIPPED
-        .lines()
-        .map(|line| line.trim_start_matches("# ").to_owned())
-        .chain(
-            ["= [", "\"\"\"", "[[policy.treatment]]", "{ a.b = 1 }", "\u{0}", "9e999", "2026-01-01", "é"]
-                .map(str::to_owned),
-        )
-        .collect();
-    proptest::collection::vec((proptest::sample::select(pieces), ".{0,6}"), 0..12)
-        .prop_map(|pieces| pieces.into_iter().map(|(piece, noise)| format!("{piece}{noise}\n")).collect())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn no_text_makes_loading_panic(text in prop_oneof![".*", nearly_toml()], value in ".*", at in 0_usize..100) {
-        let keys: Vec<_> =
-            Spec::SECTIONS.iter().flat_map(|section| section.keys.iter().map(move |key| (section, key))).collect();
-        let (section, key) = keys[at % keys.len()];
-        let variable = format!("INTERDICT_{}__{}", section.name, key.name).to_uppercase();
-        if let Err(faults) = load(&text, &[(&variable, &value), (&format!("INTERDICT_{value}"), &text)]) {
-            prop_assert!(!faults.is_empty());
-            prop_assert!(faults.iter().all(|fault| !fault.contains(char::is_control)));
-        }
-    }
 }

@@ -10,6 +10,7 @@ mod fetching;
 pub mod folder;
 mod health;
 mod keeping;
+mod limit;
 mod lists;
 mod loops;
 mod standing;
@@ -37,7 +38,7 @@ use crate::export;
 use crate::feed::{self, Archive};
 use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
-use crate::listen::{self, BindError, Limit, Listeners};
+use crate::listen::{self, BindError, Listeners};
 use crate::observe::{Gauges, Metrics};
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Snapshot};
@@ -168,7 +169,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     if let Some(guard) = &guard {
         guard.take_over(&folder.clock(), feed::reviewed());
     }
-    raise_descriptor_limit();
+    limit::raise_descriptors();
     let bound = listen::bind(&config.listen.dns, NonZeroUsize::new(config.listen.workers.into()))?;
     let admin = config.admin.listen.map(bind_admin).transpose()?;
     let control = control_path(&config, &folder, clock.is_rehearsal());
@@ -199,7 +200,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let identifier = identifier(&config, &built, &clock, &metrics).map_err(StartError::System)?;
     let cache = Cache::new(config.cache.size);
     let pipeline = Arc::new(Pipeline::new(built.state, cache, Arc::clone(&clock), Arc::clone(&metrics)));
-    let limit = limit(&config);
+    let limit = limit::of(&config);
     let listeners = Listeners::start(bound, &pipeline, &metrics, limit, runtime.handle(), || ledger.recorder())
         .map_err(StartError::System)?;
     // Before anybody can ask for it.
@@ -207,7 +208,6 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let background = Background::start(folder.root().to_owned(), Arc::clone(&metrics)).map_err(StartError::System)?;
     let mut work = Work::new(config.clone(), built.archive, waivers, background);
     let fetches = Statuses::default();
-    let watched = exports.statuses();
     let daemon = Daemon {
         config,
         clock,
@@ -219,7 +219,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         pipeline,
         standing,
         fetches,
-        exports: watched,
+        exports: exports.statuses(),
     };
     let served = runtime.block_on(async {
         daemon.fetch(&mut work, &built.tls);
@@ -471,20 +471,6 @@ fn control_path(config: &Config, folder: &Folder, rehearsal: bool) -> Option<Pat
     }
 }
 
-fn limit(config: &Config) -> Limit {
-    let listen = &config.listen;
-    Limit {
-        allow: listen.allow.clone(),
-        proxy_from: listen.proxy_from.clone(),
-        ecs_from: listen.ecs_from.clone(),
-        in_flight: config.upstream.in_flight as usize,
-        connections: listen.tcp_connections as usize,
-        connections_per_client: listen.tcp_connections_per_client as usize,
-        connection_in_flight: listen.tcp_in_flight.into(),
-        idle: listen.tcp_idle,
-    }
-}
-
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
     let bind = || {
         let listener = std::net::TcpListener::bind(address)?;
@@ -496,15 +482,4 @@ fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> 
         io::ErrorKind::PermissionDenied => StartError::AdminRefused { address },
         _ => StartError::Admin { address, source },
     })
-}
-
-/// Each query under way has a socket of its own; the soft limit of many systems is 1024 descriptors.
-fn raise_descriptor_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-    {
-        // Where it is not granted, queries beyond the limit fail and are counted.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 16).max(soft), hard);
-    }
 }

@@ -100,7 +100,7 @@ fn upstream() -> Scripted {
         let mut reply = Message::from_vec(query).unwrap().into_response();
         reply.metadata.recursion_available = true;
         let question = reply.queries[0].clone();
-        let mut owner = question.name().clone();
+        let mut owner = question.name().to_lowercase();
         if owner.iter().next().is_some_and(|label| label == b"alias") {
             let target = owner.base_name();
             let alias = RData::CNAME(hickory_proto::rr::rdata::CNAME(target.clone()));
