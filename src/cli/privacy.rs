@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -13,7 +14,7 @@ use super::command::DaemonArgs;
 use super::output::{Table, plain};
 use super::settings::{ConfigArgs, FolderArgs};
 use crate::control::Command as Commanded;
-use crate::ledger::{self, Body, KeyId, ReadError, Record, Settings, network_of};
+use crate::ledger::{self, Body, KeyError, KeyId, ReadError, Record, Settings};
 
 #[derive(Debug, Args)]
 pub(super) struct Privacy {
@@ -108,20 +109,16 @@ pub(super) fn run(of: &Privacy, out: &mut dyn Write) -> anyhow::Result<()> {
 fn tell(of: &Subject, out: &mut dyn Write) -> anyhow::Result<()> {
     let folder = of.folder.of(&of.config.load()?);
     let settings = Settings::new(folder.root());
-    let keys = folder.keys();
-    let (network, prefix) = network_of(of.address);
-    // Deterministic encryption: under one key, one address is one text.
-    let mut texts = BTreeMap::new();
-    for id in keys.ids().context("cannot read the keys; ask as the daemon's user")? {
-        for (address, prefix) in [(of.address, None), (network, Some(prefix))] {
-            if let Some(text) = keys.encrypt(address, &id)? {
-                texts.insert((id.as_str().to_owned(), text, prefix), ());
-            }
-        }
-    }
-    let is_theirs = |record: &Record| match (&record.key, &record.client) {
-        (Some(key), Some(client)) => texts.contains_key(&(key.clone(), client.clone(), record.prefix)),
-        _ => false,
+    let mut keys = folder.keys();
+    keys.ids().context("cannot read the keys; ask as the daemon's user")?;
+    let is_theirs = |record: &Record| {
+        let (Some(key), Some(client)) = (record.key.as_deref().and_then(KeyId::parse), &record.client) else {
+            return Ok(false);
+        };
+        let Some(client) = keys.decrypt(client, &key)? else { return Ok(false) };
+        let whole = if client.is_ipv4() { 32 } else { 128 };
+        let network = IpNet::new(client, record.prefix.unwrap_or(whole));
+        Ok(network.is_ok_and(|network| network.contains(&of.address)))
     };
     let (sums, unreadable) = sums(&settings.journal(), is_theirs)?;
     let forgotten = ledger::forgotten(&settings.keys)?;
@@ -137,7 +134,10 @@ fn tell(of: &Subject, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 /// Sums up the records that `wanted` takes; also returns how many lines cannot be read.
-fn sums(journal: &std::path::Path, wanted: impl Fn(&Record) -> bool) -> anyhow::Result<(BTreeMap<By, Found>, u64)> {
+fn sums(
+    journal: &std::path::Path,
+    mut wanted: impl FnMut(&Record) -> Result<bool, KeyError>,
+) -> anyhow::Result<(BTreeMap<By, Found>, u64)> {
     let (mut sums, mut unreadable) = (BTreeMap::new(), 0);
     for leaf in ledger::read(journal, 0) {
         let leaf = match leaf {
@@ -149,7 +149,7 @@ fn sums(journal: &std::path::Path, wanted: impl Fn(&Record) -> bool) -> anyhow::
             Err(error) => return Err(error).context("cannot read the records; ask as the daemon's user"),
         };
         let Body::Attempt(record) = leaf.body else { continue };
-        if !wanted(&record) {
+        if !wanted(&record)? {
             continue;
         }
         let Record { key, prefix, order, rule, verdict, count, at, last, .. } = *record;

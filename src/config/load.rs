@@ -244,6 +244,8 @@ impl Settings {
                 commit: millis(take, "ledger", "commit_ms"),
                 segment_size: mib(take, "ledger", "segment_mib"),
                 max_size: mib(take, "ledger", "max_mib"),
+                keep_days: take.take("ledger", "keep_days"),
+                networks_only: take.take::<&str>("ledger", "clients") == "network",
                 store_noted: take.take("ledger", "store_noted"),
                 leaves_per_minute: take.take("ledger", "leaves_per_minute"),
                 origin: Some(take.take("ledger", "origin")).filter(|name: &String| !name.is_empty()),

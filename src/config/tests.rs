@@ -107,6 +107,8 @@ fn defaults() -> Config {
             commit: Duration::from_millis(200),
             segment_size: 16 << 20,
             max_size: 4096 << 20,
+            keep_days: 0,
+            networks_only: false,
             store_noted: false,
             leaves_per_minute: 20_000,
             origin: None,

@@ -252,6 +252,10 @@ pub struct LedgerConfig {
     pub segment_size: u64,
     /// In octets.
     pub max_size: u64,
+    /// How long records are kept; 0 for as long as there is room.
+    pub keep_days: u32,
+    /// Whether records hold networks in place of addresses.
+    pub networks_only: bool,
     pub store_noted: bool,
     /// Records of single clients in a minute, at most.
     pub leaves_per_minute: u32,

@@ -110,6 +110,9 @@ impl Folder {
         settings.commit = config.commit;
         settings.segment = config.segment_size;
         settings.total = config.max_size;
+        let day = |days: u32| std::time::Duration::from_secs(u64::from(days) * 86_400);
+        settings.keep = Some(day(config.keep_days)).filter(|keep| !keep.is_zero());
+        settings.bounds.networks_only = config.networks_only;
         settings.store_noted = config.store_noted;
         settings.bounds.leaves = config.leaves_per_minute;
         settings.origin = config.origin.clone();

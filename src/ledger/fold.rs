@@ -29,11 +29,13 @@ pub struct Bounds {
     pub leaves: u32,
     /// How many leaves of networks there are in a minute.
     pub network_leaves: u32,
+    /// Whether records hold the network of a client (/24 or /56) in place of its address, and no hardware address.
+    pub networks_only: bool,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { clients: 4096, leaves_per_client: 2000, leaves: 20_000, network_leaves: 2000 }
+        Self { clients: 4096, leaves_per_client: 2000, leaves: 20_000, network_leaves: 2000, networks_only: false }
     }
 }
 
@@ -194,9 +196,16 @@ impl Window {
             let Single { client, transport, name, record_type, subject, through, rcode, rule, epoch: _ } = key;
             let (place, mut of) = draft(rule, run);
             let record = &mut of.record;
-            seal(record, client.address(), run.first, keys);
-            record.device = client.device().map(|device| keys.seal(address_of(device), run.first.raw).0);
             describe(record, &client, &of.snapshot);
+            if self.bounds.networks_only {
+                let (address, prefix) = stored_network_of(client.address());
+                seal(record, address, run.first, keys);
+                // One that was told shorter stays so.
+                record.prefix = Some(record.prefix.map_or(prefix, |told| told.min(prefix)));
+            } else {
+                seal(record, client.address(), run.first, keys);
+                record.device = client.device().map(|device| keys.seal(address_of(device), run.first.raw).0);
+            }
             record.transport = Some(transport.as_str().to_owned());
             record.name = Some(name.to_string());
             record.r#type = Some(record_type.to_string());
@@ -207,6 +216,10 @@ impl Window {
         }
         for (Network { address, prefix, rule, epoch: _ }, crowd) in self.networks.drain() {
             let (place, mut of) = draft(rule, crowd.run);
+            let (address, prefix) = match self.bounds.networks_only {
+                true => stored_network_of(address),
+                false => (address, prefix),
+            };
             seal(&mut of.record, address, crowd.run.first, keys);
             of.record.folded = Some(Folded::Network);
             of.record.prefix = Some(prefix);
@@ -272,6 +285,18 @@ pub fn network_of(client: IpAddr) -> (IpAddr, u8) {
             let [a, b, c, d, ..] = address.segments();
             (IpAddr::from([a, b, c, d, 0, 0, 0, 0]), 64)
         }
+    }
+}
+
+/// Returns the network that is recorded in place of a client's address where the operator wants no more, and the length of
+/// its prefix.
+fn stored_network_of(client: IpAddr) -> (IpAddr, u8) {
+    match network_of(client) {
+        (IpAddr::V6(address), _) => {
+            let [a, b, c, d, ..] = address.segments();
+            (IpAddr::from([a, b, c, d & 0xFF00, 0, 0, 0, 0]), 56)
+        }
+        network => network,
     }
 }
 

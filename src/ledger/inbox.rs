@@ -1,9 +1,10 @@
 //! What the daemon asks of the ledger's thread, and what that tells in return. Not on the path of a query.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Change, Health, LogHealth, State};
+use crate::clock::Clock;
 
 /// Changes that are held while the writer is busy; beyond it they are counted.
 const MAX_CHANGES: usize = 1024;
@@ -97,5 +98,17 @@ impl Inbox {
 
     pub(super) fn health(&self) -> Health {
         self.told().clone()
+    }
+}
+
+/// Tells by the health that the thread is gone, if it goes by a panic.
+pub(super) struct Alarm(pub(super) Arc<Inbox>, pub(super) Arc<dyn Clock>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let reason = "the thread of the ledger has panicked; nothing is recorded until a restart".to_owned();
+            self.0.told().state = State::Failing { since: self.1.read().raw, reason };
+        }
     }
 }

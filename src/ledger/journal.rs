@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
+use super::age::last_instant;
 use super::fit::fit;
 use super::leaf::{Body, GapReason, Leaf, VERSION};
 use super::medium::{Medium, SegmentFile, open_segment};
@@ -33,12 +36,21 @@ pub(super) enum Fault {
 /// What happened to segments, to be told by leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// The oldest segment was removed for the bound on the size.
-    Removed { first: u64, last: u64, bytes: u64 },
+    /// The oldest segment was removed.
+    Removed { first: u64, last: u64, bytes: u64, why: Outworn },
     /// Leaves from `first` on were written to a new segment, because of what the text says.
     Rewritten { first: u64, reason: String },
     /// A segment was taken away from under the running program.
     Vanished { first: u64, last: u64 },
+}
+
+/// Why a segment was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outworn {
+    /// All of them together were larger than they may be.
+    Size,
+    /// Its leaves were older than they may be.
+    Age,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,24 +251,51 @@ impl Journal {
         Ok(())
     }
 
-    fn remove_oldest(&mut self) {
-        let mut total = self.bytes() + self.pending.len() as u64;
-        while total > self.limits.total {
-            let (Some(oldest), Some(following)) = (self.segments.front().copied(), self.segments.get(1)) else { break };
-            let last = following.first.saturating_sub(1);
-            let path = path_of(&self.folder, oldest.first);
-            match self.medium.remove(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "the oldest segment of the journal cannot be removed");
-                    break;
-                }
+    /// Lets the next commit begin a segment, so that leaves of one age are together.
+    pub(super) fn part(&mut self) {
+        self.current = None;
+    }
+
+    /// Removes the segments whose leaves are all older than `cutoff`; the last one stays.
+    pub(super) fn remove_older(&mut self, cutoff: Timestamp) {
+        let whole = self.segments.len().saturating_sub(1);
+        let is_older = |segment: &Segment| {
+            let last = last_instant(&path_of(&self.folder, segment.first));
+            last.ok().flatten().is_some_and(|last| last < cutoff)
+        };
+        // What stands before a segment is at least as old, also where its own end cannot be read.
+        let older = self.segments.range(..whole).rposition(is_older).map_or(0, |last| last + 1);
+        for _ in 0..older {
+            if !self.remove_first(Outworn::Age) {
+                return;
             }
-            self.segments.pop_front();
-            total -= oldest.bytes;
-            self.notices.push(Notice::Removed { first: oldest.first, last, bytes: oldest.bytes });
         }
+    }
+
+    fn remove_oldest(&mut self) {
+        while self.bytes() + self.pending.len() as u64 > self.limits.total && self.segments.len() > 1 {
+            if !self.remove_first(Outworn::Size) {
+                break;
+            }
+        }
+    }
+
+    /// Returns whether the oldest segment was removed.
+    fn remove_first(&mut self, why: Outworn) -> bool {
+        let Some(oldest) = self.segments.front().copied() else { return false };
+        let following = self.segments.get(1).map_or_else(|| self.durable(), |following| following.first);
+        let path = path_of(&self.folder, oldest.first);
+        match self.medium.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "the oldest segment of the journal cannot be removed");
+                return false;
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.segments.pop_front();
+        let last = following.saturating_sub(1);
+        self.notices.push(Notice::Removed { first: oldest.first, last, bytes: oldest.bytes, why });
+        true
     }
 
     /// Leaves a segment that no longer has a name: what is written to it would be lost without any error.

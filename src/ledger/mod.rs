@@ -5,6 +5,7 @@
 //! told by a leaf once the disk takes leaves again; nothing here ever stops an answer. The journal is the only truth;
 //! the index of `store` can always be made from it again.
 
+mod age;
 mod attempt;
 mod canonical;
 mod changes;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub segment: u64,
     /// Before a segment begins, the oldest are removed until the journal and the log are at most this large, in octets.
     pub total: u64,
+    /// How long records are kept; none for as long as there is room. Some go up to two days later.
+    pub keep: Option<Duration>,
     /// The name of the log; none for one after the name of the machine.
     pub origin: Option<String>,
     /// What was added to the log is signed at most this much later.
@@ -106,6 +109,7 @@ impl Settings {
             commit: Duration::from_millis(200),
             segment: 16 << 20,
             total: 4 << 30,
+            keep: None,
             origin: None,
             checkpoint: Duration::from_secs(60),
             unwritten: 16 << 20,
@@ -390,5 +394,7 @@ mod faults;
 pub(crate) mod fixtures;
 #[cfg(test)]
 mod resumed;
+#[cfg(test)]
+mod retained;
 #[cfg(test)]
 mod tests;

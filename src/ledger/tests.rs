@@ -338,7 +338,7 @@ proptest! {
     ) {
         let data = tempfile::tempdir().unwrap();
         let mut keys = KeyRing::open(data.path()).unwrap();
-        let mut window = fold::Window::new(Bounds { clients, leaves_per_client, leaves, network_leaves });
+        let mut window = fold::Window::new(Bounds { clients, leaves_per_client, leaves, network_leaves, ..Bounds::default() });
         let policy = snapshot(1);
         let (mut expected, mut found) = (BTreeMap::new(), BTreeMap::new());
         let mut written = 0;

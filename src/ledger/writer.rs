@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::attempt::{Attempt, Keeping, Rule};
 use super::counts::Counts;
 use super::fold::Window;
-use super::inbox::{End, Inbox, Requests};
-use super::journal::{Fault, Journal, Limits, Notice};
+use super::inbox::{Alarm, End, Inbox, Requests};
+use super::journal::{Fault, Journal, Limits, Notice, Outworn};
 use super::keys::{KeyError, KeyId, KeyRing};
 use super::leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, bounded};
 use super::medium::Medium;
@@ -70,6 +70,8 @@ pub(super) struct Writer {
     settled: Reading,
     next_commit: Duration,
     next_coverage: Duration,
+    /// The day, since 1970, on which records were last looked at for their age.
+    aged: Option<i64>,
     failing: Option<Failing>,
 }
 
@@ -119,6 +121,7 @@ impl Writer {
             settled: reading,
             next_commit: now,
             next_coverage: now + MINUTE,
+            aged: None,
             failing: None,
             settings,
             clock,
@@ -246,6 +249,7 @@ impl Writer {
             self.window.start_minute();
         }
         self.settled = reading;
+        self.age(reading);
         let due = self.failing.is_none_or(|failing| urgent || pace() >= failing.retry);
         if due {
             match self.commit() {
@@ -255,6 +259,19 @@ impl Writer {
         }
         self.tell_health(reading);
         self.journal.pending_leaves() == 0 && self.missed.is_empty()
+    }
+
+    /// Once a day, lets go what is older than it may be, and begins a segment for the day.
+    fn age(&mut self, reading: Reading) {
+        let day = reading.ends.as_second().div_euclid(86_400);
+        let Some(keep) = self.settings.keep.filter(|_| self.aged != Some(day)) else { return };
+        self.aged = Some(day);
+        self.journal.part();
+        if let Ok(cutoff) = reading.ends.checked_sub(keep)
+            && !hold::keeps_all(&self.settings.folder)
+        {
+            self.journal.remove_older(cutoff);
+        }
     }
 
     fn write_changes(&mut self, reading: Reading) {
@@ -394,9 +411,13 @@ impl Writer {
     fn notice(&self, reading: Reading, notice: Notice) -> Body {
         let change = |act, why: String| self.changed(reading, Change::own(act, true, &why, None));
         match notice {
-            Notice::Removed { first, last, bytes } => {
+            Notice::Removed { first, last, bytes, why } => {
                 tracing::info!(first, last, bytes, "the oldest segment of the journal was removed");
-                let why = format!("leaves {first} to {last} ({bytes} octets), for the bound on the size");
+                let why = match why {
+                    Outworn::Size => "the bound on the size",
+                    Outworn::Age => "their age",
+                };
+                let why = format!("leaves {first} to {last} ({bytes} octets), for {why}");
                 let mut change = change(Act::Removed, why);
                 if let Body::Change(change) = &mut change {
                     (change.first_seq, change.last_seq) = (Some(first), Some(last));
@@ -449,18 +470,6 @@ impl Writer {
         health.unwritten = self.journal.pending_leaves();
         health.uncovered = self.missed.counts.total();
         health.bytes = self.journal.bytes();
-    }
-}
-
-/// Tells by the health that the thread is gone, if it goes by a panic.
-struct Alarm(Arc<Inbox>, Arc<dyn Clock>);
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let reason = "the thread of the ledger has panicked; nothing is recorded until a restart".to_owned();
-            self.0.told().state = State::Failing { since: self.1.read().raw, reason };
-        }
     }
 }
 

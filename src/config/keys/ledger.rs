@@ -28,6 +28,26 @@ pub(super) const KEYS: &[Key] = &[
             "hashes stay in the log, 32 octets each. At least two segments.",
         ],
     ),
+    number(
+        "keep_days",
+        (0, 36_500),
+        "0",
+        "days",
+        &[
+            "How long records are kept, in the journal, the index and the log; 0 for as long as there is room. They go up to",
+            "two days later, in whole files; their hashes stay.",
+        ],
+    ),
+    key(
+        "clients",
+        Kind::Word(&["address", "network"]),
+        r#""address""#,
+        "",
+        &[
+            "What records hold of a client, encrypted: its address, or only its network (/24, /56 for IPv6) and no hardware",
+            "address.",
+        ],
+    ),
     key(
         "store_noted",
         Kind::Switch,
