@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use super::settings::{ConfigArgs, FolderArgs};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::ListConfig;
 use crate::control::Command as Commanded;
-use crate::lists;
+use crate::lists::{self, Format};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -29,6 +29,21 @@ pub(super) struct Lists {
 enum Command {
     /// Fetch a list now, or all that are fetched, and wait for what comes of it.
     Refresh(Refresh),
+    /// Write a list as it was last good in a format that another program reads.
+    Print(Print),
+}
+
+#[derive(Debug, Args)]
+struct Print {
+    /// The name of the list.
+    name: String,
+    /// hosts, domains, suffixes, adblock, dnsmasq, unbound or rpz. What is withheld is answered with NXDOMAIN there.
+    #[arg(long = "as", value_name = "FORMAT", default_value = "rpz")]
+    format: Format,
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    folder: FolderArgs,
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +87,7 @@ pub(super) fn run(of: &Lists, out: &mut dyn Write) -> anyhow::Result<()> {
         Some(Command::Refresh(Refresh { name, daemon })) => {
             daemon.ask(&Commanded::ListsRefresh { name: name.clone() })?.write(out)
         }
+        Some(Command::Print(print)) => write_list(print, out),
     }
 }
 
@@ -101,6 +117,38 @@ fn show(of: &Show, out: &mut dyn Write) -> anyhow::Result<()> {
         if let Some(fault) = fault {
             writeln!(out, "{}: {}", plain(name), plain(fault))?;
         }
+    }
+    Ok(())
+}
+
+fn write_list(of: &Print, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = of.config.load()?;
+    let folder = of.folder.of(&config).root().join("lists");
+    let named = config.lists.lists.iter().find(|list| list.source.name == of.name);
+    let Some(ListConfig { source, .. }) = named else { bail!("there is no list {}", plain(&of.name)) };
+    let list = match lists::kept(source, &folder) {
+        Some(list) => list,
+        None => {
+            let (list, _) = lists::check(source, || lists::index::Key(rand::random()))
+                .with_context(|| format!("list {} has never been good", source.name))?;
+            list
+        }
+    };
+    let names = list.rules().map(|(name, scope, choice)| (lists::Trigger::Name(Box::new(name), scope), choice));
+    let mut left_out = 0_u64;
+    out.write_all(lists::heading(of.format).as_bytes())?;
+    for (trigger, choice) in names.chain(list.network_rules()) {
+        let rules = lists::translate(of.format, trigger, choice);
+        let lines: Option<String> =
+            rules.iter().map(|(trigger, choice)| lists::print(of.format, trigger, choice)).collect();
+        match lines {
+            Some(lines) => out.write_all(lines.as_bytes())?,
+            None => left_out += 1,
+        }
+    }
+    if left_out > 0 {
+        out.flush()?;
+        bail!("{left_out} rules are left out: the format {} cannot say them", of.format);
     }
     Ok(())
 }

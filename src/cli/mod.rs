@@ -224,6 +224,8 @@ mod tests {
             "clock show",
             "clock accept",
             "clock reset",
+            "lists refresh",
+            "lists print",
             "cache stats",
             "cache show",
             "cache flush",

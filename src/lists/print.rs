@@ -55,6 +55,36 @@ pub fn print(format: Format, trigger: &Trigger, choice: &Choice) -> Option<Strin
     }
 }
 
+/// Returns the rules by which another format says what this one says: what is withheld there is answered with NXDOMAIN, and what
+/// has no word for a name with all below it gets two rules.
+pub fn translate(format: Format, trigger: Trigger, choice: &Choice) -> Vec<(Trigger, Choice)> {
+    let Trigger::Name(name, scope) = trigger else { return vec![(trigger, choice.clone())] };
+    let Choice { action, turn: _, condition } = choice.clone();
+    let is_record = matches!(action, Action::Local(_)) && action != Action::null();
+    let (action, turn) = match (format, action) {
+        (Format::Rpz, Action::Block) => (Action::Nxdomain, 0),
+        (Format::Unbound | Format::Hosts | Format::Domains | Format::Suffixes | Format::Dnsmasq, Action::Nxdomain) => {
+            (Action::Block, u8::from(format == Format::Unbound))
+        }
+        (Format::Unbound, action) => (action, u8::from(!is_record)),
+        (Format::Adblock, Action::Nxdomain | Action::Block) => (Action::Block, TURNS[0][0]),
+        (Format::Adblock, Action::Pass) => (Action::Pass, TURNS[0][1]),
+        (_, action) => (action, 0),
+    };
+    let scopes: &[Scope] = match (format, scope) {
+        (Format::Rpz, Scope::Both) => &[Scope::Node, Scope::Below],
+        (Format::Rpz, Scope::Exact | Scope::Node) => &[Scope::Node],
+        (_, Scope::Node | Scope::Exact) => &[Scope::Exact],
+        (_, Scope::Below) => &[Scope::Below],
+        (_, Scope::Both) => &[Scope::Both],
+    };
+    let rule = |scope: &Scope| {
+        let choice = Choice { action: action.clone(), turn, condition: condition.clone() };
+        (Trigger::Name(name.clone(), *scope), choice)
+    };
+    scopes.iter().map(rule).collect()
+}
+
 /// Returns a name as every format reads it: what names of hosts do not have is escaped, and so is what would be taken for
 /// an address, or for a name that systems have in their own hosts files.
 fn written(name: &Name) -> String {

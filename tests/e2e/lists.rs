@@ -201,3 +201,37 @@ fn lists_that_people_use_are_read_and_decide() {
     }
     assert_eq!(code(&daemon, "www.example"), wire::NOERROR);
 }
+
+#[test]
+fn a_list_is_written_in_the_formats_of_others() {
+    let setup = Setup::new();
+    let ads = table(&setup, "ads", &[("format", "adblock")]);
+    write(
+        setup.folder.path(),
+        "ads",
+        "||ads.example^\n|exact.example^\n@@||good.ads.example^\n||typed.example^$dnstype=A\n",
+    );
+    let daemon = with(setup, vec![ads]).start();
+    let printed = |format: &str| {
+        let output = daemon.command(&["lists", "print", "ads", "--as", format]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        (lines, String::from_utf8(output.stderr).unwrap(), output.status.code())
+    };
+    let (lines, told, code) = printed("adblock");
+    let all = ["@@||good.ads.example^", "|exact.example^", "||ads.example^", "||typed.example^$dnstype=A"];
+    assert_eq!((lines, told, code), (all.map(str::to_owned).to_vec(), String::new(), Some(0)));
+    let (lines, told, code) = printed("rpz");
+    for line in [
+        "ads.example CNAME .",
+        "*.ads.example CNAME .",
+        "exact.example CNAME .",
+        "*.good.ads.example CNAME rpz-passthru.",
+    ] {
+        assert!(lines.iter().any(|of| of == line), "{line}: {lines:?}");
+    }
+    assert!(told.contains("1 rules are left out") && code == Some(1), "{told}");
+    let (lines, _, _) = printed("unbound");
+    assert!(lines.iter().any(|line| line == "local-zone: \"good.ads.example\" always_transparent"), "{lines:?}");
+}
