@@ -32,7 +32,8 @@ pub(super) fn listed<'m>(query: &Query, own: &Judgement, moment: &'m Moment) -> 
         return None;
     }
     let question = &query.question;
-    chain.decide(&question.name, question.record_type, &own.client, moment.when())
+    let listed = chain.decide(&question.name, question.record_type, &own.client, moment.when())?;
+    Some(Listed { monitored: listed.monitored || moment.state.snapshot.only_monitors(moment.when()), ..listed })
 }
 
 /// Returns what became of a match: whoever asks over TCP has done what TCP-only asks for.
@@ -84,7 +85,7 @@ pub(super) fn listed_behind<'m>(
     moment: &'m Moment,
 ) -> Option<(Listed<'m>, Vec<Name>)> {
     let chain = &moment.state.lists.chain;
-    if chain.is_empty() {
+    if chain.is_empty() || moment.state.snapshot.only_monitors(moment.when()) {
         return None;
     }
     let end = listed(query, own, moment).filter(|listed| !listed.monitored).map(|listed| listed.place);

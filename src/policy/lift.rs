@@ -17,6 +17,8 @@ use crate::query::{NamePattern, TargetRef};
 #[derive(Debug)]
 pub(super) struct Lifts {
     by_order: Vec<Vec<Lift>>,
+    /// When nothing at all is enforced for anybody.
+    idle: Vec<Term>,
 }
 
 /// What one waiver lifts of one order.
@@ -53,7 +55,7 @@ pub(super) struct Lifted {
 impl Lifts {
     /// Returns no waivers.
     pub(super) const fn none() -> Self {
-        Self { by_order: Vec::new() }
+        Self { by_order: Vec::new(), idle: Vec::new() }
     }
 
     /// Compiles the waivers of the operator.
@@ -85,7 +87,17 @@ impl Lifts {
             };
             waivers.iter().enumerate().filter_map(lift).collect()
         };
-        Self { by_order: inputs.orders.iter().map(of_order).collect() }
+        let of_all = |waiver: &&Waiver| {
+            let Scope { clients, rules, names } = &waiver.scope;
+            *rules == Rules::Everything && clients.is_empty() && names.is_empty()
+        };
+        let idle = waivers.iter().filter(of_all).map(|waiver| waiver.term).collect();
+        Self { by_order: inputs.orders.iter().map(of_order).collect(), idle }
+    }
+
+    /// Says whether nothing at all is enforced for anybody.
+    pub(super) fn is_idle(&self, at: When) -> bool {
+        self.idle.iter().any(|Term { from, until }| *from <= at.ends && at.at < *until)
     }
 
     /// Says whether a waiver lets `client` through to `target`, which `order` prohibits as one of `service`. Of several,

@@ -316,6 +316,11 @@ impl Snapshot {
         of.waiver.map(|waiver| &self.inputs.operator.waivers[waiver])
     }
 
+    /// Returns whether the installation only monitors, by a waiver of everything for everybody.
+    pub fn only_monitors(&self, at: impl Into<When>) -> bool {
+        self.lifts.is_idle(at.into())
+    }
+
     /// Returns how the order of a match applies to a group.
     pub fn application_of(&self, of: &Match, group: GroupId) -> &Application {
         self.applications.of(of.order, group)

@@ -235,3 +235,21 @@ fn a_list_is_written_in_the_formats_of_others() {
     let (lines, _, _) = printed("unbound");
     assert!(lines.iter().any(|line| line == "local-zone: \"good.ads.example\" always_transparent"), "{lines:?}");
 }
+
+#[test]
+fn in_an_emergency_no_list_withholds_anything_either() {
+    let upstream = honest();
+    let setup = Setup::new().upstreams(&[upstream.address]);
+    let ads = table(&setup, "ads", &[]);
+    write(setup.folder.path(), "ads", names(100));
+    let daemon = with(setup, vec![ads]).start();
+    assert_eq!(code(&daemon, "n7.ads.example"), wire::NXDOMAIN);
+    assert!(daemon.command(&["monitor-only", "--for", "5m", "--reason", "an outage"]).status.success());
+    assert_eq!(code(&daemon, "n7.ads.example"), wire::NOERROR);
+    assert_eq!(code(&daemon, BANNED), wire::NOERROR);
+    assert!(daemon.metric("interdict_list_matches_total{list=\"ads\",result=\"monitored\"}") >= 1.0);
+    let explained = &daemon.json(&["explain", "n7.ads.example", "--json"])[0];
+    assert_eq!(explained["lists"][0]["decides"], false, "{explained}");
+    assert!(daemon.command(&["monitor-only", "--stop"]).status.success());
+    assert_eq!(code(&daemon, "n7.ads.example"), wire::NXDOMAIN);
+}

@@ -42,7 +42,7 @@ pub(super) fn findings(
     question: &Question,
     record_type: RecordType,
     chain: &Chain,
-    verdict: Verdict,
+    (verdict, only_monitors): (Verdict, bool),
 ) -> (Vec<ListFinding>, Option<(String, Option<u16>)>) {
     let Question { asked, client, when, .. } = question;
     let name = match asked {
@@ -59,12 +59,12 @@ pub(super) fn findings(
             (chain.matches(*when, |list| list.decide_address(*address)), decided)
         }
     };
-    let deciding = deciding.filter(|of| !of.monitored && verdict != Verdict::Sunk);
+    let deciding = deciding.filter(|of| !of.monitored && !only_monitors && verdict != Verdict::Sunk);
     let findings = all.iter().map(|of| ListFinding {
         list: of.list.to_owned(),
         rule: of.rule.describe(&name),
         action: of.action.as_str(),
-        monitored: of.monitored,
+        monitored: of.monitored || only_monitors,
         decides: deciding.is_some_and(|deciding| deciding.place == of.place),
     });
     (findings.collect(), deciding.and_then(|of| response(&of)))

@@ -112,7 +112,12 @@ pub(super) fn run(of: &Explain, out: &mut dyn Write) -> anyhow::Result<()> {
             let others = others::of(&question, &snapshot);
             let mut account = Account { others, ..Account::new(&question, &snapshot, config.answer.sink) };
             let chain = lists::chain(&config, folder.root());
-            let (findings, response) = lists::findings(&question, of.record_type, &chain, account.decision);
+            let (findings, response) = lists::findings(
+                &question,
+                of.record_type,
+                &chain,
+                (account.decision, snapshot.only_monitors(question.when)),
+            );
             account.lists = findings;
             if let Some((response, ede)) = response {
                 (account.response, account.ede) = (response, ede);
