@@ -102,15 +102,7 @@ fn defaults() -> Config {
         rebinding: RebindingConfig { protect: false, allow: Vec::new() },
         lists: ListsConfig { bounds: crate::lists::Bounds::default(), lists: Vec::new() },
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
-        ledger: LedgerConfig {
-            commit: Duration::from_millis(200),
-            segment_size: 16 << 20,
-            max_size: 4096 << 20,
-            store_noted: false,
-            leaves_per_minute: 20_000,
-            origin: None,
-            checkpoint: Duration::from_secs(60),
-        },
+        ledger: ledger::defaults(),
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
     }
 }

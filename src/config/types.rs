@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::client::Group;
 use crate::identify::Sources;
+use crate::ledger::{Durability, Fail};
 use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
 use crate::observe::Format;
@@ -212,6 +213,8 @@ pub struct AnswerConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerConfig {
     pub commit: Duration,
+    pub durability: Durability,
+    pub fail: Fail,
     /// In octets.
     pub segment_size: u64,
     /// In octets.

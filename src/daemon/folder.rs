@@ -105,6 +105,8 @@ impl Folder {
     pub(super) fn ledger_settings(&self, config: &LedgerConfig, rehearsal: bool) -> Settings {
         let mut settings = Settings::new(&self.root);
         settings.commit = config.commit;
+        settings.durability = config.durability;
+        settings.fail = config.fail;
         settings.segment = config.segment_size;
         settings.total = config.max_size;
         settings.store_noted = config.store_noted;

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Change, Health, LogHealth, State};
+use super::{Change, Fail, Health, LogHealth, State};
 
 /// Changes that are held while the writer is busy; beyond it they are counted.
 const MAX_CHANGES: usize = 1024;
@@ -39,9 +39,10 @@ pub(super) enum End {
 }
 
 impl Inbox {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(fail: Fail) -> Self {
         let health = Health {
             state: State::Writing,
+            fail,
             committed: None,
             leaves: 0,
             unwritten: 0,

@@ -11,6 +11,7 @@ mod changes;
 pub mod checkpoint;
 mod counts;
 mod device;
+mod durable;
 mod estimate;
 mod fit;
 mod fold;
@@ -20,6 +21,7 @@ mod keys;
 mod leaf;
 mod log;
 mod medium;
+mod missed;
 mod proof;
 mod read;
 mod recover;
@@ -40,6 +42,7 @@ use jiff::Timestamp;
 pub use attempt::Attempt;
 pub use changes::changes;
 pub use device::hardware_of;
+pub use durable::{Durability, Fail, Ticket};
 pub use fold::{Bounds, network_of};
 pub use keys::{KeyError, KeyId, KeyRing};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
@@ -51,6 +54,7 @@ pub use ring::Recorder;
 
 use crate::clock::Clock;
 use crate::policy::Snapshot;
+use durable::Durable;
 use inbox::{End, Inbox};
 use log::{Place, Tiler};
 use medium::{Disk, Medium};
@@ -66,6 +70,10 @@ pub struct Settings {
     pub keys: PathBuf,
     /// What was handed over is on disk at most this much later. At least 10 ms.
     pub commit: Duration,
+    /// When answers may leave.
+    pub durability: Durability,
+    /// What becomes of sunk names while the disk takes no records.
+    pub fail: Fail,
     /// A segment begins once the one before is this large, in octets.
     pub segment: u64,
     /// Before a segment begins, the oldest are removed until the journal and the log are at most this large, in octets.
@@ -99,6 +107,8 @@ impl Settings {
             keys: folder.join("keys"),
             folder,
             commit: Duration::from_millis(200),
+            durability: Durability::Normal,
+            fail: Fail::Answer,
             segment: 16 << 20,
             total: 4 << 30,
             origin: None,
@@ -211,6 +221,8 @@ fn cut(mut why: String) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
     pub state: State,
+    /// What becomes of sunk names where it fails.
+    pub fail: Fail,
     /// What the system clock told at the last commit.
     pub committed: Option<Timestamp>,
     /// How many leaves are durable, from the very first on.
@@ -279,8 +291,9 @@ impl Ledger {
     }
 
     fn open_on(settings: Settings, clock: Arc<dyn Clock>, medium: Box<dyn Medium>) -> Result<Self, OpenError> {
-        let exchange = Arc::new(Exchange::new());
-        let inbox = Arc::new(Inbox::new());
+        let durable = Durable::new(settings.durability, settings.fail, settings.store_noted);
+        let exchange = Arc::new(Exchange::new(durable));
+        let inbox = Arc::new(Inbox::new(settings.fail));
         let ring = settings.ring;
         let place = Place {
             folder: settings.log(),

@@ -6,8 +6,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::attempt::{Attempt, Keeping, Rule};
 use super::counts::Counts;
 use super::fold::Window;
@@ -16,11 +14,11 @@ use super::journal::{Fault, Journal, Limits, Notice};
 use super::keys::{KeyError, KeyId, KeyRing};
 use super::leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, bounded};
 use super::medium::Medium;
+use super::missed::Missed;
 use super::recover::Damage;
 use super::ring::Exchange;
-use super::{Change, OpenError, Settings, State, log};
+use super::{Change, Fail, OpenError, Settings, State, log};
 use crate::clock::{Clock, Reading, SystemClock};
-use crate::policy::Verdict;
 
 /// How often a coverage leaf is written.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -42,14 +40,6 @@ impl CommitError {
     fn io(&self) -> Option<&io::Error> {
         self.source().and_then(|source| source.downcast_ref())
     }
-}
-
-/// Look-ups and changes that no leaf tells, until the disk takes leaves again.
-#[derive(Debug, Default)]
-struct Missed {
-    counts: Counts,
-    between: Option<(Timestamp, Timestamp)>,
-    changes: u64,
 }
 
 /// What the next coverage leaf will say.
@@ -162,7 +152,7 @@ impl Writer {
     }
 
     pub(super) fn run(mut self) {
-        let _alarm = Alarm(Arc::clone(&self.inbox), Arc::clone(&self.clock));
+        let _alarm = Alarm(Arc::clone(&self.inbox), Arc::clone(&self.exchange), Arc::clone(&self.clock));
         // Half of the promised time is left for the fsync itself.
         let period = (self.settings.commit / 2).max(Duration::from_millis(5));
         loop {
@@ -172,10 +162,14 @@ impl Writer {
                 return;
             }
             let urgent = end.is_some() || !flushes.is_empty();
-            self.drain(urgent);
-            if urgent || pace() >= self.next_commit {
+            let (commit, awaited) = self.exchange.durable.begin();
+            self.drain(urgent || awaited);
+            if urgent || awaited || pace() >= self.next_commit {
                 self.next_commit = pace() + period;
                 let durable = self.settle(urgent, end.is_some());
+                if durable {
+                    self.exchange.durable.committed(commit);
+                }
                 for done in flushes {
                     // Whoever waited too long is gone.
                     let _ = done.send(durable);
@@ -425,13 +419,24 @@ impl Writer {
         };
         let told = self.failing.is_some_and(|failing| now < failing.reminder);
         if !told {
-            tracing::error!(reason, "records cannot be written; answers go on, records wait in memory");
+            match self.settings.fail {
+                Fail::Answer => {
+                    tracing::error!(reason, "records cannot be written; answers go on, records wait in memory");
+                }
+                Fail::Servfail => {
+                    tracing::error!(
+                        reason,
+                        "records cannot be written; sunk names are answered with SERVFAIL meanwhile"
+                    );
+                }
+            }
         }
         let reminder = match self.failing {
             Some(failing) if told => failing.reminder,
             Some(_) | None => now + REMINDER,
         };
         self.failing = Some(Failing { retry: now + RETRY, reminder });
+        self.exchange.durable.failed();
         let mut health = self.inbox.told();
         let since = match &health.state {
             State::Failing { since, .. } => *since,
@@ -453,36 +458,15 @@ impl Writer {
     }
 }
 
-impl Missed {
-    fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.changes == 0
-    }
-
-    fn add(&mut self, draft: &super::fold::Draft) {
-        self.counts.add(&draft.snapshot, draft.rule, draft.record.count);
-        self.spread(draft.record.at, draft.record.last);
-    }
-
-    /// A ring was full before the counters of its policy were made, so that no leaf can tell the rule.
-    fn add_unattributed(&mut self, verdict: Verdict, count: u64, between: [Reading; 2]) {
-        self.counts.add_unattributed(verdict, count);
-        self.spread(between[0].at, between[1].at);
-    }
-
-    fn spread(&mut self, first: Timestamp, last: Timestamp) {
-        let (from, until) = self.between.unwrap_or((first, last));
-        self.between = Some((from.min(first), until.max(last)));
-    }
-}
-
 /// Tells by the health that the thread is gone, if it goes by a panic.
-struct Alarm(Arc<Inbox>, Arc<dyn Clock>);
+struct Alarm(Arc<Inbox>, Arc<Exchange>, Arc<dyn Clock>);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let reason = "the thread of the ledger has panicked; nothing is recorded until a restart".to_owned();
-            self.0.told().state = State::Failing { since: self.1.read().raw, reason };
+            self.0.told().state = State::Failing { since: self.2.read().raw, reason };
+            self.1.durable.failed();
         }
     }
 }

@@ -15,7 +15,7 @@ use nix::sys::socket::{
 use socket2::Socket;
 use tokio::runtime::Handle;
 
-use super::{Limit, Shared, proxy};
+use super::{Limit, Shared, commit, proxy};
 use crate::ledger::Recorder;
 use crate::observe::{Claimed, Dropped};
 use crate::pipeline::{Moment, Step};
@@ -107,6 +107,11 @@ impl Worker {
         match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, out) {
             Step::Answer => self.send(out, peer),
             Step::Ignore => {}
+            Step::Commit(query, ticket) => {
+                if let Some(out) = commit::hold(&self.socket, &self.shared, (query, ticket), out, &self.runtime) {
+                    self.send(out, peer);
+                }
+            }
             Step::Resolve(query) => match self.shared.permit(&query, moment) {
                 Some(permit) => {
                     let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
@@ -179,7 +184,7 @@ fn receive(socket: &UdpSocket, packet: &mut [u8], control: &mut [u8], flags: Msg
     Ok((message.bytes, Peer::direct(remote, local)))
 }
 
-fn send(socket: &UdpSocket, message: &[u8], peer: Peer) -> io::Result<()> {
+pub(super) fn send(socket: &UdpSocket, message: &[u8], peer: Peer) -> io::Result<()> {
     let parts = [IoSlice::new(message)];
     let remote = SockaddrStorage::from(peer.remote);
     let descriptor = socket.as_raw_fd();

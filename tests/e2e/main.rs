@@ -32,6 +32,7 @@ mod lists;
 mod local;
 mod mutated;
 mod namespace;
+mod power;
 mod proxies;
 mod readme;
 mod reload;
