@@ -15,13 +15,17 @@ use jiff::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// How many leaves go in by one transaction, and are in one segment of the journal.
-const BATCH: u64 = 20_000;
+/// How many leaves go in by one transaction, as when an index is made again.
+const BATCH: u64 = 100_000;
+/// How many leaves a segment of 16 MiB has.
+const SEGMENT: u64 = 27_000;
 /// The records are spread over so many days.
 const DAYS: i64 = 365;
 const CLIENTS: u32 = 10_000;
 const NAMES: u32 = 20_000;
 const RULES: u32 = 80;
+/// How many rules the look-ups of one client match.
+const RULES_OF_CLIENT: u32 = 12;
 const FIRST: i64 = 1_727_582_400;
 
 fn main() {
@@ -131,9 +135,10 @@ fn fill(path: &Path, records: u64, clients: &BTreeMap<String, Vec<String>>) {
     let mut store = Store::open(path).unwrap();
     let start = Instant::now();
     for first in (0..records).step_by(BATCH as usize) {
-        let leaves = (first..records.min(first + BATCH)).map(|seq| leaf(seq, records, &mut random, clients));
-        store.fill(first, leaves).unwrap();
-        if first % 1_000_000 == 0 {
+        let leaves = (first..records.min(first + BATCH))
+            .map(|seq| (seq / SEGMENT * SEGMENT, leaf(seq, records, &mut random, clients)));
+        store.fill(leaves).unwrap();
+        if first.is_multiple_of(1_000_000) {
             println!("  {first} after {:.0} s", start.elapsed().as_secs_f64());
         }
     }
@@ -150,7 +155,9 @@ fn leaf(seq: u64, records: u64, random: &mut SmallRng, clients: &BTreeMap<String
     let micros = (seq as i128 * i128::from(DAYS) * 86_400_000_000 / i128::from(records)) as i64;
     let at = Timestamp::from_microsecond(FIRST * 1_000_000 + micros).unwrap();
     let month = at.to_string()[..7].to_owned();
-    let number = skewed(random, NAMES);
+    let client = skewed(random, CLIENTS);
+    // A client has a product that asks for a few names again and again.
+    let number = (client * 7 + skewed(random, RULES_OF_CLIENT)) % RULES + RULES * skewed(random, NAMES / RULES);
     let verdict = match random.random_range(0..1000) {
         0 => "waived",
         1..50 => "monitored",
@@ -164,7 +171,7 @@ fn leaf(seq: u64, records: u64, random: &mut SmallRng, clients: &BTreeMap<String
         raw_last: at,
         count: 1,
         folded: None,
-        client: Some(clients[&month][skewed(random, CLIENTS) as usize].clone()),
+        client: Some(clients[&month][client as usize].clone()),
         key: Some(month),
         prefix: None,
         group: None,

@@ -68,6 +68,8 @@ pub enum Trouble {
     Busy,
     /// The answer could not be inspected.
     Suspicious,
+    /// The disk takes no records, and the operator wants no answer without.
+    Unrecorded,
 }
 
 impl Trouble {
@@ -78,6 +80,7 @@ impl Trouble {
             Self::Unwilling => (InfoCode::NoReachableAuthority, "no upstream would answer"),
             Self::Busy => (InfoCode::Other, "too many queries under way"),
             Self::Suspicious => (InfoCode::InvalidData, "the upstream's answer is malformed"),
+            Self::Unrecorded => (InfoCode::Other, "the look-up could not be recorded"),
         }
     }
 

@@ -4,6 +4,7 @@
 mod judgement;
 mod kept;
 mod listing;
+mod record;
 mod shadow;
 mod state;
 #[cfg(test)]
@@ -23,12 +24,12 @@ pub use state::{Moment, Probe, State};
 use crate::answer::{self, Outcome, Trouble};
 use crate::cache::{Cache, Entry, Key, Standing};
 use crate::clock::{Clock, Reading};
-use crate::ledger::{Attempt, Recorder};
+use crate::ledger::{Recorder, Ticket};
 use crate::lists::{Action, Listed};
 use crate::message::{Malformed, Name, QueryView, RecordType, ResponseCode, Unusable};
 use crate::observe::{Claimed, Dropped, ListMatch, Metrics, Served, Withheld};
 use crate::policy::{Application, Decision, Verdict};
-use crate::query::{Claim, Peer, Query, Through, Transport};
+use crate::query::{Claim, Peer, Query, Transport};
 use crate::resolve::{Forwarder, Resolved, Resolver, Route};
 
 use judgement::{Judgement, decide, inspected, judge, without_sunk};
@@ -45,6 +46,9 @@ pub enum Step {
     Ignore,
     /// Call [`Pipeline::complete`] with this query, or [`Pipeline::forward`] where a forwarder is at hand.
     Forward(Query),
+    /// Send what was written once [`Pipeline::commit`] says so; where that cannot be waited for, [`Pipeline::uncommitted`]
+    /// says what to send instead.
+    Commit(Query, Ticket),
     /// Call [`Pipeline::complete`] with this query.
     Resolve(Query),
 }
@@ -108,8 +112,7 @@ impl Pipeline {
         }
         if own.decision.verdict == Verdict::Sunk {
             moment.compare(&query, &own, None);
-            self.sink(&query, own, moment, recorder, out);
-            return Step::Answer;
+            return self.sink(&query, own, moment, recorder, out);
         }
 
         // 3. What the operator's lists say of it: after the orders, which no list lifts.
@@ -150,8 +153,7 @@ impl Pipeline {
         };
         moment.compare(&query, &own, None);
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
-        self.record(&query, own, code, moment, recorder);
-        Step::Answer
+        self.record(&query, own, code, moment, recorder)
     }
 
     /// Takes over what an EDNS Client Subnet option says of who asks (RFC 7871), from those who are believed. A prefix of
@@ -181,7 +183,10 @@ impl Pipeline {
             }
         };
         let led = alias.map(|(_, target)| target);
-        self.conclude(query, (&resolved, routes.generation, led), &self.moment(), recorder, out);
+        let step = self.conclude(query, (&resolved, routes.generation, led), &self.moment(), recorder, out);
+        if let Step::Commit(query, ticket) = step {
+            self.commit(&query, &ticket, recorder, out).await;
+        }
     }
 
     /// Starts the second part for a query of [`Step::Forward`] in the worker's own loop; once there is an answer,
@@ -257,8 +262,7 @@ impl Pipeline {
             false => Some(Cow::Borrowed(&entry.body)),
         };
         let Some(body) = body else {
-            self.sink(query, judgement, moment, recorder, out);
-            return Step::Answer;
+            return self.sink(query, judgement, moment, recorder, out);
         };
         let behind = again.then(|| listed_behind(query, &judgement, &entry.subjects, moment)).flatten();
         if let Some((listed, way)) = behind.filter(|(of, _)| result_of(of, query.transport) == ListMatch::Withheld) {
@@ -289,8 +293,7 @@ impl Pipeline {
         };
         self.count_withheld(entry, &outcome);
         let code = self.write(query, &outcome, served, moment, out);
-        self.record(query, judgement, code, moment, recorder);
-        Step::Answer
+        self.record(query, judgement, code, moment, recorder)
     }
 
     /// Answers as a list says that withholds the question, or what its answer leads to.
@@ -318,12 +321,22 @@ impl Pipeline {
             }
         };
         let code = self.write(query, &outcome, Served::Policy, moment, out);
-        self.record(query, own, code, moment, recorder);
-        Step::Answer
+        self.record(query, own, code, moment, recorder)
     }
 
     /// Withholds the answer.
-    fn sink(&self, query: &Query, mut judgement: Judgement, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
+    fn sink(
+        &self,
+        query: &Query,
+        mut judgement: Judgement,
+        moment: &Moment,
+        recorder: &Recorder,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        if recorder.refuses_sinks() {
+            let code = self.write(query, &Outcome::Trouble(Trouble::Unrecorded), Served::Failure, moment, out);
+            return self.record(query, judgement, code, moment, recorder);
+        }
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
         let matched = judgement.decision.deciding.expect("a sunk name was sunk by a match");
@@ -344,7 +357,7 @@ impl Pipeline {
         let left = seconds_left(&judgement.decision, &moment.now);
         let outcome = Outcome::Sunk { owner: &owner, citation, demand, sink, name_exists, left };
         let code = self.write(query, &outcome, Served::Policy, moment, out);
-        self.record(query, judgement, code, moment, recorder);
+        self.record(query, judgement, code, moment, recorder)
     }
 
     /// Answers that too many queries are under way; recorded like any other.
@@ -389,27 +402,6 @@ impl Pipeline {
         let code = answer::respond(query, outcome, &moment.state.style, out);
         self.metrics.count_response(served, code.0);
         code
-    }
-
-    /// Hands the record over before the response goes out. Names that no rule matches are counted only.
-    fn record(&self, query: &Query, judgement: Judgement, code: ResponseCode, moment: &Moment, recorder: &Recorder) {
-        self.metrics.count_verdict(judgement.decision.verdict as usize);
-        let Some(matched) = judgement.decision.deciding else { return };
-        if matched.threat {
-            self.metrics.count_threat();
-        }
-        recorder.record(Attempt {
-            reading: moment.now,
-            client: judgement.client,
-            transport: query.transport,
-            name: query.question.name.clone(),
-            record_type: query.question.record_type,
-            through: judgement.subject.as_ref().map_or(Through::Question, |subject| subject.through),
-            subject: judgement.subject.map(|subject| subject.target),
-            matched,
-            rcode: code.0,
-            snapshot: Arc::clone(&moment.state.snapshot),
-        });
     }
 
     /// Swaps the state whole. Kept answers are decided again, since they are of another epoch.

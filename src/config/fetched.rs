@@ -65,7 +65,10 @@ impl Settings {
         let rows = self.rows("policy", "fetch", |row| {
             let name: String = row.take("name");
             let kind = if row.take::<&str>("kind") == "order" { Kind::Order } else { Kind::Catalogue };
-            let origin = origin(row, Place::new(&folder, &name))?;
+            let mut origin = origin(row, Place::new(&folder, &name))?;
+            // What came by another address or was believed by another key must not wait to be put in force any more, nor
+            // stand in the way of what comes now.
+            origin.place = Place::new(&folder, &format!("{name}-{}", origin.source.terms()));
             let item = Item { name, kind, file: origin.place.file.clone(), automatic: row.take("automatic") };
             Some(FetchedPolicy { item, origin })
         });

@@ -22,6 +22,7 @@ use super::value::{Row, Value, read, unknown};
 use crate::client::{Group, Hardware};
 use crate::feed::Fault;
 use crate::fetch::{PublicKey, Url};
+use crate::ledger::{Durability, Fail};
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
@@ -242,6 +243,11 @@ impl Settings {
             },
             ledger: LedgerConfig {
                 commit: millis(take, "ledger", "commit_ms"),
+                durability: match take.take("ledger", "durability") {
+                    "strict" => Durability::Strict,
+                    _ => Durability::Normal,
+                },
+                fail: if take.take::<&str>("ledger", "fail") == "servfail" { Fail::Servfail } else { Fail::Answer },
                 segment_size: mib(take, "ledger", "segment_mib"),
                 max_size: mib(take, "ledger", "max_mib"),
                 keep_days: take.take("ledger", "keep_days"),

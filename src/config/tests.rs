@@ -103,17 +103,7 @@ fn defaults() -> Config {
         lists: ListsConfig { bounds: crate::lists::Bounds::default(), lists: Vec::new() },
         fetch: fetch::defaults(),
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
-        ledger: LedgerConfig {
-            commit: Duration::from_millis(200),
-            segment_size: 16 << 20,
-            max_size: 4096 << 20,
-            keep_days: 0,
-            networks_only: false,
-            store_noted: false,
-            leaves_per_minute: 20_000,
-            origin: None,
-            checkpoint: Duration::from_secs(60),
-        },
+        ledger: ledger::defaults(),
         export: Vec::new(),
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
     }

@@ -11,6 +11,7 @@ use crate::export::Receiver;
 use crate::feed::Item;
 use crate::fetch::{self, Place};
 use crate::identify::Sources;
+use crate::ledger::{Durability, Fail};
 use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
 use crate::observe::Format;
@@ -248,6 +249,8 @@ pub struct AnswerConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerConfig {
     pub commit: Duration,
+    pub durability: Durability,
+    pub fail: Fail,
     /// In octets.
     pub segment_size: u64,
     /// In octets.

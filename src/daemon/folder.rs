@@ -108,6 +108,8 @@ impl Folder {
     pub(super) fn ledger_settings(&self, config: &LedgerConfig, rehearsal: bool) -> Settings {
         let mut settings = Settings::new(&self.root);
         settings.commit = config.commit;
+        settings.durability = config.durability;
+        settings.fail = config.fail;
         settings.segment = config.segment_size;
         settings.total = config.max_size;
         let day = |days: u32| std::time::Duration::from_secs(u64::from(days) * 86_400);

@@ -8,7 +8,7 @@ use super::Standing;
 use crate::admin::{Check, Readiness, ShadowStatus};
 use crate::clock::{Clock, Trust};
 use crate::export::Status;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Fail, Ledger};
 use crate::observe::{Gauges, ShadowCount};
 use crate::pipeline::{OrderDifference, Pipeline};
 use crate::policy::Mode;
@@ -51,7 +51,11 @@ pub(super) fn readiness(
             (true, format!("{} leaves on disk{held}", health.leaves))
         }
         ledger::State::Failing { since, reason } => {
-            (false, format!("failing since {since}: {reason}; {} leaves wait in memory", health.unwritten))
+            let sinks = match health.fail {
+                Fail::Answer => "",
+                Fail::Servfail => "; sunk names are answered with SERVFAIL",
+            };
+            (false, format!("failing since {since}: {reason}; {} leaves wait in memory{sinks}", health.unwritten))
         }
     };
     let ledger = Check { name: "ledger", ok, detail };

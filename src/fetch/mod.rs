@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 pub use address::forbids;
@@ -33,6 +34,8 @@ use connect::{Body, Connection};
 
 /// How often a server may lead to another place.
 const MAX_REDIRECTS: usize = 5;
+/// The longest word of a server for the state of its file that is kept, in octets.
+const MAX_VALIDATOR: usize = 1 << 10;
 /// The largest signature, in octets; honest ones have some 300.
 const MAX_SIGNATURE: u64 = 8 << 10;
 /// Addresses of one host that are tried.
@@ -51,6 +54,12 @@ impl Source {
     /// Returns the URL as it may be shown, without what follows its path, which may be a secret.
     pub fn shown(&self) -> String {
         shown(&self.url)
+    }
+
+    /// Returns 16 hexadecimal digits for the address and for who vouches: others for any other terms.
+    pub fn terms(&self) -> String {
+        let digest = Sha256::digest(format!("{} {}", self.url, self.trust));
+        hex::encode(&digest[..8])
     }
 }
 
@@ -239,7 +248,10 @@ impl Fetcher {
     ) -> Result<(Vec<u8>, Validators), FetchError> {
         let (head, body) = response.into_parts();
         let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
-        let validators = Validators { etag: text(header::ETAG), last_modified: text(header::LAST_MODIFIED) };
+        let validators = Validators {
+            etag: text(header::ETAG).filter(|etag| etag.len() <= MAX_VALIDATOR),
+            last_modified: text(header::LAST_MODIFIED).filter(|at| at.len() <= MAX_VALIDATOR),
+        };
         let packing = packing(&head.headers)?;
         let octets = connection.read(body, most).await?;
         let unpacked = self.bounds.unpacked;

@@ -3,7 +3,8 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Change, Health, LogHealth, State};
+use super::ring::Exchange;
+use super::{Change, Fail, Health, LogHealth, State};
 use crate::clock::Clock;
 
 /// Changes that are held while the writer is busy; beyond it they are counted.
@@ -40,9 +41,10 @@ pub(super) enum End {
 }
 
 impl Inbox {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(fail: Fail) -> Self {
         let health = Health {
             state: State::Writing,
+            fail,
             committed: None,
             leaves: 0,
             unwritten: 0,
@@ -102,13 +104,15 @@ impl Inbox {
 }
 
 /// Tells by the health that the thread is gone, if it goes by a panic.
-pub(super) struct Alarm(pub(super) Arc<Inbox>, pub(super) Arc<dyn Clock>);
+pub(super) struct Alarm(pub(super) Arc<Inbox>, pub(super) Arc<Exchange>, pub(super) Arc<dyn Clock>);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let reason = "the thread of the ledger has panicked; nothing is recorded until a restart".to_owned();
-            self.0.told().state = State::Failing { since: self.1.read().raw, reason };
+            self.0.told().state = State::Failing { since: self.2.read().raw, reason };
+            // Whoever waits for a record waits no longer.
+            self.1.durable.failed();
         }
     }
 }

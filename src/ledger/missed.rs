@@ -1,4 +1,4 @@
-//! What cannot be told record by record, summed up until the disk takes leaves again.
+//! What no leaf tells, until the disk takes leaves again: then a gap does.
 
 use jiff::Timestamp;
 

@@ -12,6 +12,7 @@ mod changes;
 pub mod checkpoint;
 mod counts;
 mod device;
+mod durable;
 mod estimate;
 mod fit;
 mod fold;
@@ -44,6 +45,7 @@ use jiff::Timestamp;
 pub use attempt::Attempt;
 pub use changes::changes;
 pub use device::hardware_of;
+pub use durable::{Durability, Fail, Ticket};
 pub use fold::{Bounds, network_of};
 pub use follow::Follower;
 pub use hold::{Hold, held, hold, release};
@@ -57,6 +59,7 @@ pub use ring::Recorder;
 
 use crate::clock::Clock;
 use crate::policy::Snapshot;
+use durable::Durable;
 use inbox::{End, Inbox};
 use log::{Place, Tiler};
 use medium::{Disk, Medium};
@@ -72,6 +75,10 @@ pub struct Settings {
     pub keys: PathBuf,
     /// What was handed over is on disk at most this much later. At least 10 ms.
     pub commit: Duration,
+    /// When answers may leave.
+    pub durability: Durability,
+    /// What becomes of sunk names while the disk takes no records.
+    pub fail: Fail,
     /// A segment begins once the one before is this large, in octets.
     pub segment: u64,
     /// Before a segment begins, the oldest are removed until the journal and the log are at most this large, in octets.
@@ -107,6 +114,8 @@ impl Settings {
             keys: folder.join("keys"),
             folder,
             commit: Duration::from_millis(200),
+            durability: Durability::Normal,
+            fail: Fail::Answer,
             segment: 16 << 20,
             total: 4 << 30,
             keep: None,
@@ -220,6 +229,8 @@ fn cut(mut why: String) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
     pub state: State,
+    /// What becomes of sunk names where it fails.
+    pub fail: Fail,
     /// What the system clock told at the last commit.
     pub committed: Option<Timestamp>,
     /// How many leaves are durable, from the very first on.
@@ -290,8 +301,9 @@ impl Ledger {
     }
 
     fn open_on(settings: Settings, clock: Arc<dyn Clock>, medium: Box<dyn Medium>) -> Result<Self, OpenError> {
-        let exchange = Arc::new(Exchange::new());
-        let inbox = Arc::new(Inbox::new());
+        let durable = Durable::new(settings.durability, settings.fail, settings.store_noted);
+        let exchange = Arc::new(Exchange::new(durable));
+        let inbox = Arc::new(Inbox::new(settings.fail));
         let ring = settings.ring;
         let place = Place {
             folder: settings.log(),

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
 
 use super::attempt::{Attempt, Keeping};
+use super::durable::{Durable, Ticket};
 use crate::policy::{Match, Snapshot, Verdict};
 
 /// A worker's handle on the ledger. Each has a ring of its own; clones share it.
@@ -26,16 +27,35 @@ impl fmt::Debug for Recorder {
 
 impl Recorder {
     /// Hands one look-up over. Never blocks, never allocates and never fails: where the ring is full, the look-up is
-    /// counted by rule and verdict, so that sums stay exact.
-    pub fn record(&self, attempt: Attempt) {
-        let ring = &self.ring;
+    /// counted by rule and verdict, so that sums stay exact. Returns what the answer has to wait for, if anything.
+    pub fn record(&self, attempt: Attempt) -> Option<Ticket> {
+        let Self { ring, exchange } = self;
+        let (key, verdict) = (exchange.durable.key(&attempt), attempt.matched.verdict);
         if let Err(attempt) = ring.queue.push(attempt) {
             self.exchange.count(&attempt);
         }
         // The writer is woken before the ring is full, and once only.
         if ring.queue.len() * 2 >= ring.queue.capacity() && !ring.nudged.swap(true, Ordering::Relaxed) {
-            self.exchange.wake();
+            exchange.wake();
         }
+        let ticket = exchange.durable.ticket(key?, verdict);
+        exchange.wake();
+        Some(ticket)
+    }
+
+    /// Waits until what the ticket is for is on disk; returns false where the disk does not take it.
+    pub async fn committed(&self, ticket: &Ticket) -> bool {
+        self.exchange.durable.wait(ticket).await
+    }
+
+    /// Returns whether an answer must not leave without its record.
+    pub fn refuses(&self, ticket: &Ticket) -> bool {
+        self.exchange.durable.refuses(ticket)
+    }
+
+    /// Returns whether the disk takes no records, and sunk names are not to be answered without.
+    pub fn refuses_sinks(&self) -> bool {
+        self.exchange.durable.refuses_sinks()
     }
 }
 
@@ -69,15 +89,17 @@ pub(super) struct Exchange {
     /// Look-ups that met a full ring under a policy without counters, by verdict.
     unattributed: [AtomicU64; Verdict::ALL.len()],
     writer: OnceLock<Thread>,
+    pub(super) durable: Durable,
 }
 
 impl Exchange {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(durable: Durable) -> Self {
         Self {
             rings: Mutex::default(),
             tallies: ArcSwap::default(),
             unattributed: Default::default(),
             writer: OnceLock::new(),
+            durable,
         }
     }
 
@@ -208,12 +230,13 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use super::super::durable::{Durability, Fail};
     use super::super::fixtures::{AT, attempt, snapshot};
     use super::*;
 
     #[test]
     fn counters_of_a_policy_go_once_nobody_can_count_with_it() {
-        let exchange = Arc::new(Exchange::new());
+        let exchange = Arc::new(Exchange::new(Durable::new(Durability::Normal, Fail::Answer, false)));
         let recorder = exchange.recorder(1);
         let counted = || {
             let mut counted = 0;
@@ -236,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_ring_of_a_worker_that_is_gone_is_emptied_first() {
-        let exchange = Arc::new(Exchange::new());
+        let exchange = Arc::new(Exchange::new(Durable::new(Durability::Normal, Fail::Answer, false)));
         let recorder = exchange.recorder(4);
         recorder.record(attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT));
         drop(recorder);

@@ -17,7 +17,7 @@ use super::medium::Medium;
 use super::missed::Missed;
 use super::recover::Damage;
 use super::ring::Exchange;
-use super::{Change, OpenError, Settings, State, hold, log};
+use super::{Change, Fail, OpenError, Settings, State, hold, log};
 use crate::clock::{Clock, Reading, SystemClock};
 
 /// How often a coverage leaf is written.
@@ -155,7 +155,7 @@ impl Writer {
     }
 
     pub(super) fn run(mut self) {
-        let _alarm = Alarm(Arc::clone(&self.inbox), Arc::clone(&self.clock));
+        let _alarm = Alarm(Arc::clone(&self.inbox), Arc::clone(&self.exchange), Arc::clone(&self.clock));
         // Half of the promised time is left for the fsync itself.
         let period = (self.settings.commit / 2).max(Duration::from_millis(5));
         loop {
@@ -165,10 +165,14 @@ impl Writer {
                 return;
             }
             let urgent = end.is_some() || !flushes.is_empty();
-            self.drain(urgent);
-            if urgent || pace() >= self.next_commit {
+            let (commit, awaited) = self.exchange.durable.begin();
+            self.drain(urgent || awaited);
+            if urgent || awaited || pace() >= self.next_commit {
                 self.next_commit = pace() + period;
                 let durable = self.settle(urgent, end.is_some());
+                if durable {
+                    self.exchange.durable.committed(commit);
+                }
                 for done in flushes {
                     // Whoever waited too long is gone.
                     let _ = done.send(durable);
@@ -445,13 +449,24 @@ impl Writer {
         };
         let told = self.failing.is_some_and(|failing| now < failing.reminder);
         if !told {
-            tracing::error!(reason, "records cannot be written; answers go on, records wait in memory");
+            match self.settings.fail {
+                Fail::Answer => {
+                    tracing::error!(reason, "records cannot be written; answers go on, records wait in memory");
+                }
+                Fail::Servfail => {
+                    tracing::error!(
+                        reason,
+                        "records cannot be written; sunk names are answered with SERVFAIL meanwhile"
+                    );
+                }
+            }
         }
         let reminder = match self.failing {
             Some(failing) if told => failing.reminder,
             Some(_) | None => now + REMINDER,
         };
         self.failing = Some(Failing { retry: now + RETRY, reminder });
+        self.exchange.durable.failed();
         let mut health = self.inbox.told();
         let since = match &health.state {
             State::Failing { since, .. } => *since,

@@ -173,6 +173,16 @@ impl Connection {
                 Step::Answer => {}
                 // What is no DNS message says that the stream is out of step; what a list drops gets no answer either.
                 Step::Ignore => return Ok(()),
+                Step::Commit(query, ticket) => {
+                    let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { return Ok(()) };
+                    let (shared, answers, mut out) = (Arc::clone(&self.shared), answers.clone(), out.clone());
+                    tokio::spawn(async move {
+                        shared.pipeline.commit(&query, &ticket, &shared.recorder, &mut out).await;
+                        let _ = answers.send(framed(&out)).await;
+                        drop(place);
+                    });
+                    continue;
+                }
                 Step::Forward(query) | Step::Resolve(query) => {
                     let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { return Ok(()) };
                     if let Some(permit) = self.shared.permit(&query, &moment) {

@@ -12,7 +12,7 @@ use socket2::Socket;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Limit, Shared, proxy};
+use super::{Limit, Shared, commit, proxy};
 use crate::clock::monotonic;
 use crate::datagram::{self, BATCH, Incoming, Letter, Wait};
 use crate::ledger::Recorder;
@@ -127,6 +127,10 @@ impl Worker {
             match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, &mut letter.message) {
                 Step::Answer => return Reply::Send,
                 Step::Ignore => return Reply::Nothing,
+                Step::Commit(query, ticket) => {
+                    let held = commit::hold(&self.socket, &self.shared, (query, ticket), letter, &self.runtime);
+                    return if held { Reply::Nothing } else { Reply::Send };
+                }
                 Step::Forward(query) => (query, true),
                 Step::Resolve(query) => (query, false),
             };
@@ -166,7 +170,8 @@ impl Worker {
             };
             for waiting in answered.waiting() {
                 let letter = &mut letters[ready];
-                if conclude(shared, (&answered, &waiting.0), &moment, recorder, letter) {
+                let way = (&*socket, &*shared, &*runtime);
+                if conclude(way, (&answered, &waiting.0), &moment, recorder, letter) {
                     ready += 1;
                 }
                 if ready == BATCH {
@@ -179,9 +184,9 @@ impl Worker {
     }
 }
 
-/// Writes the answer to one of those who waited; returns whether there is any.
+/// Writes the answer to one of those who waited; returns whether there is any to be sent at once.
 fn conclude(
-    shared: &Shared,
+    (socket, shared, runtime): (&Arc<UdpSocket>, &Arc<Shared>, &Handle),
     (answered, query): (&Answered<Waiting>, &Query),
     moment: &Moment,
     recorder: &Recorder,
@@ -195,6 +200,10 @@ fn conclude(
         Ok(Step::Answer) => {
             letter.address_to(&query.peer);
             true
+        }
+        Ok(Step::Commit(query, ticket)) => {
+            letter.address_to(&query.peer);
+            !commit::hold(socket, shared, (query, ticket), letter, runtime)
         }
         Ok(Step::Ignore | Step::Forward(_) | Step::Resolve(_)) => false,
         Err(_) => {
@@ -232,19 +241,20 @@ async fn resolve(socket: &UdpSocket, shared: &Shared, query: &Query) {
 }
 
 /// Goes on with questions that need a connection.
-async fn stream(socket: &UdpSocket, shared: &Shared, streamed: Streamed<Waiting>) {
+async fn stream(socket: &Arc<UdpSocket>, shared: &Arc<Shared>, streamed: Streamed<Waiting>) {
     let answered = streamed.drive().await;
     let moment = shared.pipeline.moment();
     let mut letter = Letter::new();
     for waiting in answered.waiting() {
-        if conclude(shared, (&answered, &waiting.0), &moment, &shared.recorder, &mut letter) {
+        let way = (socket, shared, &Handle::current());
+        if conclude(way, (&answered, &waiting.0), &moment, &shared.recorder, &mut letter) {
             send(socket, std::slice::from_mut(&mut letter), shared);
         }
     }
 }
 
 /// A full send buffer must not hold up the queries of others: what is not taken at once is lost, and counted.
-fn send(socket: &UdpSocket, letters: &mut [Letter], shared: &Shared) {
+pub(super) fn send(socket: &UdpSocket, letters: &mut [Letter], shared: &Shared) {
     datagram::send(socket, letters, |_| shared.metrics.count_dropped(Dropped::Unsent));
 }
 

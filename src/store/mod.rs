@@ -24,10 +24,11 @@ pub use verify::{Agreement, Difference};
 use crate::ledger::{Leaf, Position, ReadError, Reader, is_at_end, is_same_journal, segments};
 use fill::Filler;
 
-/// How many leaves are put in by one transaction.
-const BATCH: usize = 20_000;
-/// How many KiB of the index one process keeps in memory at most.
-const CACHE: i64 = 32 * 1024;
+/// How many leaves are put in by one transaction. Each writes whole pages wherever its index entries belong, so that many
+/// together write the same page once.
+const BATCH: usize = 100_000;
+/// How many KiB of the index one process keeps in memory at most; and how many while it puts in full batches.
+const CACHE: [i64; 2] = [8 * 1024, 128 * 1024];
 /// How long another process may write before this one gives up.
 const BUSY: Duration = Duration::from_secs(30);
 
@@ -101,8 +102,7 @@ impl Store {
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             // A file for what is sorted would lie where others keep theirs.
             connection.pragma_update(None, "temp_store", "MEMORY")?;
-            // In KiB: the ends of all clients' ranges are written to again and again.
-            connection.pragma_update(None, "cache_size", -CACHE)?;
+            connection.pragma_update(None, "cache_size", -CACHE[0])?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
             if version != schema::VERSION {
@@ -201,17 +201,18 @@ impl Store {
         verify::verify(&transaction, journal, fault)
     }
 
-    /// Puts in leaves of the segment that begins with the leaf `segment`, by one transaction and without a journal: what
-    /// measures the index has none of its size.
+    /// Puts in leaves, each with the number of its segment, by one transaction and without a journal: what measures the
+    /// index has none of its size.
     ///
     /// # Errors
     /// Where the index cannot be written.
-    pub fn fill(&mut self, segment: u64, leaves: impl IntoIterator<Item = Leaf>) -> Result<(), StoreError> {
+    pub fn fill(&mut self, leaves: impl IntoIterator<Item = (u64, Leaf)>) -> Result<(), StoreError> {
         let Self { path, connection, filler, .. } = self;
         let put_in = || {
+            connection.pragma_update(None, "cache_size", -CACHE[1])?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             filler.forget();
-            for leaf in leaves {
+            for (segment, leaf) in leaves {
                 filler.insert(&transaction, segment, &leaf)?;
             }
             filler.finish(&transaction)?;
@@ -248,7 +249,11 @@ impl Store {
                 self.filler.forget();
                 self.seen = None;
             }
-            if batch? < BATCH {
+            let is_full = batch? == BATCH;
+            self.connection
+                .pragma_update(None, "cache_size", -CACHE[usize::from(is_full)])
+                .map_err(|of| self.fault(of))?;
+            if !is_full {
                 return Ok(progress);
             }
         }

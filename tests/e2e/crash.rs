@@ -16,24 +16,24 @@ const COMMITTED: Duration = Duration::from_millis(200 + 300);
 
 /// What became of the look-ups of one name.
 #[derive(Debug, Default)]
-struct Asked {
-    sent: u64,
-    answered: Vec<Instant>,
+pub struct Asked {
+    pub sent: u64,
+    pub answered: Vec<Instant>,
 }
 
-type Sent = BTreeMap<String, Asked>;
+pub type Sent = BTreeMap<String, Asked>;
 
 /// Asks for sunk names, a new one each millisecond, until told to end. More names than that from one client would be
 /// put together by network, as they should in a flood, and could not be told apart.
-fn load(server: SocketAddr, round: usize, ended: &AtomicBool) -> Sent {
+pub fn load(server: SocketAddr, label: &str, patience: Duration, ended: &AtomicBool) -> Sent {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(server).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    socket.set_read_timeout(Some(patience)).unwrap();
     let start = Instant::now();
     let mut sent = Sent::new();
     let mut buffer = [0; 1500];
     while !ended.load(Ordering::SeqCst) {
-        let name = format!("r{round}m{}.upd.kaspersky.com", start.elapsed().as_millis());
+        let name = format!("{label}m{}.upd.kaspersky.com", start.elapsed().as_millis());
         let query = wire::query(&name, wire::A);
         let asked = sent.entry(name).or_default();
         asked.sent += 1;
@@ -49,8 +49,20 @@ fn load(server: SocketAddr, round: usize, ended: &AtomicBool) -> Sent {
     sent
 }
 
+/// How long an answer may take that waits for no disk, on a busy machine.
+pub const SOON: Duration = Duration::from_millis(20);
+
+/// As [`load`], by clients that wait for their answers, beside each other.
+pub fn patient_load(server: SocketAddr, round: usize, ended: &AtomicBool) -> Sent {
+    std::thread::scope(|scope| {
+        let client = |number| move || load(server, &format!("r{round}c{number}"), Duration::from_secs(2), ended);
+        let clients: Vec<_> = (0..8).map(|number| scope.spawn(client(number))).collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    })
+}
+
 /// The attempts of all names below `upd.kaspersky.com`, summed up by name.
-fn recorded(daemon: &Daemon) -> BTreeMap<String, u64> {
+pub fn recorded(daemon: &Daemon) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
     for record in daemon.json(&["attempts", "--json", "--limit", "10000000"]) {
         let name = record["name"].as_str().unwrap_or_default().trim_end_matches('.').to_owned();
@@ -73,7 +85,7 @@ fn what_was_answered_before_the_commit_window_survives_a_kill() {
         let ended = Arc::new(AtomicBool::new(false));
         let generator = {
             let (server, ended) = (daemon.dns, ended.clone());
-            std::thread::spawn(move || load(server, round, &ended))
+            std::thread::spawn(move || load(server, &format!("r{round}"), SOON, &ended))
         };
         let start = Instant::now();
         place::until(length + place::PATIENCE, "the load to run", || (start.elapsed() >= length).then_some(()));
@@ -110,8 +122,35 @@ fn what_was_answered_before_the_commit_window_survives_a_kill() {
     assert_eq!(journal_lines(&data), log_entries(&data.join("ledger/1")), "the journal and the log agree");
 }
 
+/// In strict mode nothing is given time: what a client has heard is on disk, up to the very kill.
+#[test]
+fn in_strict_mode_nothing_that_was_answered_is_lost_by_a_kill() {
+    let mut setup = Setup::new().set("ledger.durability", "strict");
+    let (mut all, mut promised) = (Sent::new(), BTreeMap::new());
+    for round in 0..rounds(2, 50) {
+        let daemon = setup.start();
+        let ended = Arc::new(AtomicBool::new(false));
+        let generator = {
+            let (server, ended) = (daemon.dns, ended.clone());
+            std::thread::spawn(move || patient_load(server, round, &ended))
+        };
+        let (start, length) = (Instant::now(), Duration::from_millis(500 + 37 * (round as u64 % 17)));
+        place::until(length + place::PATIENCE, "the load to run", || (start.elapsed() >= length).then_some(()));
+        setup = daemon.kill();
+        ended.store(true, Ordering::SeqCst);
+        let sent = generator.join().unwrap();
+        // Repeats do not wait, once the first is on disk.
+        promised.extend(sent.iter().map(|(name, asked)| (name.clone(), asked.answered.len().min(1) as u64)));
+        all.extend(sent);
+    }
+    let number: u64 = promised.values().sum();
+    assert!(number > 50, "only {number} look-ups were answered: no load");
+    let daemon = setup.start();
+    assert_complete(&daemon, &all, &promised);
+}
+
 /// Whatever was signed is there as it was signed.
-fn assert_intact(data: &std::path::Path) {
+pub fn assert_intact(data: &std::path::Path) {
     let output = Command::new(program()).args(["ledger", "verify"]).arg(data).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
@@ -139,7 +178,7 @@ fn log_entries(log: &std::path::Path) -> Vec<Vec<u8>> {
     entries
 }
 
-fn assert_complete(daemon: &Daemon, all: &Sent, promised: &BTreeMap<String, u64>) {
+pub fn assert_complete(daemon: &Daemon, all: &Sent, promised: &BTreeMap<String, u64>) {
     let missing = |sums: &BTreeMap<String, u64>| {
         let missing = promised.iter().filter(|(name, old)| sums.get(*name).copied().unwrap_or_default() < **old);
         missing.map(|(name, old)| format!("{name}: {old}")).collect::<Vec<_>>()

@@ -4,12 +4,12 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use crate::daemon::{Daemon, Setup};
+use crate::daemon::{Daemon, Setup, fetch};
 use crate::place::{self, PATIENCE, run};
 use crate::wire;
 
 /// A small file system of its own; unmounted when dropped.
-struct Small(std::path::PathBuf);
+pub struct Small(std::path::PathBuf);
 
 impl Small {
     fn mount(path: &Path, size: &str) -> Self {
@@ -78,6 +78,45 @@ fn a_full_disk_stops_no_answer_and_is_told_and_records_go_on_when_there_is_room(
         (daemon.metric("interdict_ledger_failing") == 0.0).then_some(())
     });
     daemon.stop();
+}
+
+/// What is no sunk name is answered all the while.
+#[test]
+fn where_the_operator_wants_it_a_full_disk_stops_the_answers_to_sunk_names_and_no_others() {
+    needs!("root", "mount", "umount");
+    for durability in ["normal", "strict"] {
+        let setup = Setup::new()
+            .set("ledger.fail", "servfail")
+            .set("ledger.durability", durability)
+            .set("zones.hosts", vec!["printer.office.test 10.0.0.7"]);
+        let small = Small::mount(&setup.data(), "8m");
+        let daemon = setup.start();
+        let code = |name: &str| wire::rcode(&wire::udp(daemon.dns, &wire::query(name, wire::A)));
+        assert_eq!(code("before.upd.kaspersky.com"), wire::NXDOMAIN, "{durability}");
+        let filler = small.fill();
+        // In normal mode the disk has to fail first; in strict mode no answer leaves that is not on it.
+        let mut number = 0;
+        place::until(PATIENCE, "sunk names to be refused", || {
+            number += 1;
+            (code(&format!("n{number}.upd.kaspersky.com")) == wire::SERVFAIL).then_some(())
+        });
+        for _ in 0..20 {
+            number += 1;
+            assert_eq!(code(&format!("n{number}.upd.kaspersky.com")), wire::SERVFAIL, "{durability}");
+            assert_eq!(code("printer.office.test"), wire::NOERROR, "{durability}");
+        }
+        assert!(daemon.told().contains("sunk names are answered with SERVFAIL"), "{}", daemon.told());
+        let (_, health) = fetch(daemon.admin, "/health/ready").unwrap();
+        assert!(health.contains("sunk names are answered with SERVFAIL"), "{health}");
+        std::fs::remove_file(filler).unwrap();
+        place::until(PATIENCE, "sunk names to be answered again", || {
+            (code("after.upd.kaspersky.com") == wire::NXDOMAIN).then_some(())
+        });
+        place::until(PATIENCE, "what was refused to be recorded too", || {
+            listed(&daemon, &format!("n{number}.upd.kaspersky.com")).then_some(())
+        });
+        daemon.stop();
+    }
 }
 
 #[test]

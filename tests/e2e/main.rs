@@ -42,6 +42,7 @@ mod lists;
 mod local;
 mod mutated;
 mod namespace;
+mod power;
 mod proxies;
 mod readme;
 mod reload;

@@ -398,7 +398,7 @@ impl Stage {
         let mut out = Vec::new();
         let moment = self.pipeline.moment();
         match self.pipeline.begin(packet, (peer, step.transport), &moment, &self.recorder, &mut out) {
-            Step::Answer => {}
+            Step::Answer | Step::Commit(..) => {}
             Step::Ignore => panic!("{}: no answer", step.place),
             Step::Forward(query) | Step::Resolve(query) => {
                 self.runtime.block_on(self.pipeline.complete(&query, &self.recorder, &mut out))

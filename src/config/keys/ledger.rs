@@ -11,6 +11,26 @@ pub(super) const KEYS: &[Key] = &[
         "milliseconds",
         &["How far the disk may lag behind: records are written and flushed together this often."],
     ),
+    key(
+        "durability",
+        Kind::Word(&["normal", "strict"]),
+        r#""normal""#,
+        "",
+        &[
+            "\"strict\": an answer leaves once its record is on disk, where it is the first of its client, name, type, rule and",
+            "verdict. Costs the time of a flush to disk.",
+        ],
+    ),
+    key(
+        "fail",
+        Kind::Word(&["answer", "servfail"]),
+        r#""answer""#,
+        "",
+        &[
+            "What becomes of sunk names while the disk takes no records: answered as ever, or with SERVFAIL. All others are",
+            "answered in any case.",
+        ],
+    ),
     number(
         "segment_mib",
         (1, 1024),

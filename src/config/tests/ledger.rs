@@ -1,6 +1,33 @@
 //! How records are kept, and what contradicts itself in it.
 
-use super::assert_faults;
+use std::time::Duration;
+
+use super::{LedgerConfig, assert_faults};
+use crate::ledger::{Durability, Fail};
+
+pub(super) fn defaults() -> LedgerConfig {
+    LedgerConfig {
+        keep_days: 0,
+        networks_only: false,
+        commit: Duration::from_millis(200),
+        durability: Durability::Normal,
+        fail: Fail::Answer,
+        segment_size: 16 << 20,
+        max_size: 4096 << 20,
+        store_noted: false,
+        leaves_per_minute: 20_000,
+        origin: None,
+        checkpoint: Duration::from_secs(60),
+    }
+}
+
+#[test]
+fn what_becomes_of_answers_and_their_records_is_chosen_by_words() {
+    let of = super::load("[ledger]\ndurability = \"strict\"\nfail = \"servfail\"\n", &[]).unwrap().ledger;
+    assert_eq!((of.durability, of.fail), (Durability::Strict, Fail::Servfail));
+    let fault = ("file:2: `ledger.durability`", "\"normal\"");
+    assert_faults("[ledger]\ndurability = \"fast\"\n", &[], &[fault]);
+}
 
 #[test]
 fn a_name_that_no_log_can_have_and_a_size_too_small_are_told() {

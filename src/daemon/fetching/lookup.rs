@@ -46,6 +46,8 @@ impl OwnLookup {
         let moment = self.pipeline.moment();
         match self.pipeline.begin(&packet, (peer, Transport::Tcp), &moment, &self.recorder, &mut answer) {
             Step::Answer | Step::Ignore => {}
+            // Nobody outside hears the answer.
+            Step::Commit(_, _) => {}
             Step::Forward(query) | Step::Resolve(query) => {
                 self.pipeline.complete(&query, &self.recorder, &mut answer).await;
             }

@@ -51,12 +51,14 @@ pub enum Dropped {
     ProxyIgnored,
     /// From a trusted proxy without a PROXY header, or with a broken one: no answer.
     ProxyMalformed,
+    /// Too many answers waited for their records: sent without waiting, or SERVFAIL.
+    Unheld,
     /// A fault of this program.
     Fault,
 }
 
 impl Dropped {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::NotAllowed,
         Self::Unanswerable,
         Self::Opcode,
@@ -66,6 +68,7 @@ impl Dropped {
         Self::ConnectionLimit,
         Self::ProxyIgnored,
         Self::ProxyMalformed,
+        Self::Unheld,
         Self::Fault,
     ];
 
@@ -80,6 +83,7 @@ impl Dropped {
             Self::ConnectionLimit => "connection_limit",
             Self::ProxyIgnored => "proxy_ignored",
             Self::ProxyMalformed => "proxy_malformed",
+            Self::Unheld => "unheld",
             Self::Fault => "fault",
         }
     }

@@ -214,8 +214,10 @@ impl<W> Forwarder<W> {
 
     /// Takes what came from upstreams, ends the tries whose time is up, and sends what is to be sent.
     pub fn advance(&mut self, now: Instant) {
+        self.ports.settle();
         while let Some(port) = self.ports.next_ready() {
             self.receive(port, now);
+            self.ports.settle();
         }
         while let Some((deadline, flight)) = self.deadlines.front().copied() {
             let is_over = !self.is_present(flight);

@@ -30,6 +30,8 @@ pub(super) struct Ports {
     ready: Vec<usize>,
     ports: Vec<Option<Port>>,
     free: Vec<usize>,
+    /// Places of ports that were closed, and that no other takes yet: what was read from one is not another's.
+    closed: Vec<usize>,
 }
 
 struct Port {
@@ -49,6 +51,7 @@ impl Ports {
             ready: Vec::new(),
             ports: Vec::new(),
             free: Vec::new(),
+            closed: Vec::new(),
         })
     }
 
@@ -145,14 +148,19 @@ impl Ports {
     fn close(&mut self, place: usize) {
         if matches!(self.ports.get(place), Some(Some(port)) if port.used && port.flights.is_empty()) {
             self.ports[place] = None;
-            self.free.push(place);
+            self.closed.push(place);
         }
+    }
+
+    /// Lets others take the places of closed ports, once all that was read from those is dealt with.
+    pub(super) fn settle(&mut self) {
+        self.free.append(&mut self.closed);
     }
 
     /// Returns how many ports are open.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.ports.len() - self.free.len()
+        self.ports.len() - self.free.len() - self.closed.len()
     }
 }
 
