@@ -1,11 +1,13 @@
 //! Leaves: the lines of the journal. One JSON object each, in canonical form, numbered from 0 without a hole.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{self, MAX_INTEGER};
+use crate::clock::Reading;
 
 /// The version of the format that this program writes.
 pub const VERSION: u32 = 1;
@@ -366,6 +368,14 @@ pub(super) struct Numbered {
 /// Returns `count` as an integer that every reader of JSON holds exactly.
 pub(super) fn bounded(count: u64) -> u64 {
     count.min(MAX_INTEGER)
+}
+
+/// Returns how many milliseconds passed between two readings, where policy time tells more than a second more or less.
+pub(super) fn lasted(from: &Reading, until: &Reading) -> Option<u64> {
+    let passed = until.boot.saturating_sub(from.boot);
+    let told = Duration::try_from(until.at.duration_since(from.at)).unwrap_or_default();
+    let leapt = until.ends != until.at || told.abs_diff(passed) > Duration::from_secs(1);
+    leapt.then(|| bounded(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// Instants as RFC 3339 in UTC, always with six decimals.

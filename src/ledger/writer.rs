@@ -12,7 +12,7 @@ use super::fold::Window;
 use super::inbox::{Alarm, End, Inbox, Requests};
 use super::journal::{Fault, Journal, Limits, Notice, Outworn};
 use super::keys::{KeyError, KeyId, KeyRing};
-use super::leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, bounded};
+use super::leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, bounded, lasted};
 use super::medium::Medium;
 use super::missed::Missed;
 use super::recover::Damage;
@@ -486,14 +486,6 @@ impl Writer {
         health.uncovered = self.missed.counts.total();
         health.bytes = self.journal.bytes();
     }
-}
-
-/// Returns how many milliseconds passed between two readings, where policy time tells more than a second more or less.
-fn lasted(from: &Reading, until: &Reading) -> Option<u64> {
-    let passed = until.boot.saturating_sub(from.boot);
-    let told = Duration::try_from(until.at.duration_since(from.at)).unwrap_or_default();
-    let leapt = until.ends != until.at || told.abs_diff(passed) > Duration::from_secs(1);
-    leapt.then(|| bounded(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// The time that commits are paced by: the machine's, also where policy time stands still.
