@@ -78,6 +78,7 @@ fn told(difference: &Difference) -> String {
             let Sum { source: _, order, rule, service: _, verdict, count } = sum;
             format!("{verdict} by `{rule}` of {order}: {count} by the journal, {index} by the index")
         }
+        Difference::Days { sums } => format!("{sums} sums by day are not those by segment"),
         Difference::Clients { clients } => {
             format!("the sums of {clients} clients are not those of their records")
         }

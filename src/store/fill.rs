@@ -147,8 +147,17 @@ impl Filler {
         let mut add = connection.prepare_cached(
             "INSERT INTO sums VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET count = count + excluded.count",
         )?;
+        let mut days: BTreeMap<(i64, i64), u64> = BTreeMap::new();
         for ((segment, day, summed), count) in std::mem::take(&mut self.sums) {
             add.execute(params![segment, day, summed, signed(count)])?;
+            let sum = days.entry((day, summed)).or_default();
+            *sum = sum.saturating_add(count);
+        }
+        let mut add = connection.prepare_cached(
+            "INSERT INTO days VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        )?;
+        for ((day, summed), count) in days {
+            add.execute(params![day, summed, signed(count)])?;
         }
         let mut add = connection.prepare_cached(
             "UPDATE clients SET leaves = leaves + ?2, count = count + ?3, first = min(coalesce(first, ?4), ?4), \

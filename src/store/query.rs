@@ -210,7 +210,7 @@ fn instant(micros: i64) -> rusqlite::Result<Timestamp> {
 pub(super) fn sums(connection: &Connection) -> rusqlite::Result<Vec<Sum>> {
     let mut statement = connection.prepare(
         "SELECT source, order_id, rule, service, verdict, of.count \
-         FROM (SELECT summed_id, sum(count) AS count FROM sums GROUP BY summed_id) AS of JOIN summed ON summed.id = summed_id",
+         FROM (SELECT summed_id, sum(count) AS count FROM days GROUP BY summed_id) AS of JOIN summed ON summed.id = summed_id",
     )?;
     let rows = statement.query_map([], |row| sum(row, 0))?;
     let mut sums: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
@@ -220,9 +220,8 @@ pub(super) fn sums(connection: &Connection) -> rusqlite::Result<Vec<Sum>> {
 
 pub(super) fn sums_by_day(connection: &Connection, from: Date, to: Date) -> rusqlite::Result<Vec<(Date, Sum)>> {
     let mut statement = connection.prepare(
-        "SELECT day, source, order_id, rule, service, verdict, of.count \
-         FROM (SELECT day, summed_id, sum(count) AS count FROM sums WHERE day BETWEEN ?1 AND ?2 GROUP BY day, summed_id) AS of \
-         JOIN summed ON summed.id = summed_id",
+        "SELECT day, source, order_id, rule, service, verdict, count FROM days JOIN summed ON summed.id = summed_id \
+         WHERE day BETWEEN ?1 AND ?2",
     )?;
     let day = |date: Date| TimeZone::UTC.to_timestamp(date.to_datetime(Time::midnight())).map_or(i64::MAX, day_of);
     let rows = statement.query_map([day(from), day(to)], |row| Ok((row.get(0)?, sum(row, 1)?)))?;
@@ -287,5 +286,12 @@ pub(super) fn unlike_clients(connection: &Connection) -> rusqlite::Result<u64> {
         EXCEPT
         SELECT client_id, count(*), sum(count) FROM attempts WHERE client_id IS NOT NULL
             GROUP BY client_id)";
+    connection.query_row(differing, [], |row| row.get(0)).map(unsigned)
+}
+
+/// Returns how many sums by day are not those by segment.
+pub(super) fn unlike_days(connection: &Connection) -> rusqlite::Result<u64> {
+    let differing = "SELECT count(*) FROM (
+        SELECT day, summed_id, sum(count) FROM sums GROUP BY day, summed_id EXCEPT SELECT day, summed_id, count FROM days)";
     connection.query_row(differing, [], |row| row.get(0)).map(unsigned)
 }

@@ -116,7 +116,14 @@ CREATE TABLE summed (
     verdict TEXT NOT NULL,
     UNIQUE (rule, order_id, service, verdict, source)
 ) STRICT;
--- By segment, so that the sums of a segment go with it, and by day in UTC.
+-- By day in UTC.
+CREATE TABLE days (
+    day INTEGER NOT NULL,
+    summed_id INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (day, summed_id)
+) STRICT, WITHOUT ROWID;
+-- The same by segment, so that the sums of a segment go with it.
 CREATE TABLE sums (
     segment INTEGER NOT NULL,
     day INTEGER NOT NULL,
@@ -159,7 +166,15 @@ pub(super) fn set_place(connection: &Connection, position: Position, last: &[u8]
 /// Forgets what stood in segments that are no longer there, and what only their records referred to.
 pub(super) fn forget_before(connection: &Connection, first: u64) -> rusqlite::Result<()> {
     let first = [signed(first)];
-    connection.execute("DELETE FROM sums WHERE segment < ?1", first)?;
+    connection.execute(
+        "UPDATE days SET count = days.count - of.count \
+         FROM (SELECT day, summed_id, sum(count) AS count FROM sums WHERE segment < ?1 GROUP BY day, summed_id) AS of \
+         WHERE days.day = of.day AND days.summed_id = of.summed_id",
+        first,
+    )?;
+    if connection.execute("DELETE FROM sums WHERE segment < ?1", first)? > 0 {
+        connection.execute("DELETE FROM days WHERE count <= 0", [])?;
+    }
     let has: bool =
         connection.query_row("SELECT EXISTS (SELECT 1 FROM attempts WHERE seq < ?1)", first, |row| row.get(0))?;
     if !has {

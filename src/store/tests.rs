@@ -262,8 +262,9 @@ fn an_index_that_differs_from_the_journal_is_told_with_the_first_number() {
             format!("UPDATE attempts SET seq = 1000000 WHERE seq = {first}"),
             vec![format!("Missing {{ seq: {first} }}"), "Surplus { seq: 1000000 }".into()],
         ),
-        ("UPDATE sums SET count = count + 1".to_owned(), vec!["Sum".into()]),
-        ("DELETE FROM sums".to_owned(), vec!["Sum".into()]),
+        ("UPDATE sums SET count = count + 1".to_owned(), vec!["Days".into()]),
+        ("UPDATE days SET count = count + 1".to_owned(), vec!["Sum".into(), "Days".into()]),
+        ("DELETE FROM days".to_owned(), vec!["Sum".into(), "Days".into()]),
         ("UPDATE clients SET leaves = leaves + 1".to_owned(), vec!["Clients".into()]),
     ] {
         let mut store = data.open();

@@ -39,6 +39,8 @@ pub enum Difference {
     Changed { seq: u64 },
     /// A sum by rule and verdict; `sum` is that of the journal.
     Sum { sum: Sum, index: u64 },
+    /// The sums by segment, which go when the journal removes one, are not those by day.
+    Days { sums: u64 },
     /// The sums by client say something else than the records.
     Clients { clients: u64 },
 }
@@ -78,6 +80,10 @@ pub(super) fn verify(
         side.go_on()?;
     }
     side.compare_sums(query::sums(connection).map_err(&fault)?);
+    let sums = query::unlike_days(connection).map_err(&fault)?;
+    if sums > 0 {
+        side.agreement.add(Difference::Days { sums });
+    }
     let clients = query::unlike_clients(connection).map_err(&fault)?;
     if clients > 0 {
         side.agreement.add(Difference::Clients { clients });
