@@ -113,6 +113,7 @@ fn defaults() -> Config {
             leaves_per_minute: 20_000,
             origin: None,
             checkpoint: Duration::from_secs(60),
+            publish: None,
         },
         export: Vec::new(),
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
