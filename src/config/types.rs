@@ -266,6 +266,8 @@ pub struct LedgerConfig {
     pub origin: Option<String>,
     /// How long what was recorded may be unsigned.
     pub checkpoint: Duration,
+    /// The folder that signed logs are copied to.
+    pub publish: Option<PathBuf>,
 }
 
 /// The log.

@@ -119,6 +119,8 @@ impl Folder {
         settings.bounds.leaves = config.leaves_per_minute;
         settings.origin = config.origin.clone();
         settings.checkpoint = config.checkpoint;
+        // A rehearsal has logs of the same numbers.
+        settings.publish = config.publish.clone().filter(|_| !rehearsal);
         settings.rehearsal = rehearsal;
         settings
     }

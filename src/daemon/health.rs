@@ -68,7 +68,9 @@ pub(super) fn readiness(
         }
         (None, None) => "no log yet".to_owned(),
     };
-    let log = Check { name: "evidence", ok: of.failing.is_none(), detail };
+    let unpublished = of.unpublished.as_ref().map(|reason| format!("; not published: {reason}"));
+    let ok = of.failing.is_none() && unpublished.is_none();
+    let log = Check { name: "evidence", ok, detail: detail + &unpublished.unwrap_or_default() };
     let standing = standing.lock().expect("no holder of this lock panics");
     let archive = Check {
         name: "archive",

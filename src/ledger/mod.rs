@@ -61,7 +61,7 @@ use crate::clock::Clock;
 use crate::policy::Snapshot;
 use durable::Durable;
 use inbox::{End, Inbox};
-use log::{Place, Tiler};
+use log::{Place, Publisher, Tiler};
 use medium::{Disk, Medium};
 use ring::Exchange;
 use writer::Writer;
@@ -89,6 +89,8 @@ pub struct Settings {
     pub origin: Option<String>,
     /// What was added to the log is signed at most this much later.
     pub checkpoint: Duration,
+    /// The folder that signed logs are copied to; none for none.
+    pub publish: Option<PathBuf>,
     /// How many octets of leaves are held in memory while the disk refuses them; beyond that they are counted.
     pub unwritten: usize,
     /// How many look-ups each worker's ring holds.
@@ -121,6 +123,7 @@ impl Settings {
             keep: None,
             origin: None,
             checkpoint: Duration::from_secs(60),
+            publish: None,
             unwritten: 16 << 20,
             ring: 8192,
             bounds: Bounds::default(),
@@ -263,6 +266,8 @@ pub struct LogHealth {
     pub bytes: u64,
     /// Why it falls behind the journal, if it does.
     pub failing: Option<String>,
+    /// Why it is not copied to where it is to be published, if it is not.
+    pub unpublished: Option<String>,
 }
 
 /// Whether leaves reach the disk.
@@ -276,12 +281,15 @@ pub enum State {
     },
 }
 
+/// The threads that a ledger has, ended in this order.
+type Threads = (JoinHandle<()>, Tiler, Option<Publisher>);
+
 /// The ledger of a running daemon: a thread that writes, and handles on it.
 pub struct Ledger {
     exchange: Arc<Exchange>,
     inbox: Arc<Inbox>,
     ring: usize,
-    threads: Mutex<Option<(JoinHandle<()>, Tiler)>>,
+    threads: Mutex<Option<Threads>>,
 }
 
 impl fmt::Debug for Ledger {
@@ -313,6 +321,7 @@ impl Ledger {
             data: settings.folder.clone(),
         };
         let (journal, checkpoint) = (settings.journal(), settings.checkpoint);
+        let publish = settings.publish.clone();
         let found = log::look(&place, &journal).map_err(OpenError::Log)?;
         if let Some(why) = found.why() {
             inbox.change(Change::own(Act::Origin, true, why, None));
@@ -321,12 +330,16 @@ impl Ledger {
         let writer = Writer::open(settings, Arc::clone(&clock), medium, of, to, found.next())?;
         let following = log::Following { journal, checkpoint, clock, inbox: Arc::clone(&inbox) };
         let tiler = Tiler::start(found, following).map_err(OpenError::Thread)?;
+        let publisher = publish
+            .map(|to| Publisher::start(place.folder, to, Arc::clone(&inbox)))
+            .transpose()
+            .map_err(OpenError::Thread)?;
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
         exchange.set_writer(thread.thread().clone());
-        Ok(Self { exchange, inbox, ring, threads: Mutex::new(Some((thread, tiler))) })
+        Ok(Self { exchange, inbox, ring, threads: Mutex::new(Some((thread, tiler, publisher))) })
     }
 
     /// Returns a handle for one worker, with a ring of its own.
@@ -373,13 +386,16 @@ impl Ledger {
     /// Returns whether the thread was still there.
     fn end(&self, orderly: bool) -> bool {
         let threads = self.threads.lock().expect("no holder of this lock panics").take();
-        let Some((thread, tiler)) = threads else { return false };
+        let Some((thread, tiler, publisher)) = threads else { return false };
         self.inbox.end(orderly);
         self.exchange.wake();
         // A panic of the thread is told by its health.
         let _ = thread.join();
         // Behind the last commit, so that the last leaves are signed too.
         tiler.end(if orderly { End::Orderly } else { End::Abrupt });
+        if let Some(publisher) = publisher {
+            publisher.end();
+        }
         true
     }
 

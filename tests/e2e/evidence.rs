@@ -173,3 +173,49 @@ fn the_private_key_is_shown_nowhere() {
     }
     assert!(!daemon.told().contains(&secret));
 }
+
+/// Waits until health tells of the log what is wanted.
+fn wait_for_health(daemon: &Daemon, what: &str, wanted: impl Fn(&str) -> bool) {
+    place::until(PATIENCE, what, || {
+        let (_, text) = crate::daemon::fetch(daemon.admin, "/health/ready")?;
+        (text.contains("evidence") && wanted(&text)).then_some(())
+    });
+}
+
+#[test]
+fn a_published_log_verifies_and_is_never_written_over() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (published, away) = (elsewhere.path().join("published"), elsewhere.path().join("away"));
+    std::fs::create_dir(&published).unwrap();
+    let daemon = setup().set("ledger.publish", published.display().to_string()).start();
+    let signed = |folder: &Path| std::fs::read_to_string(folder.join("1/checkpoint")).ok();
+    ask(&daemon, 0..300);
+    wait_for_signed(&daemon, 300);
+    let full = published.join("1/tile/entries/000");
+    place::until(PATIENCE, "the first full bundle", || full.is_file().then_some(()));
+    place::until(PATIENCE, "a checkpoint to be published", || signed(&published));
+    verified(&[published.to_str().unwrap()], 0);
+    // A disk that is gone for a while is gone on with, and not made anew.
+    std::fs::rename(&published, &away).unwrap();
+    wait_for_health(&daemon, "the missing folder to be told", |text| text.contains("not published"));
+    assert!(!published.exists());
+    std::fs::rename(&away, &published).unwrap();
+    wait_for_health(&daemon, "the folder to be taken up again", |text| !text.contains("not published"));
+    ask(&daemon, 300..600);
+    let key = told(&daemon, &["key"]).trim_end().to_owned();
+    let data = daemon.data();
+    let setup = daemon.stop();
+    assert_eq!(signed(&published), signed(&data.join("ledger")), "a stop publishes what it has signed");
+    let whole = verified(&[published.to_str().unwrap(), "--key", &key], 0);
+    assert!(whole.contains("integrity:  intact"), "{whole}");
+    // What differs is told, and stays as it is.
+    let mut octets = std::fs::read(&full).unwrap();
+    octets[100] ^= 1;
+    std::fs::write(&full, &octets).unwrap();
+    let before = signed(&published);
+    let daemon = setup.start();
+    wait_for_health(&daemon, "the difference to be told", |text| text.contains("is there already and differs"));
+    let _setup = daemon.stop();
+    assert_eq!(std::fs::read(&full).unwrap(), octets);
+    assert_eq!(signed(&published), before);
+}

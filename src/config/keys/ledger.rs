@@ -100,4 +100,14 @@ pub(super) const KEYS: &[Key] = &[
         "seconds",
         &["What was recorded is signed at most this much later, and at each stop."],
     ),
+    key(
+        "publish",
+        Kind::Text { least: 0, most: 4096 },
+        r#""""#,
+        "",
+        &[
+            "A folder on another disk or machine that signed logs are copied to, for others to verify; \"\" for none. It has to be",
+            "there. What was copied stays there, also beyond keep_days.",
+        ],
+    ),
 ];

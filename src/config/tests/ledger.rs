@@ -8,6 +8,7 @@ use crate::ledger::{Durability, Fail};
 pub(super) fn defaults() -> LedgerConfig {
     LedgerConfig {
         keep_days: 0,
+        publish: None,
         networks_only: false,
         commit: Duration::from_millis(200),
         durability: Durability::Normal,

@@ -3,6 +3,7 @@
 
 mod found;
 mod place;
+mod publish;
 mod removal;
 mod tiler;
 
@@ -17,6 +18,7 @@ use super::tree::{self, Edge, Hash, Tile, WIDTH};
 pub(super) use found::look;
 pub use place::{CHECKPOINT, KEY, LogError, logs, newest};
 pub(super) use place::{Place, read_text};
+pub(super) use publish::Publisher;
 pub(super) use tiler::{Following, Tiler};
 
 /// A log that is written to.
