@@ -70,8 +70,9 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     notes.extend(unread.iter().cloned());
     let missing = config.shelf().missing().join(", ");
     if !missing.is_empty() {
-        notes
-            .push(format!("[[policy.fetch]] {missing}: fetched, and not in force yet; see `interdict policy pending`"));
+        notes.push(format!(
+            "[[policy.fetch]] {missing}: nothing of it is in force yet; `interdict policy pending` shows what waits"
+        ));
     }
     let (loaded, left_out) = with_register(loaded, kept, number);
     notes.extend(left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault)));
