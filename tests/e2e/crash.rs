@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::{Daemon, Setup, program};
 use crate::place::{self, rounds};
+use crate::scripted::Scripted;
 use crate::wire;
 
 /// The records are on disk 200 ms after the answer at the latest; the rest is for a machine with two busy cores.
@@ -147,6 +148,37 @@ fn in_strict_mode_nothing_that_was_answered_is_lost_by_a_kill() {
     assert!(number > 50, "only {number} look-ups were answered: no load");
     let daemon = setup.start();
     assert_complete(&daemon, &all, &promised);
+}
+
+/// Returns an alias of a sunk name for an answer.
+fn alias(query: &[u8]) -> Vec<u8> {
+    let mut answer = wire::reply(query, wire::NOERROR, &[]);
+    let target = wire::name_wire("upd.kaspersky.com");
+    answer.extend([0xC0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, u8::try_from(target.len()).unwrap()]);
+    answer.extend(target);
+    answer[7] = 1;
+    answer
+}
+
+/// One look-up each, and the kill right behind its answer.
+#[test]
+fn in_strict_mode_each_way_of_an_answer_waits_for_its_record() {
+    let upstream = Scripted::start(|query| vec![alias(query)]);
+    let mut setup = Setup::new().set("ledger.durability", "strict").upstreams(&[upstream.address]);
+    let names = ["udp.upd.kaspersky.com", "tcp.upd.kaspersky.com", "udp.alias.example", "tcp.alias.example"];
+    for name in names {
+        let daemon = setup.start();
+        let query = wire::query(name, wire::A);
+        let answer = match name.starts_with("tcp") {
+            true => wire::Stream::open(daemon.dns).ask(&query).unwrap(),
+            false => wire::udp(daemon.dns, &query),
+        };
+        setup = daemon.kill();
+        assert_eq!(wire::rcode(&answer), wire::NXDOMAIN, "{name}");
+    }
+    let daemon = setup.start();
+    let sums = recorded(&daemon);
+    assert!(names.iter().all(|name| sums.contains_key(*name)), "{sums:?}");
 }
 
 /// Whatever was signed is there as it was signed.
