@@ -136,9 +136,18 @@ fn write_list(of: &Print, out: &mut dyn Write) -> anyhow::Result<()> {
     };
     let names = list.rules().map(|(name, scope, choice)| (lists::Trigger::Name(Box::new(name), scope), choice));
     let mut left_out = 0_u64;
+    // Rules of ad blockers have an order of their own, which no other format can say.
+    let layered = list.rules().any(|(_, _, choice)| choice.turn > 1);
     out.write_all(lists::heading(of.format).as_bytes())?;
     for (trigger, choice) in names.chain(list.network_rules()) {
-        let rules = lists::translate(of.format, trigger, choice);
+        let rules = match (layered, of.format) {
+            (true, Format::Adblock) => vec![(trigger, choice.clone())],
+            (true, _) if choice.turn < 2 => {
+                left_out += 1;
+                continue;
+            }
+            (true | false, _) => lists::translate(of.format, trigger, choice),
+        };
         let lines: Option<String> =
             rules.iter().map(|(trigger, choice)| lists::print(of.format, trigger, choice)).collect();
         match lines {

@@ -129,12 +129,12 @@ impl Shelf {
         let active = Active::read(&self.active).map_err(|fault| Unwanted::Faults(vec![fault]))?;
         let in_force = active.find(item).map(|of| (of.version, of.text.clone()));
         let waiting = item.waiting();
-        for (newest, known) in in_force.iter().chain(&waiting) {
-            match version.cmp(newest) {
-                std::cmp::Ordering::Less => return Err(Unwanted::Older { version, newest: *newest }),
-                std::cmp::Ordering::Equal if known != text => return Err(Unwanted::SameVersion(version)),
-                std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => {}
-            }
+        if let Some((newest, _)) = in_force.iter().chain(&waiting).find(|(newest, _)| version < *newest) {
+            return Err(Unwanted::Older { version, newest: *newest });
+        }
+        // What was never in force may be corrected under the same version.
+        if in_force.as_ref().is_some_and(|(newest, known)| version == *newest && known != text) {
+            return Err(Unwanted::SameVersion(version));
         }
         Ok(News::new(item, version, in_force.map(|(version, _)| version), text))
     }
