@@ -13,7 +13,7 @@ use crate::scripted::Scripted;
 use crate::wire;
 
 /// The records are on disk 200 ms after the answer at the latest; the rest is for a busy machine and disk.
-const COMMITTED: Duration = Duration::from_millis(200 + 800);
+const COMMITTED: Duration = Duration::from_millis(200 + 1300);
 
 /// What became of the look-ups of one name.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ fn what_was_answered_before_the_commit_window_survives_a_kill() {
     for round in 0..rounds(5, 50) {
         let daemon = setup.start();
         // Rounds of different length, so that the cut falls at different places of a group.
-        let length = Duration::from_millis(1500 + 37 * (round as u64 % 17));
+        let length = Duration::from_millis(2200 + 37 * (round as u64 % 17));
         let ended = Arc::new(AtomicBool::new(false));
         let generator = {
             let (server, ended) = (daemon.dns, ended.clone());
