@@ -75,6 +75,11 @@ pub enum Standing {
 const RECHECK: Duration = Duration::from_secs(30);
 
 impl Entry {
+    /// Returns whether it says that there was no answer, which is nothing to fall back on.
+    pub const fn is_failure(&self) -> bool {
+        self.body.flags & flag::RCODE == ResponseCode::SERV_FAIL.0
+    }
+
     /// Returns what the entry is good for at this time since boot. `stale` is how long an answer may be given after its
     /// lifetime.
     pub fn standing(&self, boot: Duration, stale: Duration) -> Standing {
@@ -84,9 +89,7 @@ impl Entry {
             let age = u32::try_from(kept.as_secs()).unwrap_or(u32::MAX);
             return Standing::Fresh { age, ending: lifetime - kept <= lifetime / 10 };
         }
-        // That there was no answer is nothing to fall back on.
-        let is_failure = self.body.flags & flag::RCODE == ResponseCode::SERV_FAIL.0;
-        match kept - lifetime < stale && !is_failure {
+        match kept - lifetime < stale && !self.is_failure() {
             true => Standing::Stale { failed: self.failed.is_some_and(|failed| boot.saturating_sub(failed) < RECHECK) },
             false => Standing::Over,
         }

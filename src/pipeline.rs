@@ -1,5 +1,6 @@
-//! The path of a query, top to bottom. Every transport calls [`Pipeline::begin`] and, where that says so,
-//! [`Pipeline::complete`]; there is no second copy of any rule.
+//! The path of a query, top to bottom; there is no second copy of any rule. Every transport calls [`Pipeline::begin`]. Where
+//! that says so, a task goes on with [`Pipeline::complete`], or a worker with [`Pipeline::forward`] and, once there is an answer,
+//! [`Pipeline::conclude`], in which `complete` ends too. In strict mode an answer then waits in [`Pipeline::commit`].
 
 mod judgement;
 mod kept;
@@ -236,6 +237,7 @@ impl Pipeline {
                 (None, _) => {}
             }
         }
+        // In place of a failure, what is stale is given, or what came meanwhile.
         let (entry, standing, served) = self.keep(query, generation, inspected(query, resolved, moment), moment);
         self.deliver(query, own, (&entry, standing, served), moment, recorder, out)
     }

@@ -88,7 +88,7 @@ fn lists(folder: &Path) -> Lists {
     let path = folder.join("list");
     std::fs::write(&path, "listed.example\n").unwrap();
     let source = Source { name: "list".to_owned(), path, format: None, bounds: Bounds::default(), most: 1 << 20 };
-    let (list, _) = check(&source, || Key([7; 4])).unwrap();
+    let (list, _) = check(&source, folder, || Key([7; 4])).unwrap();
     let link = Link { name: "list".to_owned(), list: Arc::new(list), dates: Dates::default(), action: None };
     Lists { chain: Chain::new(1, vec![link]), counters: Vec::new() }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -129,7 +130,7 @@ fn write_list(of: &Print, out: &mut dyn Write) -> anyhow::Result<()> {
     let list = match lists::kept(source, &folder) {
         Some(list) => list,
         None => {
-            let (list, _) = lists::check(source, || lists::index::Key(rand::random()))
+            let (list, _) = lists::check(source, &folder, key)
                 .with_context(|| format!("list {} has never been good", source.name))?;
             list
         }
@@ -162,7 +163,7 @@ fn write_list(of: &Print, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shown(ListConfig { source, origin, .. }: &ListConfig, folder: &std::path::Path) -> Shown {
+fn shown(ListConfig { source, origin, .. }: &ListConfig, folder: &Path) -> Shown {
     let kept = lists::kept(source, folder);
     let (rules, not_understood) = (kept.as_ref().map(lists::List::len), kept.as_ref().map(lists::List::refused));
     let name = source.name.clone();
@@ -182,10 +183,28 @@ fn shown(ListConfig { source, origin, .. }: &ListConfig, folder: &std::path::Pat
                 Ok(at) => (Timestamp::try_from(at).ok(), None),
                 Err(error) => (None, Some(format!("its file cannot be read: {error}"))),
             };
+            let fault = fault.or_else(|| unlike(source, kept.as_ref(), folder));
             let source = source.path.display().to_string();
             Shown { name, source, rules, not_understood, from, checked: None, fault }
         }
     }
+}
+
+/// Says why a list is not what its file says now, if it is not.
+fn unlike(source: &lists::Source, kept: Option<&lists::List>, folder: &Path) -> Option<String> {
+    if kept.is_some_and(|kept| lists::is_current(source, kept).unwrap_or(false)) {
+        return None;
+    }
+    let left = if kept.is_some() { "the last good one stays" } else { "it is left out" };
+    Some(match lists::check(source, folder, key) {
+        Err(fault) => format!("its file is refused: {:#}; {left}", anyhow::Error::from(fault)),
+        Ok(_) => "its file is newer than what is in force; a reload takes it".to_owned(),
+    })
+}
+
+/// Gives a key that nobody can foretell.
+fn key() -> lists::index::Key {
+    lists::index::Key(rand::random())
 }
 
 /// Returns how long ago an instant was, in its largest unit.

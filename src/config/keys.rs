@@ -270,8 +270,8 @@ const CACHE: &[Key] = &[
         "86400",
         "seconds",
         &[
-            "How long an answer may be given after its lifetime, with a TTL of 30 seconds, while no upstream answers",
-            "(RFC 8767). What an order prohibits is sunk all the same. 0 for never.",
+            "How long an answer may be given after its lifetime, with a TTL of 30 seconds at most, while no upstream",
+            "answers, which is tried again every 30 seconds (RFC 8767). What an order prohibits is sunk all the same. 0 for never.",
         ],
     ),
     key(

@@ -93,11 +93,16 @@ fn is_missing(fault: &LoadError) -> bool {
 }
 
 /// Reads every list as [`load`] would, and keeps nothing.
-pub(super) fn check(config: &Config, snapshot: &Snapshot, now: Timestamp) -> Result<Vec<CheckedList>, Vec<String>> {
+pub(super) fn check(
+    config: &Config,
+    folder: &Path,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Vec<CheckedList>, Vec<String>> {
     let (mut checked, mut faults) = (Vec::new(), Vec::new());
     for ListConfig { source, origin, .. } in &config.lists.lists {
         let (name, path) = (source.name.clone(), source.path.clone());
-        match lists::check(source, key) {
+        match lists::check(source, &folder.join("lists"), key) {
             Ok((list, refusals)) => {
                 let overruled = overruled(&list, snapshot, now);
                 checked.push(CheckedList { name, path, rules: Some(list.len()), refusals, overruled });

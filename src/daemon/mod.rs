@@ -137,7 +137,7 @@ pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let built = build::build(config, 1, &clock, &Kept::default())?;
     let snapshot = built.state.snapshot;
-    let lists = lists::check(config, &snapshot, clock.read().at)?;
+    let lists = lists::check(config, &config.data_dir, &snapshot, clock.read().at)?;
     exports::check(config)?;
     Ok(Checked { snapshot, candidate: built.candidate, lists, notes: built.notes })
 }

@@ -151,13 +151,22 @@ pub fn kept(source: &Source, folder: &Path) -> Option<List> {
     open(&index_of(source, folder)).ok()
 }
 
-/// Reads and judges a list, and keeps nothing.
+/// Reads and judges a list as [`load`] would beside what is kept in `folder`, and keeps nothing.
 ///
 /// # Errors
 /// Why it could not be used.
-pub fn check(source: &Source, keys: impl FnMut() -> Key) -> Result<(List, Refusals), LoadError> {
+pub fn check(source: &Source, folder: &Path, keys: impl FnMut() -> Key) -> Result<(List, Refusals), LoadError> {
     let octets = read(&source.path)?;
-    make(&octets, <[u8; 32]>::from(Sha256::digest(&octets)), source, None, keys)
+    let last = last_good(source, folder).map(|last| last.len());
+    make(&octets, <[u8; 32]>::from(Sha256::digest(&octets)), source, last, keys)
+}
+
+/// Says whether the file of a list is what `last`, the list as it was last good, was made of.
+///
+/// # Errors
+/// Why the file cannot be read.
+pub fn is_current(source: &Source, last: &List) -> Result<bool, LoadError> {
+    Ok(last.is_from(&<[u8; 32]>::from(Sha256::digest(read(&source.path)?)), source.format))
 }
 
 /// Compiles the octets of a file, and judges what that comes to.

@@ -76,7 +76,8 @@ impl Pipeline {
         matches!(standing, Some(Standing::Stale { .. }))
     }
 
-    /// Keeps an answer, or the failure to get one, and returns what is to be given: in place of a failure, what is stale.
+    /// Keeps an answer, or the failure to get one, and returns what is to be given: in place of a failure what is stale, or
+    /// what came meanwhile for somebody else.
     pub(super) fn keep(
         &self,
         query: &Query,
@@ -88,10 +89,14 @@ impl Pipeline {
         let before = if served == Served::Failure { self.cache.get(&key) } else { None };
         let stale = moment.state.asking.stale;
         let standing = before.as_ref().map_or(Standing::Over, |entry| entry.standing(moment.now.boot, stale));
-        if let (Some(before), Standing::Stale { .. }) = (before, standing) {
-            let entry = Arc::new(Entry { failed: Some(moment.now.boot), ..Entry::clone(&before) });
-            self.cache.insert(&key, Arc::clone(&entry));
-            return (entry, standing, Served::Stale);
+        match (before, standing) {
+            (Some(before), Standing::Fresh { .. }) if !before.is_failure() => return (before, standing, Served::Cache),
+            (Some(before), Standing::Stale { .. }) => {
+                let entry = Arc::new(Entry { failed: Some(moment.now.boot), ..Entry::clone(&before) });
+                self.cache.insert(&key, Arc::clone(&entry));
+                return (entry, standing, Served::Stale);
+            }
+            (Some(_), Standing::Fresh { .. } | Standing::Over) | (None, _) => {}
         }
         let entry = Arc::new(entry);
         if served != Served::Local && entry.body.lifetime > 0 {

@@ -58,13 +58,12 @@ fn memory(daemon: &Daemon) -> u64 {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     };
-    let mut last = u64::MAX;
+    let (mut last, mut looks) = (u64::MAX, 0);
     place::until(PATIENCE, "memory to settle", || {
-        std::thread::sleep(std::time::Duration::from_millis(200));
         let now = resident();
-        let settled = now >= last;
+        looks = if now < last { 0 } else { looks + 1 };
         last = now;
-        settled.then_some(now)
+        (looks == 20).then_some(now)
     })
 }
 

@@ -70,7 +70,19 @@ fn a_list_that_is_no_longer_good_stays_as_it_was() {
         assert_eq!(code(&daemon, "shop.com"), wire::NOERROR, "after {told}");
         let health = fetch(daemon.admin, "/health/ready").unwrap().1;
         assert!(health.contains(told), "{health}");
+        let fault = daemon.json(&["lists", "--json"])[0]["fault"].as_str().unwrap_or_default().to_owned();
+        assert!(fault.contains(told) && fault.contains("the last good one stays"), "{told}: {fault}");
+        // `check` refuses what a reload refuses.
+        let checked = daemon.command(&["check"]);
+        assert_eq!(checked.status.code(), Some(78), "{told}");
+        assert!(String::from_utf8_lossy(&checked.stderr).contains(told), "{told}: {checked:?}");
     }
+    write(&folder, "ads", names(100));
+    assert_eq!(daemon.json(&["lists", "--json"])[0]["fault"], serde_json::Value::Null);
+    let explained = daemon.command(&["explain", "n7.ads.example"]).stdout;
+    let explained = String::from_utf8(explained).unwrap();
+    assert!(explained.starts_with("pass: no order withholds it; the list ads does\n"), "{explained}");
+    write(&folder, "ads", names(50));
     // Not even a new start forgets the last good one.
     let daemon = daemon.stop().start();
     assert_eq!(code(&daemon, "n7.ads.example"), wire::NXDOMAIN);

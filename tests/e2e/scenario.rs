@@ -24,7 +24,7 @@ use interdict::policy::{
     Apply, Mode, Operator, OperatorTreatment, Party, Phase, Removal, Rules, Scope, Term, TreatmentChoice, Waiver,
 };
 use interdict::query::{Peer, Query, Transport};
-use interdict::resolve::{Asking, Group, Lifetimes, Routes};
+use interdict::resolve::{Asking, Failed, Failure, Group, Lifetimes, Resolved, Routes};
 use interdict::zones::{Zones, ZonesSpec};
 use jiff::Timestamp;
 
@@ -75,6 +75,36 @@ scenarios!(
     what_is_kept_for_removal_is_resolved_and_recorded,
     what_is_protected_is_never_sunk,
 );
+
+/// Two may have asked, one in vain: what came is given, and stays.
+#[test]
+fn a_failure_does_not_take_the_place_of_what_came_meanwhile() {
+    needs!("nsd");
+    let text = "zone example\n    www A 192.0.2.80\nend\n\
+                at 2024-09-01T00:00:00Z  query 10.0.0.7 udp www.example. A  expect NOERROR\n";
+    let scenario = read("meanwhile", text);
+    let zones: Vec<_> = scenario.zones.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let upstream = Upstream::with(&zones);
+    let mut stage = Stage::set(&scenario, upstream.address);
+    let Happening::Ask(step) = &scenario.steps[0] else { panic!("it asks") };
+    stage.play(step);
+    let (packet, query) = asked("www.example.");
+    let failed = Resolved::Failed(Failed { failure: Failure::TimedOut, extended_error: None });
+    let mut out = Vec::new();
+    stage.pipeline.conclude(&query, (&failed, 0, None), &stage.pipeline.moment(), &stage.recorder, &mut out);
+    assert_eq!((wire::rcode(&out), wire::id(&out)), (wire::NOERROR, wire::id(&packet)));
+    stage.play(step);
+}
+
+/// Returns a query for the A records of a name, from this machine, as octets and read.
+fn asked(name: &str) -> (Vec<u8>, Query) {
+    let mut asking = wire::Asking::of(name, wire::A);
+    asking.edns = Some((0, 1232, false));
+    let packet = asking.to_wire();
+    let peer = Peer::direct(SocketAddr::new([127, 0, 0, 1].into(), 40_000), None);
+    let query = Query::of(QueryView::read(&packet).unwrap(), peer, Transport::Udp);
+    (packet, query)
+}
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
@@ -373,11 +403,7 @@ impl Stage {
 
     /// Waits until the answer to the A records of a name is a new one.
     fn renewed(&self, name: &str, place: &str) {
-        let mut asking = wire::Asking::of(name, wire::A);
-        asking.edns = Some((0, 1232, false));
-        let packet = asking.to_wire();
-        let peer = Peer::direct(SocketAddr::new([127, 0, 0, 1].into(), 40_000), None);
-        let query = Query::of(QueryView::read(&packet).unwrap(), peer, Transport::Udp);
+        let (_, query) = asked(name);
         let is_new = || {
             let kept = self.pipeline.cache().get(&Key::new(&query, 0)).expect(place);
             let standing = kept.standing(self.clock.read().boot, Duration::ZERO);

@@ -29,8 +29,9 @@ pub(super) struct ListFinding {
 pub(super) fn chain(config: &Config, folder: &Path) -> Chain {
     let links = config.lists.lists.iter().filter_map(|ListConfig { source, action, dates, origin: _ }| {
         let key = || lists::index::Key(rand::random());
-        let kept = lists::kept(source, &folder.join("lists"));
-        let list = kept.or_else(|| lists::check(source, key).ok().map(|(list, _)| list))?;
+        let folder = folder.join("lists");
+        let list =
+            lists::kept(source, &folder).or_else(|| lists::check(source, &folder, key).ok().map(|(list, _)| list))?;
         let (name, action) = (source.name.clone(), action.clone());
         Some(Link { name, list: Arc::new(list), dates: *dates, action })
     });

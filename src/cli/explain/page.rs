@@ -10,7 +10,11 @@ use crate::client::DEFAULT_GROUP;
 use crate::policy::{self, Matching, Verdict, Verification, Waiver};
 
 pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}: {}", account.decision, words(account))?;
+    // What withholds the name has to be told first, also where it is no order.
+    match account.lists.iter().find(|list| list.decides && list.action != "pass") {
+        Some(list) => writeln!(out, "{}: no order withholds it; the list {} does", account.decision, list.list)?,
+        None => writeln!(out, "{}: {}", account.decision, words(account))?,
+    }
     writeln!(out)?;
     row(out, "name", &format!("{} {}", account.name, account.r#type))?;
     if let Some(subject) = &account.subject {

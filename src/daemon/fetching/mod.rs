@@ -217,17 +217,23 @@ impl Fetching {
             });
             let deadline = tokio::time::sleep(ASK_TIME);
             tokio::pin!(deadline);
-            let (mut told, mut failed) = (Vec::new(), false);
+            let (mut told, mut failed) = (Vec::new(), Vec::new());
             for (name, sent, done) in waits.collect::<Vec<_>>() {
                 let result = tokio::select! {
                     biased;
                     result = done, if sent => result.unwrap_or_else(|_| Err("it is fetched no more".to_owned())),
                     () = &mut deadline => Err("it is under way still; the log tells what comes of it".to_owned()),
                 };
-                failed |= result.is_err();
-                told.push(format!("{name}: {}", result.unwrap_or_else(|reason| reason)));
+                match result {
+                    Ok(words) => told.push(format!("{name}: {words}")),
+                    Err(reason) => failed.push(format!("{name}: {reason}")),
+                }
             }
-            let _ = reply.send(if failed { Reply::Refused { told } } else { Reply::Done { told, shown: None } });
+            // What went well needs no word where something did not.
+            let _ = reply.send(match failed.is_empty() {
+                true => Reply::Done { told, shown: None },
+                false => Reply::Refused { told: failed },
+            });
         });
     }
 }

@@ -122,7 +122,7 @@ fn a_subtree_that_holds_a_protected_name_is_refused() {
 fn checking_keeps_nothing() {
     let place = Place::new();
     fs::write(&place.source.path, names(3)).unwrap();
-    let (list, refusals) = check(&place.source, || Key(rand::random())).unwrap();
+    let (list, refusals) = check(&place.source, &place.folder.path().join("lists"), || Key(rand::random())).unwrap();
     assert_eq!((list.len(), refusals.count), (3, 0));
     assert_eq!(fs::read_dir(place.folder.path().join("lists")).unwrap().count(), 0);
 }
