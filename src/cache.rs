@@ -105,6 +105,7 @@ pub struct Key {
 
 impl Key {
     /// Returns the key of a query under this generation of routes.
+    #[inline]
     pub fn new(query: &Query, generation: u32) -> Self {
         let mut octets = [0; MAX_NAME + 9];
         let Question { name, record_type, class } = &query.question;

@@ -255,7 +255,7 @@ impl Pipeline {
     ) -> Step {
         let again = entry.matched || entry.epoch != moment.epoch();
         let by = (moment.state.snapshot.as_ref(), moment.when());
-        let judgement = judge(query, own, again.then_some(&entry.subjects), by);
+        let judgement = if again { judge(query, own, &entry.subjects, by) } else { own };
         moment.compare(query, &judgement, Some(&entry.subjects));
         // What stands beside the answer is taken out of it, and all of it is withheld where that cannot be done.
         let body = match judgement.decision.verdict == Verdict::Sunk {

@@ -179,6 +179,7 @@ pub struct Query {
 
 impl Query {
     /// Returns what a message asks that came from `peer`.
+    #[inline]
     pub fn of(view: QueryView, peer: Peer, transport: Transport) -> Self {
         // Taken apart field by field, so that a field added to the view has to be dealt with here.
         let QueryView { id, flags, name, spelling, record_type, class, opt } = view;

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::message::Name;
-use crate::query::{Subjects, Target};
+use crate::query::{Subject, Target};
 
 /// Returns whether an answer tells an address of a private network or of the machine that asks: a public name with one
 /// makes a browser or a tool talk to what stands behind the firewall (DNS rebinding).
-pub fn leads_inside(subjects: &Subjects) -> bool {
+pub fn leads_inside(subjects: &[Subject]) -> bool {
     subjects.iter().any(|subject| match subject.target {
         Target::Address(address) => is_private(address),
         Target::Name(_) => false,

@@ -23,7 +23,8 @@ enum Fate {
 /// `Malformed` where a record cannot be written anew, or the answer would be too long for a message.
 pub fn without(body: &Body, question: &Question, is_sunk: impl Fn(&Subject) -> bool) -> Result<Body, Malformed> {
     rebuilt(body, question, |examined, wire, record, owner| {
-        let mut sunk = examined.subjects_of(record, owner)?;
+        let mut sunk = Vec::new();
+        examined.subjects_of((record, owner), &mut sunk)?;
         // Hints can say the same address thousands of times; each is decided once.
         let mut seen = HashSet::new();
         sunk.retain(|of| of.place == Place::Aside && seen.insert(of.target.clone()) && is_sunk(of));
@@ -107,9 +108,9 @@ fn rebuilt(
     let wire = message(body, question);
     let response = ResponseView::read(&wire)?;
     let examined = Examined::of(&response)?;
-    let mut fates = Vec::with_capacity(examined.records.len());
+    let mut fates = Vec::with_capacity(examined.records().len());
     let mut changed = BTreeSet::new();
-    for (record, owner) in &examined.records {
+    for (record, owner) in examined.records() {
         let fate = decide(&examined, &wire, record, owner)?;
         if !matches!(fate, Fate::Kept) {
             changed.insert((record.section, owner, record.record_type.0));
@@ -120,7 +121,7 @@ fn rebuilt(
         return Ok(body.clone());
     }
     let mut anew = Anew::new(&wire[..response.question_end()], &question.name);
-    for ((record, owner), fate) in examined.records.iter().zip(fates) {
+    for ((record, owner), fate) in examined.records().zip(fates) {
         let covered = u16_at(&wire[..record.end], record.data).unwrap_or_default();
         let is_signature = record.record_type == RecordType::RRSIG;
         match fate {

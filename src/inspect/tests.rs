@@ -182,7 +182,7 @@ fn names_that_are_only_long_by_pointers_are_bounded() {
 fn body(lines: &[Line<'_>]) -> (Body, Question) {
     let wire = response(lines);
     let question = Question { name: Name::from_wire(QUESTION).unwrap(), record_type: T::A, class: KEY };
-    (flatten(&wire, LIFETIMES).unwrap(), question)
+    (flatten(&ResponseView::read(&wire).unwrap(), LIFETIMES).unwrap(), question)
 }
 
 /// Returns the records of a body as text, each section on its own, by an independent parser.
@@ -264,7 +264,7 @@ fn pointers_into_what_is_taken_out_are_written_out() {
         wire.extend(data);
     }
     wire[11] = 3;
-    let whole = flatten(&wire, LIFETIMES).unwrap();
+    let whole = flatten(&ResponseView::read(&wire).unwrap(), LIFETIMES).unwrap();
     let question = Question { name: Name::from_wire(QUESTION).unwrap(), record_type: T::A, class: KEY };
     let left = without(&whole, &question, |subject| subject.target == Target::Name(bad.clone())).unwrap();
     assert_eq!(shown(&left), ["ad good.test. A 5.6.7.8", "ad Mail.test. MX 1 mx.test."]);
@@ -333,7 +333,7 @@ fn question() -> Question {
 }
 
 /// Returns the subjects of a body.
-fn subjects_of(body: &Body) -> Subjects {
+fn subjects_of(body: &Body) -> Vec<Subject> {
     let mut wire = Vec::new();
     let mut writer = Writer::new(&mut wire, 1, flag::RESPONSE);
     writer.question(QUESTION, T::A, KEY);
@@ -344,7 +344,7 @@ fn subjects_of(body: &Body) -> Subjects {
 
 fn assert_is_clean_or_refused(wire: &[u8]) {
     let Ok(view) = ResponseView::read(wire) else { return };
-    let (Ok(_), Ok(whole)) = (subjects(&view), flatten(wire, LIFETIMES)) else { return };
+    let (Ok(_), Ok(whole)) = (subjects(&view), flatten(&view, LIFETIMES)) else { return };
     if let Ok(left) = without(&whole, &question(), |_| true) {
         assert!(subjects_of(&left).iter().all(|subject| subject.place != Place::Aside), "{wire:02x?}");
     }
@@ -356,7 +356,7 @@ fn assert_is_clean_or_refused(wire: &[u8]) {
 #[test]
 fn an_answer_with_everything_beside_it_is_left_bare() {
     let wire = rich();
-    let whole = flatten(&wire, LIFETIMES).unwrap();
+    let whole = flatten(&ResponseView::read(&wire).unwrap(), LIFETIMES).unwrap();
     let left = without(&whole, &question(), |_| true).unwrap();
     assert_eq!(left.counts, [4, 1, 0], "{:?}", shown(&left));
     assert_eq!(left.minimums.len(), 1);

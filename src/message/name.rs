@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::str::FromStr;
 
 use super::Malformed;
@@ -40,21 +41,39 @@ impl Spelling {
     /// Those of [`Name::read`].
     pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
         let mut spelling = Self { length: 0, octets: [0; MAX_NAME] };
-        let end = walk(message, at, |octets| {
-            let start = usize::from(spelling.length);
-            let target = spelling.octets.get_mut(start..start + octets.len()).ok_or(Malformed)?;
-            target.copy_from_slice(octets);
-            spelling.length = u8::try_from(start + octets.len()).map_err(|_| Malformed)?;
-            Ok(())
-        })?;
+        let end = walk(
+            message,
+            at,
+            |_| Ok(()),
+            |octets| {
+                let start = usize::from(spelling.length);
+                let target = spelling.octets.get_mut(start..start + octets.len()).ok_or(Malformed)?;
+                target.copy_from_slice(octets);
+                spelling.length = u8::try_from(start + octets.len()).map_err(|_| Malformed)?;
+                Ok(())
+            },
+        )?;
         Ok((spelling, end))
     }
 
-    /// Keeps the wire form of a name that was read before; `None` where it is longer than a name can be.
-    pub(super) fn of(wire: &[u8]) -> Option<Self> {
+    /// Reads the name at `at` of a message, in which nothing stands before it that a pointer could mean.
+    ///
+    /// # Errors
+    /// `Malformed` where the name leaves the message, is too long, or has anything but labels.
+    pub(super) fn read_first(message: &[u8], at: usize) -> Result<Self, Malformed> {
+        let rest = message.get(at..).ok_or(Malformed)?;
+        let mut end = 0;
+        loop {
+            match *rest.get(end).ok_or(Malformed)? {
+                0 => break,
+                length @ 1..=63 => end += 1 + usize::from(length),
+                _ => return Err(Malformed),
+            }
+        }
+        let wire = rest.get(..=end).ok_or(Malformed)?;
         let mut octets = [0; MAX_NAME];
-        octets.get_mut(..wire.len())?.copy_from_slice(wire);
-        Some(Self { length: u8::try_from(wire.len()).ok()?, octets })
+        octets.get_mut(..wire.len()).ok_or(Malformed)?.copy_from_slice(wire);
+        Ok(Self { length: u8::try_from(wire.len()).map_err(|_| Malformed)?, octets })
     }
 
     /// Returns the wire form, root label included.
@@ -67,6 +86,16 @@ impl From<&Name> for Spelling {
     /// Spells a name in lower case.
     fn from(name: &Name) -> Self {
         Self { length: name.length, octets: name.octets }
+    }
+}
+
+impl From<&Spelling> for Name {
+    /// Takes the name that is spelled so.
+    fn from(spelling: &Spelling) -> Self {
+        let mut name = Self { length: spelling.length, octets: spelling.octets };
+        // Length octets are below 'A', so that lower-casing all of it leaves them alone.
+        name.octets[..usize::from(name.length)].make_ascii_lowercase();
+        name
     }
 }
 
@@ -115,9 +144,40 @@ impl Name {
     /// `Malformed` where the name leaves the message, is too long, has a reserved label type (RFC 6891, section 5),
     /// or a pointer that does not point before the part that it continues.
     pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
+        Self::read_from(message, at, |_| true)
+    }
+
+    /// Reads a name as [`Name::read`] does, made only of octets of which `may_read` says so; it is told of each label and
+    /// of each pointer.
+    ///
+    /// # Errors
+    /// Those of [`Name::read`], and `Malformed` where `may_read` says no.
+    pub fn read_from(
+        message: &[u8],
+        at: usize,
+        may_read: impl Fn(Range<usize>) -> bool,
+    ) -> Result<(Self, usize), Malformed> {
         let mut name = Self { length: 0, octets: [0; MAX_NAME] };
-        let end = walk(message, at, |octets| name.push(octets))?;
+        let touch = |range| if may_read(range) { Ok(()) } else { Err(Malformed) };
+        let end = walk(message, at, touch, |octets| name.push(octets))?;
         Ok((name, end))
+    }
+
+    /// Reads a name as [`Name::read`] does, and keeps nothing of it but where it ends.
+    ///
+    /// # Errors
+    /// Those of [`Name::read`].
+    pub fn check(message: &[u8], at: usize) -> Result<usize, Malformed> {
+        let mut length = 0;
+        walk(
+            message,
+            at,
+            |_| Ok(()),
+            |octets| {
+                length += octets.len();
+                if length > MAX_NAME { Err(Malformed) } else { Ok(()) }
+            },
+        )
     }
 
     fn push(&mut self, octets: &[u8]) -> Result<(), Malformed> {
@@ -169,9 +229,14 @@ impl Name {
     }
 }
 
-/// Gives `push` the labels of the name at `at`, each with its length octet and the root label last, following pointers.
-/// Returns the offset of the first octet behind the name.
-fn walk(message: &[u8], at: usize, mut push: impl FnMut(&[u8]) -> Result<(), Malformed>) -> Result<usize, Malformed> {
+/// Gives `push` the labels of the name at `at`, each with its length octet and the root label last, following pointers, and
+/// `touch` where the labels and pointers stand. Returns the offset of the first octet behind the name.
+fn walk(
+    message: &[u8],
+    at: usize,
+    touch: impl Fn(Range<usize>) -> Result<(), Malformed>,
+    mut push: impl FnMut(&[u8]) -> Result<(), Malformed>,
+) -> Result<usize, Malformed> {
     let mut position = at;
     let mut floor = at;
     let mut jumps = 0;
@@ -180,16 +245,19 @@ fn walk(message: &[u8], at: usize, mut push: impl FnMut(&[u8]) -> Result<(), Mal
         let length = *message.get(position).ok_or(Malformed)?;
         match length {
             0 => {
+                touch(position..position + 1)?;
                 push(&[0])?;
                 return Ok(end.unwrap_or(position + 1));
             }
             1..=63 => {
                 let next = position + 1 + usize::from(length);
+                touch(position..next)?;
                 push(message.get(position..next).ok_or(Malformed)?)?;
                 position = next;
             }
             0xC0..=0xFF => {
                 let low = *message.get(position + 1).ok_or(Malformed)?;
+                touch(position..position + 2)?;
                 end.get_or_insert(position + 2);
                 position = usize::from(u16::from_be_bytes([length & 0x3F, low]));
                 // Each jump goes below everything read so far, so that no chain can loop or grow long. None goes into

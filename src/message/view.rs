@@ -59,6 +59,7 @@ impl QueryView {
     ///
     /// # Errors
     /// Says how a packet that is not a well-formed query is to be treated.
+    #[inline]
     pub fn read(wire: &[u8]) -> Result<Self, Unusable> {
         let (Some(id), Some(flags)) = (u16_at(wire, 0), u16_at(wire, 2)) else { return Err(Unusable::Unanswerable) };
         if wire.len() < HEADER || flags & flag::RESPONSE != 0 {
@@ -70,16 +71,13 @@ impl QueryView {
         Self::read_body(wire, id, flags).map_err(|Malformed| Unusable::Malformed { id, flags })
     }
 
+    #[inline]
     fn read_body(wire: &[u8], id: u16, flags: u16) -> Result<Self, Malformed> {
         if [4, 6, 8].map(|at| u16_at(wire, at)) != [Some(1), Some(0), Some(0)] {
             return Err(Malformed);
         }
-        let (name, name_end) = Name::read(wire, HEADER)?;
-        // Nothing stands before the question that a pointer could mean.
-        if name_end - HEADER != name.as_wire().len() {
-            return Err(Malformed);
-        }
-        let spelling = Spelling::of(&wire[HEADER..name_end]).ok_or(Malformed)?;
+        let spelling = Spelling::read_first(wire, HEADER)?;
+        let (name, name_end) = (Name::from(&spelling), HEADER + spelling.as_wire().len());
         let record_type = RecordType(u16_at(wire, name_end).ok_or(Malformed)?);
         let class = Class(u16_at(wire, name_end + 2).ok_or(Malformed)?);
         let mut opt = None;
@@ -170,6 +168,10 @@ impl Record {
 pub struct ResponseView<'a> {
     wire: &'a [u8],
     question_end: usize,
+    /// Where the last record ends.
+    end: usize,
+    opt: Option<Record>,
+    is_opt_last: bool,
 }
 
 impl<'a> ResponseView<'a> {
@@ -182,12 +184,17 @@ impl<'a> ResponseView<'a> {
         if flags & flag::RESPONSE == 0 || u16_at(wire, 4) != Some(1) {
             return Err(Malformed);
         }
-        let view = Self { wire, question_end: skip_name(wire, HEADER)? + 4 };
-        let mut position = view.question_end;
+        let question_end = skip_name(wire, HEADER)? + 4;
+        let mut view = Self { wire, question_end, end: question_end, opt: None, is_opt_last: true };
         for record in view.records() {
-            position = record?.end;
+            let record = record?;
+            view.end = record.end;
+            view.is_opt_last &= view.opt.is_none() || record.record_type == RecordType::OPT;
+            if record.record_type == RecordType::OPT {
+                view.opt.get_or_insert(record);
+            }
         }
-        if position > wire.len() { Err(Malformed) } else { Ok(view) }
+        if view.end > wire.len() { Err(Malformed) } else { Ok(view) }
     }
 
     pub fn id(&self) -> u16 {
@@ -228,6 +235,21 @@ impl<'a> ResponseView<'a> {
         self.question_end
     }
 
+    /// Returns how many records there are.
+    pub fn record_count(&self) -> usize {
+        [6, 8, 10].iter().map(|at| usize::from(u16_at(self.wire, *at).unwrap_or_default())).sum()
+    }
+
+    /// Returns the offset of the first octet behind the last record.
+    pub const fn end(&self) -> usize {
+        self.end
+    }
+
+    /// Returns whether no other record stands behind an OPT record.
+    pub const fn is_opt_last(&self) -> bool {
+        self.is_opt_last
+    }
+
     /// Returns the records of all sections in order.
     pub fn records(&self) -> Records<'a> {
         let count = |at| u16_at(self.wire, at).unwrap_or_default();
@@ -235,8 +257,8 @@ impl<'a> ResponseView<'a> {
     }
 
     /// Returns the OPT record, if there is one.
-    pub fn opt(&self) -> Option<Record> {
-        self.records().filter_map(Result::ok).find(|record| record.record_type == RecordType::OPT)
+    pub const fn opt(&self) -> Option<Record> {
+        self.opt
     }
 
     /// Returns the data of the first extended error that is well formed, its text cut to a sentence (RFC 8914, section 2).

@@ -45,11 +45,11 @@ pub(super) fn decide(query: &Query, moment: &Moment) -> Judgement {
 pub(super) fn judge(
     query: &Query,
     own: Judgement,
-    subjects: Option<&Subjects>,
+    subjects: &Subjects,
     (snapshot, when): (&Snapshot, When),
 ) -> Judgement {
     let mut judgement = own;
-    for subject in subjects.into_iter().flatten() {
+    for subject in subjects {
         let before = before(query, &judgement.shields, &subject);
         let found = snapshot.decide_behind(before, &subject.target, &judgement.client, when);
         if let (Place::Chain, Target::Name(name)) = (subject.place, &subject.target)
@@ -116,10 +116,9 @@ pub(super) fn inspected(query: &Query, resolved: &Resolved, moment: &Moment) -> 
                 Target::Name(name) => state.lists.chain.is_listed(name),
                 Target::Address(_) => state.lists.chain.has_answers(),
             };
-            let mut all = subjects.iter();
-            let matched = all.any(|of| state.snapshot.is_listed(&of.target) || is_listed(&of.target));
+            let matched = subjects.iter().any(|of| state.snapshot.is_listed(&of.target) || is_listed(&of.target));
             let (private, ech_removed) = (!local && inspect::leads_inside(&subjects), without_ech.is_some());
-            let body = without_ech.unwrap_or_else(|| body.clone());
+            let (body, subjects) = (without_ech.unwrap_or_else(|| body.clone()), Subjects::new(&subjects));
             let served = if local { Served::Local } else { Served::Upstream };
             (Entry { body, subjects, private, ech_removed, matched, epoch, stored, failed, renewed }, served)
         }

@@ -141,7 +141,11 @@ impl Shadow {
         let client = self.clients.as_ref().map_or(live.client, |clients| clients.identify_peer(&query.peer));
         let decision = self.candidate.decide(&query.question.name, &client, when);
         let own = Judgement { client, decision, subject: None, shields: Vec::new() };
-        let candidate = judge(query, own, subjects, (&self.candidate, when)).decision;
+        let judged = match subjects {
+            Some(subjects) => judge(query, own, subjects, (&self.candidate, when)),
+            None => own,
+        };
+        let candidate = judged.decision;
         if let Some((side, of)) = self.difference(&live.decision, &candidate) {
             let (live, candidate) = (live.decision.verdict, candidate.verdict);
             self.counters.count((side, &of), &self.policy(side).order_of(&of).id, (live, candidate));

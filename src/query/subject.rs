@@ -165,8 +165,8 @@ const ADDRESS: u8 = 64;
 
 impl Subjects {
     /// Keeps `subjects` in their order.
-    pub fn new<'a>(subjects: impl IntoIterator<Item = &'a Subject>) -> Self {
-        let mut octets = Vec::new();
+    pub fn new(subjects: &[Subject]) -> Self {
+        let mut octets = Vec::with_capacity(Self::size_of(subjects));
         for Subject { target, through, place, behind_chain } in subjects {
             let place = match place {
                 Place::Chain => 0,
@@ -192,6 +192,16 @@ impl Subjects {
     /// Returns the subjects one by one. Allocates nothing.
     pub fn iter(&self) -> Iter<'_> {
         Iter { rest: &self.octets }
+    }
+
+    /// Returns how many octets they take once they are kept.
+    pub fn size_of(subjects: &[Subject]) -> usize {
+        let size = |of: &Subject| match &of.target {
+            Target::Name(name) => 1 + name.as_wire().len(),
+            Target::Address(IpAddr::V4(_)) => 6,
+            Target::Address(IpAddr::V6(_)) => 18,
+        };
+        subjects.iter().map(size).sum()
     }
 
     /// Returns how many octets they take.

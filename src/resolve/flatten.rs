@@ -17,31 +17,27 @@ pub struct Lifetimes {
 ///
 /// # Errors
 /// `Malformed` where a record leaves the message, or belongs to no name that can be read.
-pub fn flatten(wire: &[u8], lifetimes: Lifetimes) -> Result<Body, Malformed> {
-    let response = ResponseView::read(wire)?;
+pub fn flatten(response: &ResponseView<'_>, lifetimes: Lifetimes) -> Result<Body, Malformed> {
     let extended_error = response.extended_error();
-    let mut end = response.question_end();
-    let mut opt_seen = false;
-    for record in response.records() {
-        let record = record?;
-        match (record.record_type == RecordType::OPT, opt_seen) {
-            (true, _) => opt_seen = true,
-            // Pointers behind the OPT record may mean what would move: build the message anew.
-            (false, true) => return Ok(Body { extended_error, ..flatten(&without_opt(wire)?, lifetimes)? }),
-            (false, false) => end = record.end,
-        }
+    let wire = response.wire();
+    if !response.is_opt_last() {
+        // Pointers behind the OPT record may mean what would move: the message is built anew.
+        let anew = without_opt(wire)?;
+        return Ok(Body { extended_error, ..flatten(&ResponseView::read(&anew)?, lifetimes)? });
     }
-    let start = response.question_end();
+    let (start, end) = (response.question_end(), response.opt().map_or(response.end(), |opt| opt.start));
     let mut body = Body {
         flags: response.flags() & (flag::AUTHORITATIVE | flag::AUTHENTIC_DATA | flag::RCODE),
         counts: [0; 3],
-        octets: wire[start..end].into(),
+        octets: wire.get(start..end).ok_or(Malformed)?.into(),
         ttls: Box::default(),
         minimums: Box::default(),
         lifetime: 0,
         extended_error,
     };
-    let mut ttls = Vec::new();
+    let asked = response.record_type();
+    let mut is_answered = false;
+    let mut ttls = Vec::with_capacity(response.record_count());
     let mut minimums = Vec::new();
     let mut shortest = lifetimes.most;
     let mut negative = None;
@@ -51,8 +47,10 @@ pub fn flatten(wire: &[u8], lifetimes: Lifetimes) -> Result<Body, Malformed> {
             continue;
         }
         // A stub must be able to read what is passed on.
-        Name::read(wire, record.start)?;
+        Name::check(wire, record.start)?;
         body.counts[record.section as usize] += 1;
+        // Without a record of the type that was asked for it is NODATA, with or without aliases (RFC 2308, section 2.2).
+        is_answered |= record.section == Section::Answer && (record.record_type == asked || asked == RecordType::ANY);
         let at = record.ttl_at - start;
         let ttl = effective(record.ttl).min(lifetimes.most);
         body.octets[at..at + 4].copy_from_slice(&ttl.to_be_bytes());
@@ -69,7 +67,7 @@ pub fn flatten(wire: &[u8], lifetimes: Lifetimes) -> Result<Body, Malformed> {
     }
     body.ttls = ttls.into();
     body.minimums = minimums.into();
-    body.lifetime = match (body.flags & flag::RCODE, answers_the_question(&response), negative) {
+    body.lifetime = match (body.flags & flag::RCODE, is_answered, negative) {
         (0, true, _) => shortest,
         // The SOA of a negative answer counts down from what it may be kept for (RFC 2308, sections 3 and 5).
         (0 | 3, _, Some((at, lifetime))) => {
@@ -87,17 +85,6 @@ const fn effective(ttl: u32) -> u32 {
     if ttl > i32::MAX as u32 { 0 } else { ttl }
 }
 
-/// Returns whether the answer section has a record of the type that was asked for; otherwise it is NODATA, with or
-/// without aliases before it (RFC 2308, section 2.2).
-fn answers_the_question(response: &ResponseView<'_>) -> bool {
-    let asked = response.record_type();
-    response
-        .records()
-        .filter_map(Result::ok)
-        .take_while(|record| record.section == Section::Answer)
-        .any(|record| record.record_type == asked || asked == RecordType::ANY)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +92,10 @@ mod tests {
 
     const LIFETIMES: Lifetimes = Lifetimes { most: 86_400, most_negative: 3_600, failure: 5 };
     const SOA: &[u8] = b"\x00\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x3C";
+
+    fn taken(wire: &[u8], lifetimes: Lifetimes) -> Result<Body, Malformed> {
+        flatten(&ResponseView::read(wire)?, lifetimes)
+    }
 
     type Line<'a> = (Section, RecordType, u32, &'a [u8]);
 
@@ -139,7 +130,7 @@ mod tests {
             (3, vec![], 0, "NXDOMAIN without an SOA"),
             (2, vec![soa(900)], 0, "a failure"),
         ] {
-            assert_eq!(flatten(&message(code, &records), LIFETIMES).unwrap().lifetime, lifetime, "{what}");
+            assert_eq!(taken(&message(code, &records), LIFETIMES).unwrap().lifetime, lifetime, "{what}");
         }
     }
 
@@ -148,20 +139,20 @@ mod tests {
         let a = (Section::Answer, RecordType::A, 300, &[127, 0, 0, 1][..]);
         let extra = (Section::Additional, RecordType::A, 300, &[127, 0, 0, 2][..]);
         let opt = (Section::Additional, RecordType::OPT, 0, &b"\x00\x0F\x00\x02\x00\x16"[..]);
-        let mut expected = flatten(&message(0, &[a, extra]), LIFETIMES).unwrap();
+        let mut expected = taken(&message(0, &[a, extra]), LIFETIMES).unwrap();
         expected.extended_error = Some(Box::from(&b"\x00\x16"[..]));
         assert_eq!(expected.counts, [1, 0, 1]);
-        assert_eq!(flatten(&message(0, &[a, extra, opt]), LIFETIMES).unwrap(), expected);
-        let early = flatten(&message(0, &[a, opt, extra]), LIFETIMES);
+        assert_eq!(taken(&message(0, &[a, extra, opt]), LIFETIMES).unwrap(), expected);
+        let early = taken(&message(0, &[a, opt, extra]), LIFETIMES);
         assert_eq!(early.map(|body| body.counts), Ok([1, 0, 1]));
     }
     #[test]
     fn a_record_whose_owner_cannot_be_read_does_not_pass() {
         let mut wire = message(0, &[(Section::Answer, RecordType::A, 300, &[127, 0, 0, 1][..])]);
         let owner = wire.len() - 16;
-        assert!(flatten(&wire, LIFETIMES).is_ok());
+        assert!(taken(&wire, LIFETIMES).is_ok());
         // It points to itself.
         wire[owner + 1] = u8::try_from(owner).unwrap();
-        assert_eq!(flatten(&wire, LIFETIMES), Err(Malformed));
+        assert_eq!(taken(&wire, LIFETIMES), Err(Malformed));
     }
 }

@@ -207,17 +207,15 @@ fn resolved(driven: Result<Vec<u8>, Failed>, exchange: &Exchange, lifetimes: Lif
 }
 
 fn taken_apart(mut message: Vec<u8>, local: bool, lifetimes: Lifetimes) -> Resolved {
-    match flatten(&message, lifetimes) {
-        Ok(mut body) => {
+    let taken = ResponseView::read(&message).and_then(|view| Ok((flatten(&view, lifetimes)?, view.end())));
+    match taken {
+        Ok((mut body, end)) => {
             if !local {
                 // What is passed on is not said with authority (RFC 1035, section 4.1.1).
                 body.flags &= !flag::AUTHORITATIVE;
             }
             // What stands behind the last record is nobody's business.
-            if let Ok(view) = ResponseView::read(&message) {
-                let end = view.records().filter_map(Result::ok).last().map_or(view.question_end(), |last| last.end);
-                message.truncate(end);
-            }
+            message.truncate(end);
             Resolved::Found { message, body, local }
         }
         Err(_) => Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None }),

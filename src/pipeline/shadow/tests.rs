@@ -97,7 +97,7 @@ fn ask(shadow: &Shadow, host: u8, name: &str, aliases: &[&str]) {
     let when = When::from(AT.parse::<Timestamp>().unwrap());
     let decision = shadow.live.decide(&name, &client, when);
     let own = Judgement { client, decision, subject: None, shields: Vec::new() };
-    let live = judge(&query, own, Some(&subjects), (&shadow.live, when));
+    let live = judge(&query, own, &subjects, (&shadow.live, when));
     shadow.compare(&query, &live, Some(&subjects), when);
 }
 
