@@ -1,13 +1,16 @@
 //! Asks a resolver as fast as it answers, and checks each answer; or answers queries with next to nothing, as the floor.
 //!
-//! `generator ask --server ADDRESS --kind cached|blocked|sunk|missed|mixed [--seconds N] [--pid PID] [--rate N] [--code N]`
+//! `generator ask --server ADDRESS --kind cached|blocked|sunk|missed|mixed [--seconds N] [--pid PID] [--rate N] [--code N] [--tcp]`
 //! prints one line: kind, queries, thousand queries a second, µs of CPU of PID a query, p50, p99 and p99.9 in µs, wrong, lost, MiB.
+//! With `--tcp`, over eight connections with 64 queries under way on each.
+//! `generator ready --server ADDRESS [--code N]` prints after how many seconds a listed name is first answered with its code.
 //! `generator echo ADDRESS` sends back what it gets, marked as a response. `generator warm --server ADDRESS` asks once
 //! for each name that is to be cached.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a program for developers")]
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use interdict::datagram::{self, BATCH, Incoming, Letter, Wait};
@@ -20,6 +23,9 @@ const NAMES: u64 = 10_000;
 const SOCKETS: usize = 16;
 /// Queries under way on one socket.
 const WINDOW: usize = 16;
+const CONNECTIONS: usize = 8;
+/// Queries under way on one connection.
+const PIPELINED: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() {
@@ -31,6 +37,10 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("echo") => echo(arguments[1].parse().unwrap()),
         Some("warm") => warm(value("--server").unwrap().parse().unwrap()),
+        Some("ready") => {
+            let code = value("--code").map_or(3, |text| text.parse().unwrap());
+            println!("{:.3}", ready(value("--server").unwrap().parse().unwrap(), code));
+        }
         Some("ask") => {
             let kind = value("--kind").unwrap();
             let mut run = Run {
@@ -43,7 +53,10 @@ fn main() {
                 missed: 0,
                 salt: rand::random(),
             };
-            run.measure(&kind);
+            match arguments.iter().any(|argument| argument == "--tcp") {
+                true => run.measure_streams(&kind),
+                false => run.measure(&kind),
+            }
         }
         _ => println!("usage: see the head of benches/peers/generator.rs"),
     }
@@ -84,6 +97,31 @@ fn warm(server: SocketAddr) {
     }
 }
 
+/// Returns the seconds until a listed name gets its code.
+fn ready(server: SocketAddr, code: u8) -> f64 {
+    let begun = Instant::now();
+    let socket = UdpSocket::bind(any(server)).unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let (mut message, mut answer) = (Vec::new(), [0; 4096]);
+    for id in 0..60_000 {
+        write(&mut message, id, &format!("b{}.blocked.bench", NAMES - 1));
+        // Late answers to queries before it are passed over.
+        let mut came = socket.send(&message).and_then(|_| socket.recv(&mut answer));
+        while came.is_ok() && answer[..2] != message[..2] {
+            came = socket.recv(&mut answer);
+        }
+        if came.is_ok() && answer[3] & 15 == code {
+            return begun.elapsed().as_secs_f64();
+        }
+        if came.is_err() {
+            // Nobody listens yet, which the system tells at once.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    f64::NAN
+}
+
 fn any(server: SocketAddr) -> &'static str {
     if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }
 }
@@ -105,6 +143,39 @@ struct Run {
     random: SmallRng,
     missed: u64,
     salt: u32,
+}
+
+/// A connection that waits for nothing.
+struct Stream {
+    socket: TcpStream,
+    slots: Vec<Slot>,
+    leaving: Vec<u8>,
+    came: Vec<u8>,
+}
+
+impl Stream {
+    fn to(server: SocketAddr) -> Self {
+        let socket = TcpStream::connect(server).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let idle = Slot { message: Vec::new(), sent: Instant::now(), withheld: false, open: false };
+        Self { socket, slots: vec![idle; PIPELINED], leaving: Vec::new(), came: Vec::new() }
+    }
+
+    fn write(&mut self) {
+        if let Ok(written) = self.socket.write(&self.leaving) {
+            self.leaving.drain(..written);
+        }
+    }
+
+    fn read(&mut self) {
+        let mut room = [0; 1 << 16];
+        match self.socket.read(&mut room) {
+            Ok(0) => panic!("the server closed a connection under load"),
+            Ok(length) => self.came.extend_from_slice(&room[..length]),
+            Err(_) => {}
+        }
+    }
 }
 
 /// One query under way.
@@ -135,9 +206,10 @@ impl Run {
                 self.missed += 1;
                 (format!("m{}-{}.missed.bench", self.missed, self.salt), false)
             }
-            _ => match self.random.random_range(0..10) {
+            // Of twenty, one is missed and three are withheld.
+            _ => match self.random.random_range(0..20) {
                 0 => self.question("missed"),
-                1 | 2 => self.question("blocked"),
+                1..=3 => self.question("blocked"),
                 _ => self.question("cached"),
             },
         }
@@ -145,7 +217,7 @@ impl Run {
 
     fn ask(&mut self, kind: &str, slot: &mut Slot, at: usize, now: Instant) {
         let (name, withheld) = self.question(kind);
-        let id = self.random.random::<u16>() & !(WINDOW as u16 - 1) | at as u16;
+        let id = self.random.random::<u16>() & !(PIPELINED as u16 - 1) | at as u16;
         write(&mut slot.message, id, &name);
         (slot.sent, slot.withheld, slot.open) = (now, withheld, true);
     }
@@ -195,6 +267,43 @@ impl Run {
                 datagram::send(socket, &mut letters[..ready], |_| {});
             }
         }
+        self.tell(kind, begun, cpu_before, told);
+    }
+
+    /// As [`Self::measure`], over connections.
+    fn measure_streams(&mut self, kind: &str) {
+        let mut streams: Vec<Stream> = (0..CONNECTIONS).map(|_| Stream::to(self.server)).collect();
+        let mut told = Told::default();
+        let cpu_before = self.pid.map(cpu);
+        let begun = Instant::now();
+        while begun.elapsed().as_secs_f64() < self.seconds {
+            for stream in &mut streams {
+                let now = Instant::now();
+                for at in 0..PIPELINED {
+                    if !stream.slots[at].open {
+                        self.ask(kind, &mut stream.slots[at], at, now);
+                        let message = &stream.slots[at].message;
+                        stream.leaving.extend_from_slice(&(message.len() as u16).to_be_bytes());
+                        stream.leaving.extend_from_slice(message);
+                    }
+                }
+                stream.write();
+                stream.read();
+                let mut rest = &stream.came[..];
+                while let [high, low, tail @ ..] = rest
+                    && let Some(message) = tail.get(..usize::from(u16::from_be_bytes([*high, *low])))
+                {
+                    self.take(kind, message, &mut stream.slots, Instant::now(), &mut told);
+                    rest = &tail[message.len()..];
+                }
+                let left = rest.len();
+                stream.came.drain(..stream.came.len() - left);
+            }
+        }
+        self.tell(&format!("{kind}-tcp"), begun, cpu_before, told);
+    }
+
+    fn tell(&self, kind: &str, begun: Instant, cpu_before: Option<f64>, mut told: Told) {
         let elapsed = begun.elapsed().as_secs_f64();
         let used = self.pid.map(|pid| cpu(pid) - cpu_before.unwrap_or_default());
         told.waited.sort_unstable();
@@ -215,7 +324,8 @@ impl Run {
 
     /// Checks an answer: its id, its question, its code, and whether it has records.
     fn take(&self, kind: &str, octets: &[u8], slots: &mut [Slot], now: Instant, told: &mut Told) {
-        let slot = &mut slots[usize::from(octets[1]) % WINDOW];
+        let at = usize::from(octets[1]) % slots.len();
+        let slot = &mut slots[at];
         let question_end = slot.message.len() - 11;
         if !slot.open || octets[..2] != slot.message[..2] {
             return;
