@@ -37,6 +37,7 @@ mod fetches;
 mod habits;
 mod identify;
 mod keeping;
+mod limits;
 mod list_reload;
 mod lists;
 mod local;
