@@ -235,6 +235,7 @@ impl Said {
         }
     }
 
+    /// Tells the parts in which the two differ, with what each says; TTLs where they do by more than `age` seconds.
     fn differences(&self, theirs: &Self, age: u32) -> Vec<Difference> {
         let mut found = Vec::new();
         let mut tell = |part, ours: Vec<String>, theirs: Vec<String>| found.push(Difference { part, ours, theirs });
