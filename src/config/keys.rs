@@ -355,6 +355,16 @@ const ANSWER: &[Key] = &[
         "seconds",
         &["How long clients may keep what they are told of a withheld name, or of one that a waiver lets through."],
     ),
+    number(
+        "max_udp_payload",
+        (512, 4096),
+        "1232",
+        "octets",
+        &[
+            "The longest response over UDP, however much a client takes; longer ones go over TCP. More than 1232 may be cut into",
+            "fragments on the way, which get lost and are easy to forge (RFC 9715).",
+        ],
+    ),
     key(
         "version",
         Kind::Text { least: 0, most: 255 },

@@ -249,6 +249,7 @@ impl Settings {
             answer: AnswerConfig {
                 sink: take.sink(),
                 sink_ttl: take.take("answer", "sink_ttl"),
+                max_payload: take.take("answer", "max_udp_payload"),
                 version: take.take("answer", "version"),
             },
             ledger: LedgerConfig {

@@ -116,7 +116,7 @@ fn defaults() -> Config {
         rebinding: RebindingConfig { protect: false, allow: Vec::new() },
         lists: ListsConfig { bounds: crate::lists::Bounds::default(), lists: Vec::new() },
         fetch: fetch::defaults(),
-        answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
+        answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, max_payload: 1232, version: String::new() },
         ledger: ledger::defaults(),
         export: Vec::new(),
         log: LogConfig { level: "info".to_owned(), format: Format::Text },

@@ -245,6 +245,8 @@ pub struct AnswerConfig {
     pub sink: Sink,
     /// In seconds.
     pub sink_ttl: u32,
+    /// In octets, over UDP.
+    pub max_payload: u16,
     pub version: String,
 }
 
