@@ -1,5 +1,6 @@
 //! What one client may ask and hold, and that nobody else pays for it.
 
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -23,22 +24,25 @@ fn limited(rate: u32, burst: u32) -> Setup {
     setup.set("limit.queries_per_second", i64::from(rate)).set("limit.burst", i64::from(burst))
 }
 
-/// Sends as many queries from one socket, and returns what comes back until nothing does for a while.
-fn ask_many(server: SocketAddr, from: IpAddr, queries: &[Vec<u8>]) -> Vec<Vec<u8>> {
+/// Sends queries from one socket, waits until the daemon has counted each, and returns what came back.
+fn ask_many(daemon: &Daemon, from: IpAddr, queries: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let socket = UdpSocket::bind((from, 0)).unwrap();
-    socket.connect(server).unwrap();
-    let mut answers = Vec::new();
-    let mut buffer = [0; 4096];
+    socket.connect(daemon.dns).unwrap();
+    let counted = || daemon.metric("interdict_queries_total") + daemon.metric("interdict_dropped_total{reason=\"rate");
+    let before = counted();
+    let (mut sent, mut answers, mut buffer) = (0, Vec::new(), [0; 4096]);
     // In groups that the receive buffer of either side holds.
-    for group in queries.chunks(50) {
-        let due = answers.len() + group.len();
+    for group in queries.chunks(100) {
         for query in group {
             socket.send(query).unwrap();
         }
-        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        sent += group.len();
+        place::until(PATIENCE, "every query to be counted", || (counted() - before >= sent as f64).then_some(()));
+        // What is counted is answered right after.
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         while let Ok(length) = socket.recv(&mut buffer) {
             answers.push(buffer[..length].to_vec());
-            if answers.len() == due {
+            if answers.len() == sent {
                 break;
             }
         }
@@ -58,7 +62,7 @@ fn who_asks_too_much_is_held_back_told_to_come_over_tcp_and_counted_in_the_recor
     asking.edns = Some((0, 4096, false));
     let query = asking.to_wire();
     let start = Instant::now();
-    let answers = ask_many(daemon.dns, place::other_address(), &vec![query.clone(); 60]);
+    let answers = ask_many(&daemon, place::other_address(), &vec![query.clone(); 60]);
     let earned = 10 + start.elapsed().as_secs() as usize + 1;
     let (slipped, whole): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| is_truncated(answer));
     assert!((10..=earned).contains(&whole.len()), "{} of at most {earned}", whole.len());
@@ -103,7 +107,7 @@ fn private_networks_are_never_held_back_by_default() {
     let upstream = answering();
     let daemon = Setup::new().upstreams(&[upstream.address]).set("limit.queries_per_second", 1).start();
     let queries: Vec<_> = (0..1000).map(|_| wire::query("www.example", wire::A)).collect();
-    let answers = ask_many(daemon.dns, place::other_address(), &queries);
+    let answers = ask_many(&daemon, place::other_address(), &queries);
     assert!(answers.len() == 1000 && !answers.iter().any(|answer| is_truncated(answer)), "{}", answers.len());
     assert_eq!(daemon.metric("interdict_dropped_total{reason=\"rate"), 0.0);
 }
@@ -222,6 +226,18 @@ fn who_takes_no_answers_loses_the_connection_in_time() {
     let sent = (0..50_000).take_while(|_| greedy.send(&wire::query("large.example", wire::TXT)).is_ok()).count();
     assert!(sent > 16 && sent < 50_000, "{sent} queries were taken");
     served_again(&daemon);
+}
+
+#[test]
+fn who_dribbles_a_query_loses_the_connection_in_time() {
+    let daemon = Setup::new().set("listen.tcp_idle_ms", 300).start();
+    let mut stream = Stream::open(daemon.dns);
+    let mut octets = wire::framed(&vec![1; 60_000]).into_iter();
+    // Never silent for long, and never done.
+    place::until(Duration::from_secs(10), "the connection to be closed", || {
+        stream.0.write_all(&[octets.next().unwrap()]).err()
+    });
+    assert!(octets.len() > 50_000);
 }
 
 #[test]
