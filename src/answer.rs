@@ -45,13 +45,15 @@ pub struct Style {
     pub sink: Sink,
     /// TTL of what is said of a sunk name, in seconds.
     pub sink_ttl: u32,
+    /// The longest response over UDP, in octets, which those are told who speak EDNS; 512 at least.
+    pub max_payload: u16,
     /// What CHAOS `version.bind` is answered with; refused where empty.
     pub version: String,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { sink: Sink::default(), sink_ttl: 60, version: String::new() }
+        Self { sink: Sink::default(), sink_ttl: 60, max_payload: MAX_PAYLOAD, version: String::new() }
     }
 }
 
@@ -213,7 +215,7 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             let code = ResponseCode(body.flags & flag::RCODE);
             let stale = age.is_none().then(|| stale_info(code).to_be_bytes());
             let error = stale.as_ref().map_or(body.extended_error.as_deref(), |stale| Some(stale));
-            let room = query.limit().saturating_sub(question_end + opt_length(query, None));
+            let room = query.limit(style.max_payload).saturating_sub(question_end + opt_length(query, None));
             let with_error = |length: usize| length + opt_length(query, error) - opt_length(query, None) <= room;
             let left_out = body.octets.len() > room;
             if left_out {
@@ -223,7 +225,7 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             }
             // An extended error is worth no second round over TCP: where it does not fit, it is left out.
             let fits = with_error(if left_out { 0 } else { body.octets.len() });
-            return finish(writer, query, code, body.flags, Passed(error.filter(|_| fits)));
+            return finish(writer, (query, style), code, body.flags, Passed(error.filter(|_| fits)));
         }
         Outcome::Listed { list, action, behind, left } => {
             let (code, withheld) = write_listed(&mut writer, query, (action, behind, *left), style);
@@ -259,8 +261,8 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
         Outcome::NotImplemented => (ResponseCode::NOT_IMP, None),
         Outcome::BadVersion => (ResponseCode::BAD_VERS, None),
     };
-    finish(writer, query, code, 0, error);
-    if out.len() > query.limit() {
+    finish(writer, (query, style), code, 0, error);
+    if out.len() > query.limit(style.max_payload) {
         // Only a synthetic SOA can be too long, for a client that takes 512 octets.
         Writer::truncated(out, question_end);
     }
@@ -321,13 +323,13 @@ fn opt_length(query: &Query, extended_error: Option<&[u8]>) -> usize {
 /// Writes the OPT record and the header. Of `flags`, AA and AD are taken.
 fn finish(
     mut writer: Writer<'_>,
-    query: &Query,
+    (query, style): (&Query, &Style),
     code: ResponseCode,
     flags: u16,
     trailer: impl Trailer,
 ) -> ResponseCode {
     if let Some(edns) = query.edns {
-        trailer.write(&mut writer, MAX_PAYLOAD, (code.0 >> 4) as u8, edns.dnssec_ok);
+        trailer.write(&mut writer, style.max_payload, (code.0 >> 4) as u8, edns.dnssec_ok);
     }
     let mut header = flag::RESPONSE | flag::RECURSION_AVAILABLE | code.0 & flag::RCODE | flags & flag::AUTHORITATIVE;
     header |= if query.recursion_desired { flag::RECURSION_DESIRED } else { 0 };

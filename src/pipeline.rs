@@ -371,6 +371,15 @@ impl Pipeline {
         self.record(query, own, code, moment, recorder);
     }
 
+    /// Answers a query over UDP that it is to be asked over TCP, without looking at what it asks for; returns whether it
+    /// is one.
+    pub fn truncate(&self, packet: &[u8], peer: Peer, moment: &Moment, out: &mut Vec<u8>) -> bool {
+        let Ok(view) = QueryView::read(packet) else { return false };
+        let query = Query::of(view, peer, Transport::Udp);
+        self.write(&query, &Outcome::Truncated, Served::Policy, moment, out);
+        true
+    }
+
     /// Returns whether a query that has to be resolved is answered here, and waits for nobody.
     pub fn is_local(&self, query: &Query, moment: &Moment) -> bool {
         matches!(moment.state.routes.route(&query.question), Route::Local)

@@ -147,7 +147,8 @@ pub struct LocalEnd {
     pub interface: u32,
 }
 
-/// The largest UDP payload that is sent or asked for, in octets: no path that is still in use fragments it.
+/// The largest UDP payload that is asked for, and sent unless the operator says otherwise, in octets: no path that is still in
+/// use fragments it.
 pub const MAX_PAYLOAD: u16 = 1232;
 
 /// What EDNS(0) says of the requester (RFC 6891).
@@ -196,10 +197,10 @@ impl Query {
         }
     }
 
-    /// Returns how long the response may be, in octets.
-    pub fn limit(&self) -> usize {
+    /// Returns how long the response may be, in octets, where none over UDP is longer than `most`.
+    pub fn limit(&self, most: u16) -> usize {
         match self.transport {
-            Transport::Udp => usize::from(self.edns.map_or(512, |edns| edns.payload.clamp(512, MAX_PAYLOAD))),
+            Transport::Udp => usize::from(self.edns.map_or(512, |edns| edns.payload.min(most).max(512))),
             Transport::Tcp => usize::from(u16::MAX),
         }
     }

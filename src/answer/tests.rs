@@ -6,7 +6,7 @@ use super::*;
 use crate::message::{QueryView, Record, RecordType, ResponseView, u32_at};
 use crate::query::{Edns, Peer, Question, Transport};
 
-const STYLE: Style = Style { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() };
+const STYLE: Style = Style { sink: Sink::Nxdomain, sink_ttl: 60, max_payload: MAX_PAYLOAD, version: String::new() };
 
 fn query(record_type: RecordType, edns: Option<Edns>) -> Query {
     let mut wire = Vec::new();
@@ -157,9 +157,17 @@ fn what_does_not_fit_is_truncated_and_keeps_its_opt_record() {
         let query = query(RecordType::TXT, edns);
         let out = written(&query, &Outcome::Found { body: &body, age: Some(0), left: None }, &STYLE);
         let view = ResponseView::read(&out).unwrap();
-        assert!(out.len() <= query.limit());
+        assert!(out.len() <= query.limit(MAX_PAYLOAD));
         assert_eq!(view.flags() & flag::TRUNCATED == 0, fits, "{edns:?} {size}");
         assert_eq!(view.opt().is_some(), edns.is_some(), "{edns:?} {size}");
+        let narrow = written(
+            &query,
+            &Outcome::Found { body: &body, age: Some(0), left: None },
+            &Style { max_payload: 512, ..STYLE },
+        );
+        let view = ResponseView::read(&narrow).unwrap();
+        assert_eq!((narrow.len() <= 512, view.flags() & flag::TRUNCATED == 0), (true, size == 400), "{edns:?} {size}");
+        assert!(view.opt().is_none_or(|opt| opt.class.0 == 512), "{edns:?} {size}");
         let tcp = Query { transport: Transport::Tcp, ..query };
         let out = written(&tcp, &Outcome::Found { body: &body, age: Some(0), left: None }, &STYLE);
         assert_eq!(ResponseView::read(&out).unwrap().flags() & flag::TRUNCATED, 0, "{edns:?} {size}");

@@ -5,6 +5,7 @@ mod export;
 mod fetch;
 mod guards;
 mod ledger;
+mod limit;
 mod lists;
 mod policy;
 
@@ -52,6 +53,7 @@ pub(super) const SECTIONS: &[Section] = &[
         )],
     },
     Section { name: "listen", doc: &["Where queries are taken, from whom and how many."], keys: LISTEN },
+    limit::SECTION,
     Section {
         name: "admin",
         doc: &["The HTTP listener for health and metrics."],
@@ -172,7 +174,7 @@ const LISTEN: &[Key] = &[
         (1, 65_535),
         "64",
         "connections",
-        &["Connections that one client address may have open."],
+        &["Connections that one client may have open; whom `[limit]` counts as one."],
     ),
     number(
         "tcp_in_flight",
@@ -186,7 +188,10 @@ const LISTEN: &[Key] = &[
         (100, 600_000),
         "10000",
         "milliseconds",
-        &["How long a connection may be silent before it is closed (RFC 7766, section 6.2.3)."],
+        &[
+            "How long a connection may be silent before it is closed (RFC 7766, section 6.2.3); shorter as the second half of",
+            "`tcp_connections` is taken. Clients that ask are told (RFC 7828).",
+        ],
     ),
 ];
 
@@ -349,6 +354,16 @@ const ANSWER: &[Key] = &[
         "60",
         "seconds",
         &["How long clients may keep what they are told of a withheld name, or of one that a waiver lets through."],
+    ),
+    number(
+        "max_udp_payload",
+        (512, 4096),
+        "1232",
+        "octets",
+        &[
+            "The longest response over UDP, however much a client takes; longer ones go over TCP. More than 1232 may be cut into",
+            "fragments on the way, which get lost and are easy to forge (RFC 9715).",
+        ],
     ),
     key(
         "version",

@@ -4,6 +4,7 @@ mod client;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::client::{Group, Hardware};
 use crate::feed::Fault;
 use crate::fetch::{PublicKey, Url};
 use crate::ledger::{Durability, Fail};
+use crate::listen::limit::Rate;
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
@@ -178,6 +180,14 @@ impl Settings {
                 tcp_in_flight: take.take("listen", "tcp_in_flight"),
                 tcp_idle: millis(take, "listen", "tcp_idle_ms"),
             },
+            limit: Rate {
+                queries_per_second: NonZeroU32::new(take.take("limit", "queries_per_second")),
+                burst: take.take("limit", "burst"),
+                ipv4_prefix: take.take("limit", "ipv4_prefix"),
+                ipv6_prefix: take.take("limit", "ipv6_prefix"),
+                exempt: take.take("limit", "exempt"),
+                slip: take.take("limit", "slip"),
+            },
             admin: Admin { listen: take.take("admin", "listen"), hosts: take.take("admin", "hosts") },
             control: ControlConfig {
                 listen: take.take("control", "listen"),
@@ -239,6 +249,7 @@ impl Settings {
             answer: AnswerConfig {
                 sink: take.sink(),
                 sink_ttl: take.take("answer", "sink_ttl"),
+                max_payload: take.take("answer", "max_udp_payload"),
                 version: take.take("answer", "version"),
             },
             ledger: LedgerConfig {

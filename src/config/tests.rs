@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::feed::Selection;
 use crate::identify::Sources;
+use crate::listen::limit::Rate;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
 
@@ -39,25 +40,30 @@ fn assert_faults(text: &str, environment: &[(&str, &str)], expected: &[(&str, &s
     }
 }
 
+/// The networks whose clients are answered, and may ask any number.
+fn private() -> Vec<ipnet::IpNet> {
+    [
+        "127.0.0.0/8",
+        "::1/128",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "fc00::/7",
+        "fe80::/10",
+    ]
+    .map(|network| network.parse().unwrap())
+    .to_vec()
+}
+
 fn defaults() -> Config {
     let Selection { catalogues, orders } = Selection::default();
     Config {
         data_dir: PathBuf::from("./interdict-data"),
         listen: Listen {
             dns: vec!["127.0.0.1:5300".parse().unwrap()],
-            allow: [
-                "127.0.0.0/8",
-                "::1/128",
-                "10.0.0.0/8",
-                "172.16.0.0/12",
-                "192.168.0.0/16",
-                "100.64.0.0/10",
-                "169.254.0.0/16",
-                "fc00::/7",
-                "fe80::/10",
-            ]
-            .map(|network| network.parse().unwrap())
-            .to_vec(),
+            allow: private(),
             workers: 0,
             proxy_from: Vec::new(),
             ecs_from: Vec::new(),
@@ -65,6 +71,14 @@ fn defaults() -> Config {
             tcp_connections_per_client: 64,
             tcp_in_flight: 64,
             tcp_idle: Duration::from_secs(10),
+        },
+        limit: Rate {
+            queries_per_second: std::num::NonZeroU32::new(100),
+            burst: 500,
+            ipv4_prefix: 32,
+            ipv6_prefix: 56,
+            exempt: private(),
+            slip: 2,
         },
         admin: Admin { listen: Some("127.0.0.1:5380".parse().unwrap()), hosts: Vec::new() },
         control: ControlConfig {
@@ -102,7 +116,7 @@ fn defaults() -> Config {
         rebinding: RebindingConfig { protect: false, allow: Vec::new() },
         lists: ListsConfig { bounds: crate::lists::Bounds::default(), lists: Vec::new() },
         fetch: fetch::defaults(),
-        answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, version: String::new() },
+        answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, max_payload: 1232, version: String::new() },
         ledger: ledger::defaults(),
         export: Vec::new(),
         log: LogConfig { level: "info".to_owned(), format: Format::Text },

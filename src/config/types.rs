@@ -12,6 +12,7 @@ use crate::feed::Item;
 use crate::fetch::{self, Place};
 use crate::identify::Sources;
 use crate::ledger::{Durability, Fail};
+use crate::listen::limit::Rate;
 use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
 use crate::observe::Format;
@@ -22,6 +23,8 @@ use crate::policy::{Operator, Sink};
 pub struct Config {
     pub data_dir: PathBuf,
     pub listen: Listen,
+    /// How much a client may ask.
+    pub limit: Rate,
     pub admin: Admin,
     pub control: ControlConfig,
     pub upstream: UpstreamConfig,
@@ -242,6 +245,8 @@ pub struct AnswerConfig {
     pub sink: Sink,
     /// In seconds.
     pub sink_ttl: u32,
+    /// In octets, over UDP.
+    pub max_payload: u16,
     pub version: String,
 }
 

@@ -12,7 +12,7 @@ use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
 use crate::client::{self, Clients};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{AnswerConfig, Config};
 use crate::control::Kept;
 use crate::export;
 use crate::feed::{self, Archive, FileWaiver, FileWaivers, Loaded};
@@ -197,7 +197,8 @@ fn guards(config: &Config) -> Guards {
 }
 
 fn style(config: &Config) -> Style {
-    Style { sink: config.answer.sink, sink_ttl: config.answer.sink_ttl, version: config.answer.version.clone() }
+    let AnswerConfig { sink, sink_ttl, max_payload, ref version } = config.answer;
+    Style { sink, sink_ttl, max_payload, version: version.clone() }
 }
 
 /// The configured servers, or the system's without those that are this daemon itself.

@@ -11,11 +11,28 @@ pub(super) fn of(config: &Config) -> Limit {
         proxy_from: listen.proxy_from.clone(),
         ecs_from: listen.ecs_from.clone(),
         in_flight: config.upstream.in_flight as usize,
-        connections: listen.tcp_connections as usize,
+        connections: connections(listen.tcp_connections as usize),
         connections_per_client: listen.tcp_connections_per_client as usize,
         connection_in_flight: listen.tcp_in_flight.into(),
         idle: listen.tcp_idle,
+        rate: config.limit.clone(),
     }
+}
+
+/// Returns how many connections there may be: at most half of the descriptors, so that clients take none from upstreams and
+/// records.
+fn connections(wanted: usize) -> usize {
+    use nix::sys::resource::{Resource, getrlimit};
+    let most =
+        getrlimit(Resource::RLIMIT_NOFILE).map_or(wanted, |(soft, _)| usize::try_from(soft / 2).unwrap_or(wanted));
+    if most < wanted {
+        tracing::warn!(
+            wanted,
+            most,
+            "the limit on open files allows fewer connections over TCP than [listen] tcp_connections"
+        );
+    }
+    wanted.min(most.max(1))
 }
 
 /// Each query under way has a socket of its own; the soft limit of many systems is 1024 descriptors.

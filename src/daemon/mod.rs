@@ -451,6 +451,7 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
     let changed = [
         ("data_dir", old.data_dir != new.data_dir),
         ("[listen]", old.listen != new.listen),
+        ("[limit]", old.limit != new.limit),
         ("[admin]", old.admin != new.admin),
         ("[control] listen", old.control.listen != new.control.listen),
         ("[cache] size_mib", old.cache.size != new.cache.size),

@@ -1,7 +1,9 @@
 //! Binds the transports and adapts them to `pipeline`. Knows nothing of DNS but where a message begins and ends.
 
 mod commit;
+pub mod limit;
 mod proxy;
+mod seats;
 mod tcp;
 mod udp;
 
@@ -12,17 +14,22 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::clock::monotonic;
 use crate::ledger::Recorder;
 use crate::observe::{Dropped, Metrics};
 use crate::pipeline::{Moment, Pipeline};
-use crate::query::{Claim, Peer, Query};
+use crate::query::{Claim, Peer, Query, Transport};
+
+use seats::Seats;
+
+use limit::{Allowance, Limiter, Networks, Rate};
 
 /// What clients may do and how much of it.
 #[derive(Debug, Clone)]
@@ -35,25 +42,44 @@ pub struct Limit {
     pub ecs_from: Vec<IpNet>,
     /// Queries that may wait for upstreams at a time, over all transports.
     pub in_flight: usize,
-    /// Connections at a time.
+    /// Connections at a time, over all listeners.
     pub connections: usize,
-    /// Connections at a time from one address.
+    /// Connections at a time from one client, by its prefix where it is not exempt from [`Rate`].
     pub connections_per_client: usize,
     /// Queries of one connection that may wait for upstreams at a time.
     pub connection_in_flight: usize,
-    /// How long a connection may stay silent, a message may take to arrive, or an answer to be taken.
+    /// How long a connection may stay silent, a message may take to arrive, or an answer to be taken; shorter where
+    /// connections run out.
     pub idle: Duration,
+    /// How much a client may ask.
+    pub rate: Rate,
 }
 
-impl Limit {
-    /// Returns whether queries from `address` are taken.
-    pub fn allows(&self, address: IpAddr) -> bool {
-        holds(&self.allow, address)
+/// Who may ask, laid out for asking.
+#[derive(Debug)]
+struct Door {
+    allow: Networks,
+    proxy_from: Networks,
+    ecs_from: Networks,
+    limiter: Limiter,
+    /// The instant from which the limiter's time counts.
+    start: Instant,
+}
+
+impl Door {
+    fn new(limit: &Limit) -> Self {
+        Self {
+            allow: Networks::new(&limit.allow),
+            proxy_from: Networks::new(&limit.proxy_from),
+            ecs_from: Networks::new(&limit.ecs_from),
+            limiter: Limiter::new(&limit.rate),
+            start: monotonic(),
+        }
     }
 
     /// Returns whether `address` is a proxy's, which has to say who asks.
     fn is_proxy(&self, address: IpAddr) -> bool {
-        holds(&self.proxy_from, address)
+        self.proxy_from.contains(address)
     }
 
     /// Returns a peer that asks for itself, or for `source` where a trusted proxy says so. Of forwarders, it is the one
@@ -61,16 +87,20 @@ impl Limit {
     fn admit(&self, peer: Peer, source: Option<IpAddr>) -> Result<Peer, Dropped> {
         let address = source.unwrap_or(peer.remote.ip());
         // Port 0 cannot be answered; a query from it is a forgery.
-        if peer.remote.port() == 0 || !self.allows(address) {
+        if peer.remote.port() == 0 || !self.allow.contains(address) {
             return Err(Dropped::NotAllowed);
         }
-        Ok(Peer { claimed: source.map(Claim::Proxy), tells_subnets: holds(&self.ecs_from, address), ..peer })
+        Ok(Peer { claimed: source.map(Claim::Proxy), tells_subnets: self.ecs_from.contains(address), ..peer })
     }
-}
 
-fn holds(networks: &[IpNet], address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    networks.iter().any(|net| net.contains(&address))
+    /// Takes a token for a query of a peer that was admitted. A forwarder has one bucket for all whom it asks for.
+    fn take(&self, peer: &Peer, transport: Transport, now: Instant) -> Allowance {
+        let address = match peer.claimed {
+            Some(Claim::Proxy(source)) => source,
+            Some(Claim::Subnet(_)) | None => peer.remote.ip(),
+        };
+        self.limiter.take(address, transport, now.saturating_duration_since(self.start))
+    }
 }
 
 /// Why an address cannot be listened on.
@@ -150,6 +180,8 @@ struct Shared {
     pipeline: Arc<Pipeline>,
     metrics: Arc<Metrics>,
     limit: Limit,
+    door: Door,
+    seats: Arc<Seats>,
     /// One permit for each query that waits for an upstream.
     in_flight: Arc<Semaphore>,
     /// One permit for each query that a local zone is asked; those wait for nobody, and are not held up by others.
@@ -199,6 +231,8 @@ impl Listeners {
             in_flight: Arc::new(Semaphore::new(limit.in_flight)),
             local: Arc::new(Semaphore::new(LOCAL_IN_FLIGHT)),
             held: Arc::new(Semaphore::new(commit::HELD)),
+            door: Door::new(&limit),
+            seats: Arc::new(Seats::new(limit.connections, limit.idle)),
             limit,
             recorder: Arc::new(recorders()),
             stopping: AtomicBool::new(false),
@@ -260,20 +294,11 @@ mod tests {
 
     #[test]
     fn mapped_addresses_are_judged_as_what_they_are() {
-        let limit = Limit {
-            allow: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
-            proxy_from: Vec::new(),
-            ecs_from: Vec::new(),
-            in_flight: 1,
-            connections: 1,
-            connections_per_client: 1,
-            connection_in_flight: 1,
-            idle: Duration::from_secs(1),
-        };
+        let allow = Networks::new(&["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
         for (address, allowed) in
             [("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false)]
         {
-            assert_eq!(limit.allows(address.parse().unwrap()), allowed, "{address}");
+            assert_eq!(allow.contains(address.parse().unwrap()), allowed, "{address}");
         }
     }
 }

@@ -1,9 +1,7 @@
 //! DNS over TCP (RFC 7766): queries of one connection are answered as their answers come, not in turn.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -12,8 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
-use super::{Shared, proxy};
-use crate::message::u16_at;
+use super::{Allowance, Shared, proxy};
+use crate::clock::monotonic;
+use crate::message::{asks_keepalive, tell_keepalive, u16_at};
 use crate::observe::{Claimed, Dropped};
 use crate::pipeline::Step;
 use crate::query::{Peer, Transport};
@@ -21,13 +20,18 @@ use crate::query::{Peer, Transport};
 /// How long accepting pauses when the system has no more descriptors: the connection stays in the queue, so that
 /// trying again at once would only burn the processor.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long it is not told again that connections cannot be accepted.
+const QUIET: Duration = Duration::from_secs(60);
 /// Answers that wait to be written. A client that does not read is not read from either.
 const BACKLOG: usize = 16;
+/// How often a silent connection looks whether it may still stay, since connections may have run out meanwhile.
+const LOOK: Duration = Duration::from_secs(1);
+/// The shortest wait for tokens. Many connections of one client wait for the same ones.
+const WAIT: Duration = Duration::from_millis(20);
 
 /// Takes connections until `closed` says to stop.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut closed: watch::Receiver<bool>) {
-    let connections = Arc::new(Semaphore::new(shared.limit.connections));
-    let by_client: Arc<Mutex<HashMap<IpAddr, usize>>> = Arc::default();
+    let mut told = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -35,23 +39,31 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut closed
         };
         let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
+            // That one connection has gone already.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                continue;
+            }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                shared.metrics.count_dropped(Dropped::NotAccepted);
+                let now = monotonic();
+                if told.is_none_or(|told| now.saturating_duration_since(told) > QUIET) {
+                    tracing::warn!(%error, "connections cannot be accepted; they wait, and this is tried again until it passes");
+                    told = Some(now);
+                }
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
         };
         let address = remote.ip().to_canonical();
-        let proxied = shared.limit.is_proxy(address);
+        let proxied = shared.door.is_proxy(address);
         // Of whom a proxy brings, it says only in its header whether they are allowed.
-        if !proxied && !shared.limit.allows(address) {
+        if !proxied && !shared.door.allow.contains(address) {
             shared.metrics.count_dropped(Dropped::NotAllowed);
             continue;
         }
         // A proxy brings many clients: its connections are held against the limit for all.
         let most = if proxied { usize::MAX } else { shared.limit.connections_per_client };
-        let seat = Seat::take(&by_client, address, most);
-        let (Some(seat), Ok(permit)) = (seat, Arc::clone(&connections).try_acquire_owned()) else {
+        let Some(seat) = shared.seats.take(shared.door.limiter.prefix(address), most) else {
             shared.metrics.count_dropped(Dropped::ConnectionLimit);
             continue;
         };
@@ -61,38 +73,8 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut closed
         tokio::spawn(async move {
             // A connection that breaks concerns its client alone.
             let _ = connection.run(stream).await;
-            drop((seat, permit));
+            drop(seat);
         });
-    }
-}
-
-/// One of the connections that a client may have; given back when dropped.
-struct Seat {
-    by_client: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    client: IpAddr,
-}
-
-impl Seat {
-    fn take(by_client: &Arc<Mutex<HashMap<IpAddr, usize>>>, client: IpAddr, most: usize) -> Option<Self> {
-        let mut seats = by_client.lock().expect("no holder of this lock panics");
-        let taken = seats.entry(client).or_default();
-        if *taken >= most {
-            return None;
-        }
-        *taken += 1;
-        Some(Self { by_client: Arc::clone(by_client), client })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut seats = self.by_client.lock().expect("no holder of this lock panics");
-        if let Some(taken) = seats.get_mut(&self.client) {
-            *taken -= 1;
-            if *taken == 0 {
-                seats.remove(&self.client);
-            }
-        }
     }
 }
 
@@ -109,7 +91,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         let (read, write) = stream.into_split();
         let (answers, waiting) = mpsc::channel(BACKLOG);
-        let writer = tokio::spawn(write_all(write, waiting, self.shared.limit.idle));
+        let writer = tokio::spawn(write_all(write, waiting, Arc::clone(&self.shared)));
         let ended = self.read(BufReader::new(read), answers).await;
         // The writer ends when the last query under way is answered.
         let _ = writer.await;
@@ -118,7 +100,7 @@ impl Connection {
 
     /// Learns who asks; from a proxy, by the header that the connection starts with.
     async fn meet(&mut self, stream: &mut BufReader<OwnedReadHalf>) -> io::Result<()> {
-        let Shared { limit, metrics, .. } = &*self.shared;
+        let Shared { seats, door, metrics, .. } = &*self.shared;
         let refused = |dropped: Dropped| {
             metrics.count_dropped(dropped);
             io::Error::from(io::ErrorKind::PermissionDenied)
@@ -127,13 +109,13 @@ impl Connection {
             false => None,
             true => {
                 let header = tokio::select! {
-                    header = timeout(limit.idle, read_header(stream)) => header??,
+                    header = timeout(seats.patience(), read_header(stream)) => header??,
                     _ = self.closed.wait_for(|closed| *closed) => return Err(io::ErrorKind::ConnectionAborted.into()),
                 };
                 header.ok_or_else(|| refused(Dropped::ProxyMalformed))?.source
             }
         };
-        self.peer = limit.admit(self.peer, source).map_err(refused)?;
+        self.peer = door.admit(self.peer, source).map_err(refused)?;
         if source.is_some() {
             metrics.count_claim(Claimed::ProxyTaken);
         }
@@ -146,27 +128,18 @@ impl Connection {
         let under_way = Arc::new(Semaphore::new(places));
         let mut packet = Vec::new();
         let mut out = Vec::new();
-        loop {
-            let has_message = has_message(stream.buffer());
-            // Waiting takes nothing off the stream, so that it can be broken off at any point.
-            tokio::select! {
-                waited = timeout(self.shared.limit.idle, stream.fill_buf()) => match waited {
-                    Ok(Ok([])) => return Ok(()),
-                    Ok(Ok(_)) => {}
-                    Ok(Err(error)) => return Err(error),
-                    // Silent, but still waiting for answers of ours.
-                    Err(_) if under_way.available_permits() < places => continue,
-                    Err(_) => return Ok(()),
-                },
-                // What arrived whole before the end is still answered.
-                _ = self.closed.wait_for(|closed| *closed), if !has_message => return Ok(()),
-                () = answers.closed() => return Ok(()),
-            }
+        while self.wait(&mut stream, (&answers, &under_way)).await? {
             // A message has to arrive whole in the time that a client may be silent: dribbling holds nothing up.
-            if timeout(self.shared.limit.idle, read_message(&mut stream, &mut packet)).await?? == Read::Header {
+            let patience = self.shared.seats.patience();
+            if timeout(patience, read_message(&mut stream, &mut packet)).await?? == Read::Header {
                 self.shared.metrics.count_dropped(Dropped::ProxyIgnored);
                 return Ok(());
             }
+            if !self.earn(&answers).await {
+                return Ok(());
+            }
+            let back =
+                Back { answers: answers.clone(), shared: Arc::clone(&self.shared), told: asks_keepalive(&packet) };
             let moment = self.shared.pipeline.moment();
             let pipeline = &self.shared.pipeline;
             match pipeline.begin(&packet, (self.peer, Transport::Tcp), &moment, &self.shared.recorder, &mut out) {
@@ -175,10 +148,10 @@ impl Connection {
                 Step::Ignore => return Ok(()),
                 Step::Commit(query, ticket) => {
                     let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { return Ok(()) };
-                    let (shared, answers, mut out) = (Arc::clone(&self.shared), answers.clone(), out.clone());
+                    let mut out = out.clone();
                     tokio::spawn(async move {
-                        shared.pipeline.commit(&query, &ticket, &shared.recorder, &mut out).await;
-                        let _ = answers.send(framed(&out)).await;
+                        back.shared.pipeline.commit(&query, &ticket, &back.shared.recorder, &mut out).await;
+                        let _ = back.send(&mut out).await;
                         drop(place);
                     });
                     continue;
@@ -186,15 +159,14 @@ impl Connection {
                 Step::Forward(query) | Step::Resolve(query) => {
                     let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { return Ok(()) };
                     if let Some(permit) = self.shared.permit(&query, &moment) {
-                        let (shared, answers) = (Arc::clone(&self.shared), answers.clone());
                         tokio::spawn(async move {
                             let mut out = Vec::new();
-                            shared.pipeline.complete(&query, &shared.recorder, &mut out).await;
+                            back.shared.pipeline.complete(&query, &back.shared.recorder, &mut out).await;
                             // A client that takes no answers holds up its own queries, and nobody else's.
                             drop(permit);
                             // It may have gone; its record is written all the same.
                             if !out.is_empty() {
-                                let _ = answers.send(framed(&out)).await;
+                                let _ = back.send(&mut out).await;
                             }
                             drop(place);
                         });
@@ -203,10 +175,68 @@ impl Connection {
                     pipeline.turn_away(&query, &moment, &self.shared.recorder, &mut out);
                 }
             }
-            if answers.send(framed(&out)).await.is_err() {
+            if back.send(&mut out).await.is_err() {
                 return Ok(());
             }
         }
+        Ok(())
+    }
+
+    /// Waits until something of a message arrived; returns false where the connection is to end instead. Takes nothing off
+    /// the stream, so that it can be broken off at any point.
+    async fn wait(
+        &mut self,
+        stream: &mut BufReader<OwnedReadHalf>,
+        (answers, under_way): (&mpsc::Sender<Vec<u8>>, &Semaphore),
+    ) -> io::Result<bool> {
+        let mut since = monotonic();
+        loop {
+            let has_message = has_message(stream.buffer());
+            let left = self.shared.seats.patience().saturating_sub(monotonic().saturating_duration_since(since));
+            tokio::select! {
+                waited = timeout(left.min(LOOK), stream.fill_buf()) => match waited {
+                    Ok(arrived) => return arrived.map(|arrived| !arrived.is_empty()),
+                    // Silent, but still waiting for answers of ours.
+                    Err(_) if under_way.available_permits() < self.shared.limit.connection_in_flight => since = monotonic(),
+                    Err(_) if left <= LOOK => return Ok(false),
+                    Err(_) => {}
+                },
+                // What arrived whole before the end is still answered.
+                _ = self.closed.wait_for(|closed| *closed), if !has_message => return Ok(false),
+                () = answers.closed() => return Ok(false),
+            }
+        }
+    }
+
+    /// Waits until the client may ask: over TCP nobody is turned away for asking much, but read more slowly. Returns
+    /// false where the connection is to end instead.
+    async fn earn(&mut self, answers: &mpsc::Sender<Vec<u8>>) -> bool {
+        while let Allowance::Over(wait) = self.shared.door.take(&self.peer, Transport::Tcp, monotonic()) {
+            tokio::select! {
+                () = tokio::time::sleep(wait.max(WAIT)) => {}
+                _ = self.closed.wait_for(|closed| *closed) => return false,
+                () = answers.closed() => return false,
+            }
+        }
+        true
+    }
+}
+
+/// The way of an answer to its client.
+struct Back {
+    answers: mpsc::Sender<Vec<u8>>,
+    shared: Arc<Shared>,
+    /// Whether the client is told how long the connection may be silent.
+    told: bool,
+}
+
+impl Back {
+    /// Hands an answer to the writer; an error where the client has gone.
+    async fn send(&self, message: &mut Vec<u8>) -> Result<(), mpsc::error::SendError<Vec<u8>>> {
+        if self.told {
+            tell_keepalive(message, self.shared.seats.patience());
+        }
+        self.answers.send(framed(message)).await
     }
 }
 
@@ -259,13 +289,13 @@ fn framed(message: &[u8]) -> Vec<u8> {
 async fn write_all(
     mut stream: OwnedWriteHalf,
     mut waiting: mpsc::Receiver<Vec<u8>>,
-    patience: Duration,
+    shared: Arc<Shared>,
 ) -> io::Result<()> {
     while let Some(mut answer) = waiting.recv().await {
         while let Ok(more) = waiting.try_recv() {
             answer.extend_from_slice(&more);
         }
-        timeout(patience, stream.write_all(&answer)).await??;
+        timeout(shared.seats.patience(), stream.write_all(&answer)).await??;
     }
     stream.shutdown().await
 }

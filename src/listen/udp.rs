@@ -12,7 +12,8 @@ use socket2::Socket;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Limit, Shared, commit, proxy};
+use super::limit::Slip;
+use super::{Allowance, Door, Shared, commit, proxy};
 use crate::clock::monotonic;
 use crate::datagram::{self, BATCH, Incoming, Letter, Wait};
 use crate::ledger::Recorder;
@@ -45,6 +46,7 @@ pub(super) struct Worker {
     runtime: Handle,
     forwarder: Forwarder<Waiting>,
     letters: Box<[Letter]>,
+    slip: Slip,
 }
 
 /// A query that waits for an upstream.
@@ -55,7 +57,8 @@ impl Worker {
         let forwarder = Forwarder::new(shared.pipeline.resolver())?;
         forwarder.watch(&socket)?;
         let letters = (0..BATCH).map(|_| Letter::new()).collect();
-        Ok(Self { socket: Arc::new(socket), shared, recorder, runtime, forwarder, letters })
+        let slip = Slip::new(shared.limit.rate.slip);
+        Ok(Self { socket: Arc::new(socket), shared, recorder, runtime, forwarder, letters, slip })
     }
 
     /// Answers until the listeners stop, and then what is still in the socket and under way.
@@ -111,9 +114,9 @@ impl Worker {
     }
 
     fn handle(&mut self, incoming: &Incoming, moment: &Moment, place: usize, now: Instant) -> Reply {
-        let Shared { pipeline, metrics, limit, .. } = &*self.shared;
+        let Shared { pipeline, metrics, door, .. } = &*self.shared;
         let Some(peer) = incoming.peer() else { return Reply::Nothing };
-        let (packet, peer) = match admit(incoming.octets(), peer, limit) {
+        let (packet, peer) = match admit(incoming.octets(), peer, door) {
             Ok(admitted) => admitted,
             Err(dropped) => {
                 metrics.count_dropped(dropped);
@@ -125,6 +128,11 @@ impl Worker {
         }
         let letter = &mut self.letters[place];
         letter.address_to(&peer);
+        if door.take(&peer, Transport::Udp, now) != Allowance::Within {
+            let slips = self.slip.answers() && pipeline.truncate(packet, peer, moment, &mut letter.message);
+            metrics.count_dropped(if slips { Dropped::RateSlipped } else { Dropped::RateLimited });
+            return if slips { Reply::Send } else { Reply::Nothing };
+        }
         let (query, plain) =
             match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, &mut letter.message) {
                 Step::Answer => return Reply::Send,
@@ -154,7 +162,7 @@ impl Worker {
 
     /// Answers those whose questions came to something, with the state and the time of now.
     fn conclude(&mut self) {
-        let Self { socket, shared, recorder, runtime, forwarder, letters } = self;
+        let Self { socket, shared, recorder, runtime, forwarder, letters, slip: _ } = self;
         let mut done = forwarder.done().peekable();
         if done.peek().is_none() {
             return;
@@ -223,14 +231,14 @@ enum Reply {
 }
 
 /// Takes the PROXY header of a trusted proxy off a datagram, and says who asks. Nobody else may send one.
-fn admit<'p>(packet: &'p [u8], peer: Peer, limit: &Limit) -> Result<(&'p [u8], Peer), Dropped> {
-    if !limit.is_proxy(peer.remote.ip()) {
-        let peer = limit.admit(peer, None)?;
+fn admit<'p>(packet: &'p [u8], peer: Peer, door: &Door) -> Result<(&'p [u8], Peer), Dropped> {
+    if !door.is_proxy(peer.remote.ip()) {
+        let peer = door.admit(peer, None)?;
         let forged = packet.starts_with(proxy::SIGNATURE);
         return if forged { Err(Dropped::ProxyIgnored) } else { Ok((packet, peer)) };
     }
     let header = proxy::read(packet).ok_or(Dropped::ProxyMalformed)?;
-    Ok((&packet[header.length..], limit.admit(peer, header.source)?))
+    Ok((&packet[header.length..], door.admit(peer, header.source)?))
 }
 
 async fn resolve(socket: &UdpSocket, shared: &Shared, query: &Query) {

@@ -1,6 +1,7 @@
 //! The DNS message: a view on the wire that copies nothing, and building in place. Knows no policy and no socket.
 
 mod body;
+mod keepalive;
 mod name;
 mod subnet;
 mod view;
@@ -10,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use body::Body;
+pub use keepalive::{asks_keepalive, tell_keepalive};
 pub use name::{MAX_LABEL, MAX_NAME, Name, NameError, Spelling, Suffixes};
 pub use view::{
     HEADER, Opt, QueryView, Record, Records, ResponseView, Section, Unusable, continued, flag, u16_at, u32_at,

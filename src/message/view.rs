@@ -342,7 +342,7 @@ pub fn continued(first: &[u8], rest: &[u8]) -> Result<Vec<u8>, Malformed> {
 }
 
 /// Returns the offset of the first octet behind the name at `at`, without following pointers.
-fn skip_name(wire: &[u8], at: usize) -> Result<usize, Malformed> {
+pub(super) fn skip_name(wire: &[u8], at: usize) -> Result<usize, Malformed> {
     let mut position = at;
     loop {
         match *wire.get(position).ok_or(Malformed)? {

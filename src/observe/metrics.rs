@@ -126,7 +126,7 @@ impl Metrics {
         let metrics = Self {
             queries: Counters::register(
                 all,
-                help("queries", "Packets from allowed clients"),
+                help("queries", "Packets from allowed clients, within their limit"),
                 "transport",
                 TRANSPORTS.iter().copied(),
             ),

@@ -173,6 +173,26 @@ fn a_large_answer_is_truncated_over_udp_and_whole_over_tcp() {
 }
 
 #[test]
+fn the_operator_says_how_long_a_response_over_udp_may_be() {
+    // 1,600 octets of addresses, from a server that does not keep to what it is asked.
+    let upstream = Scripted::start(|query| vec![wire::reply(query, wire::NOERROR, &[[192, 0, 2, 7]; 100])]);
+    for (most, size, limit) in [(512_u16, 1232, 512), (4096, 4096, 4096), (4096, 1232, 1232), (1232, 4096, 1232)] {
+        let setup = Setup::new().upstreams(&[upstream.address]);
+        let daemon = setup.set("answer.max_udp_payload", i64::from(most)).start();
+        let mut asking = wire::Asking::of("large.example", wire::A);
+        asking.edns = Some((0, size, false));
+        let wire = wire::udp(daemon.dns, &asking.to_wire());
+        let answer = wire::parse(&wire);
+        assert!(wire.len() <= limit, "{} octets, at most {most}, asked for {size}", wire.len());
+        assert_eq!(
+            (answer.answers.len(), answer.metadata.truncation),
+            if limit == 4096 { (100, false) } else { (0, true) }
+        );
+        assert_eq!(answer.edns.unwrap().max_payload(), most);
+    }
+}
+
+#[test]
 fn kdig_gets_the_same_over_udp_and_tcp() {
     needs!("nsd", "kdig");
     let upstream = Upstream::start();

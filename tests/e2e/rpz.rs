@@ -28,7 +28,7 @@ const DIFFERENCES: &str = include_str!("zones/rpz.differences");
 const DROPPED: Duration = Duration::from_millis(700);
 
 /// A server that ends with the test.
-struct Peer(Child);
+pub struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
@@ -37,7 +37,7 @@ impl Drop for Peer {
     }
 }
 
-fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Peer {
+pub fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Peer {
     let log = std::fs::File::create(folder.join(format!("{program}.log"))).unwrap();
     let mut command = place::tied(place::find(program).expect("the test asked for the peer"));
     command.args(arguments).current_dir(folder);

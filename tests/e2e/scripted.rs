@@ -17,6 +17,11 @@ pub struct Scripted {
 
 impl Scripted {
     pub fn start(script: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self::by_transport(move |query, _| script(query))
+    }
+
+    /// As [`Self::start`], where the script is told as well whether the query came over TCP.
+    pub fn by_transport(script: impl Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
         let address = place::socket();
         let socket = UdpSocket::bind(address).unwrap();
         let listener = TcpListener::bind(address).unwrap();
@@ -50,7 +55,7 @@ type Shared<S> = (Arc<S>, Log, Arc<AtomicBool>);
 
 fn datagrams<S>(socket: &UdpSocket, listener: &TcpListener, shared: Shared<S>)
 where
-    S: Fn(&[u8]) -> Vec<Vec<u8>> + Send + Sync + 'static,
+    S: Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync + 'static,
 {
     let mut buffer = [0; 65535];
     while !shared.2.load(Ordering::SeqCst) {
@@ -66,18 +71,18 @@ where
         // A thread for each query, so that one that is held back does not hold up the others.
         std::thread::spawn(move || {
             asked.lock().unwrap().push((from, query.clone()));
-            for answer in script(&query) {
+            for answer in script(&query, false) {
                 drop(socket.send_to(&answer, from));
             }
         });
     }
 }
 
-fn stream_of<S: Fn(&[u8]) -> Vec<Vec<u8>>>(mut stream: Stream, (script, asked, _): &Shared<S>) {
+fn stream_of<S: Fn(&[u8], bool) -> Vec<Vec<u8>>>(mut stream: Stream, (script, asked, _): &Shared<S>) {
     let Ok(from) = stream.0.peer_addr() else { return };
     while let Ok(query) = stream.receive() {
         asked.lock().unwrap().push((from, query.clone()));
-        for answer in script(&query) {
+        for answer in script(&query, true) {
             if stream.send(&answer).is_err() {
                 return;
             }

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
 use crate::place::{self, PATIENCE};
 use crate::wire;
 
@@ -30,8 +33,12 @@ impl Upstream {
 
     /// Starts NSD with `zones`: their names and texts.
     pub fn with(zones: &[(&str, &str)]) -> Self {
+        Self::at(place::socket(), zones)
+    }
+
+    /// Starts NSD with `zones` at an address.
+    pub fn at(address: SocketAddr, zones: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let address = place::socket();
         let path = folder.path();
         for (index, (_, text)) in zones.iter().enumerate() {
             std::fs::write(path.join(format!("{index}.zone")), text).unwrap();
@@ -51,14 +58,29 @@ impl Upstream {
         });
         upstream
     }
+
+    /// Sends a signal to NSD, and to every process that it has made.
+    pub fn signal(&self, signal: Signal) {
+        let mut family = vec![self.child.id()];
+        let mut next = 0;
+        while let Some(parent) = family.get(next).copied() {
+            next += 1;
+            let children =
+                std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+            family.extend(children.split_whitespace().map(|child| child.parse::<u32>().unwrap()));
+        }
+        for process in family {
+            nix::sys::signal::kill(Pid::from_raw(i32::try_from(process).unwrap()), signal).unwrap();
+        }
+    }
 }
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         // The master process ends its servers on SIGTERM; SIGKILL would leave them behind.
         if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+            let _ = nix::sys::signal::kill(pid, Signal::SIGTERM);
         }
         drop(self.child.wait());
     }

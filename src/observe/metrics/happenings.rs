@@ -35,6 +35,10 @@ impl Served {
 pub enum Dropped {
     /// From an address that is not allowed: no answer.
     NotAllowed,
+    /// More than the client may ask: no answer.
+    RateLimited,
+    /// More than the client may ask: an answer that says to come back over TCP, and nothing else.
+    RateSlipped,
     /// A response, or shorter than a header: no answer.
     Unanswerable,
     /// An opcode other than QUERY: NOTIMP.
@@ -47,6 +51,8 @@ pub enum Dropped {
     Unsent,
     /// Too many connections: closed.
     ConnectionLimit,
+    /// The system gave no socket for a connection, which waits; counted at each try.
+    NotAccepted,
     /// A PROXY header from somebody who is no trusted proxy: no answer.
     ProxyIgnored,
     /// From a trusted proxy without a PROXY header, or with a broken one: no answer.
@@ -58,14 +64,17 @@ pub enum Dropped {
 }
 
 impl Dropped {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::NotAllowed,
+        Self::RateLimited,
+        Self::RateSlipped,
         Self::Unanswerable,
         Self::Opcode,
         Self::Malformed,
         Self::Busy,
         Self::Unsent,
         Self::ConnectionLimit,
+        Self::NotAccepted,
         Self::ProxyIgnored,
         Self::ProxyMalformed,
         Self::Unheld,
@@ -75,12 +84,15 @@ impl Dropped {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::NotAllowed => "not_allowed",
+            Self::RateLimited => "rate_limited",
+            Self::RateSlipped => "rate_slipped",
             Self::Unanswerable => "unanswerable",
             Self::Opcode => "opcode",
             Self::Malformed => "malformed",
             Self::Busy => "busy",
             Self::Unsent => "unsent",
             Self::ConnectionLimit => "connection_limit",
+            Self::NotAccepted => "not_accepted",
             Self::ProxyIgnored => "proxy_ignored",
             Self::ProxyMalformed => "proxy_malformed",
             Self::Unheld => "unheld",
