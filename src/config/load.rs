@@ -27,6 +27,7 @@ use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
 use crate::query::NamePattern;
+use crate::resolve::Strategy;
 
 const PREFIX: &str = "INTERDICT_";
 const MIB: u64 = 1024 * 1024;
@@ -187,12 +188,14 @@ impl Settings {
             },
             upstream: UpstreamConfig {
                 servers: take.take("upstream", "servers"),
+                strategy: strategy(take.take("upstream", "strategy")),
                 timeout: millis(take, "upstream", "timeout_ms"),
                 attempts: take.take("upstream", "attempts"),
                 in_flight: take.take("upstream", "in_flight"),
                 zones: take.rows("upstream", "zone", |row| ForwardZone {
                     zone: *row.take::<Box<Name>>("name"),
                     servers: row.take("servers"),
+                    strategy: strategy(row.take("strategy")),
                 }),
             },
             cache: CacheConfig {
@@ -307,6 +310,15 @@ impl Settings {
             "address" => Sink::Address { v4, v6 },
             _ => Sink::Nxdomain,
         }
+    }
+}
+
+fn strategy(word: &str) -> Strategy {
+    match word {
+        "fastest" => Strategy::Fastest,
+        "race" => Strategy::Race,
+        "round-robin" => Strategy::RoundRobin,
+        _ => Strategy::Order,
     }
 }
 

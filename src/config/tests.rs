@@ -75,6 +75,7 @@ fn defaults() -> Config {
         },
         upstream: UpstreamConfig {
             servers: Vec::new(),
+            strategy: crate::resolve::Strategy::Order,
             timeout: Duration::from_millis(1500),
             attempts: 3,
             in_flight: 4096,
@@ -169,6 +170,7 @@ attempts = 1
 [[upstream.zone]]
 name = "Corp.Example."
 servers = ["10.0.0.2"]
+strategy = "race"
 [zones]
 hosts = ["printer.corp.example 10.0.0.9 fd00::9"]
 special_use = false
@@ -209,7 +211,8 @@ format = "json"
     assert_eq!(config.listen.allow[0].to_string(), "10.0.0.7/32");
     assert_eq!(config.admin, Admin { listen: None, hosts: vec!["dns.corp.example".to_owned()] });
     assert_eq!(config.upstream.servers, ["10.0.0.1:53", "[fd00::1]:5353"].map(|text| text.parse().unwrap()));
-    let zone = ForwardZone { zone: "corp.example".parse().unwrap(), servers: vec!["10.0.0.2:53".parse().unwrap()] };
+    let (zone, servers) = ("corp.example".parse().unwrap(), vec!["10.0.0.2:53".parse().unwrap()]);
+    let zone = ForwardZone { zone, servers, strategy: crate::resolve::Strategy::Race };
     assert_eq!(config.upstream.zones, [zone]);
     assert_eq!(config.zones.hosts[0].addresses.len(), 2);
     assert_eq!(config.zones.zone[0].text, "@ 60 IN NS ns.lab.example.\n");

@@ -16,6 +16,7 @@ use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Operator, Sink};
+use crate::resolve::Strategy;
 
 /// Every setting of the daemon.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +93,7 @@ pub enum ControlSocket {
 pub struct UpstreamConfig {
     /// Empty for the system's resolvers.
     pub servers: Vec<SocketAddr>,
+    pub strategy: Strategy,
     /// How long one try may take.
     pub timeout: Duration,
     /// How often a question is tried in all.
@@ -106,6 +108,7 @@ pub struct UpstreamConfig {
 pub struct ForwardZone {
     pub zone: Name,
     pub servers: Vec<SocketAddr>,
+    pub strategy: Strategy,
 }
 
 /// The answer cache; times in seconds.

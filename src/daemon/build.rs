@@ -11,7 +11,7 @@ use super::command::chain;
 use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
 use crate::client::{self, Clients};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::control::Kept;
 use crate::export;
@@ -21,7 +21,7 @@ use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
 use crate::policy::{Operator, Waiver};
-use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
+use crate::resolve::{Asking, Lifetimes, Routes, Servers, servers_of};
 use crate::zones::{Zones, ZonesSpec};
 
 /// Where the system's resolvers are named.
@@ -46,8 +46,14 @@ pub(super) struct Built {
     pub(super) left_out: Vec<LeftOut>,
 }
 
-/// Builds the state with the snapshot number `number`, and the waivers that `kept` grants.
-pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: &Kept) -> Result<Built, Vec<String>> {
+/// Builds the state with the snapshot number `number`, and the waivers that `kept` grants. What is `known` of upstream servers
+/// stays known.
+pub(super) fn build(
+    config: &Config,
+    number: u64,
+    clock: &Arc<dyn Clock>,
+    (kept, known): (&Kept, &Servers),
+) -> Result<Built, Vec<String>> {
     let mut faults = Vec::new();
     let mut notes = Vec::new();
     let (files, loaded) = load_policy(config, number, &mut faults);
@@ -76,10 +82,12 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     }
     let (loaded, left_out) = with_register(loaded, kept, number);
     notes.extend(left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault)));
-    let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
-    let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
     let generation = generation(&default, config);
-    let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
+    let mut known = known.clone();
+    let mut group = |servers: &[SocketAddr], strategy| known.group(servers, strategy, clock::monotonic());
+    let default = group(&default, config.upstream.strategy);
+    let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers, of.strategy))).collect();
+    let routes = Arc::new(Routes { zones, generation, forward, default });
     let guards = guards(config);
     let probes = super::loops::probes(&routes).into();
     let snapshot = Arc::new(loaded.snapshot);

@@ -1,6 +1,5 @@
 //! What a batch of queries is decided by.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +12,7 @@ use crate::inspect::Guards;
 use crate::message::Name;
 use crate::policy::{Snapshot, When};
 use crate::query::{Query, Question, Subjects};
-use crate::resolve::{Asking, Routes};
+use crate::resolve::{Asking, Routes, Server};
 
 /// Everything that a reload swaps, whole or not at all.
 #[derive(Debug, Clone)]
@@ -43,7 +42,7 @@ pub struct Moment {
 #[derive(Debug)]
 pub struct Probe {
     pub name: Name,
-    pub upstream: SocketAddr,
+    pub upstream: Arc<Server>,
     /// Set when we were asked for the name ourselves.
     pub came_back: AtomicBool,
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{Action, Exchange, Failed, Failure, Verdict};
-use super::upstream::Group;
+use super::upstream::{Group, Tried};
 use crate::clock;
 use crate::datagram::MAX_DATAGRAM;
 use crate::observe::{Metrics, UpstreamEvent};
@@ -25,37 +25,49 @@ pub(super) async fn drive(
 ) -> Result<Vec<u8>, Failed> {
     loop {
         metrics.count_upstream(UpstreamEvent::Query);
-        let begun = Instant::from_std(clock::monotonic());
-        let deadline = begun + timeout;
-        let (server, tried) = match action {
-            Action::Datagram(server) => (server, by_datagram(exchange, server, deadline).await),
+        let begun = clock::monotonic();
+        let deadline = Instant::from_std(begun) + timeout;
+        let (server, came) = match action {
+            Action::Datagram(server) => (server, by_datagram(exchange, group.address(server), deadline).await),
             Action::Stream(server) => {
                 metrics.count_upstream(UpstreamEvent::RetryTcp);
-                (server, by_stream(exchange, server, deadline).await)
+                (server, by_stream(exchange, group.address(server), deadline).await)
             }
             Action::Fail(failure) => return Err(exchange.failed(failure)),
         };
-        let failure = match tried {
-            Ok(Tried::Answer(message)) => {
-                group.succeeded(server);
-                metrics.observe_upstream_latency(begun.elapsed());
+        let now = clock::monotonic();
+        let after = now.saturating_duration_since(begun);
+        let failure = match came {
+            Ok(Came::Answer(message)) => {
+                group.answered(server, Tried::Answered, after, now);
+                metrics.observe_upstream_latency(after);
                 return Ok(message);
             }
-            Ok(Tried::Next(next)) => {
+            Ok(Came::Refusal(next)) => {
+                group.answered(server, Tried::Refused, after, now);
+                action = next;
+                continue;
+            }
+            Ok(Came::Next(next)) => {
                 action = next;
                 continue;
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Failure::TimedOut,
             Err(_) => Failure::Unreachable,
         };
-        note_failure(group, server, failure, metrics);
+        note_failure(group, (server, failure), now, metrics);
         action = exchange.fail(failure, dice());
     }
 }
 
 /// Notes that a try got no answer.
-pub(super) fn note_failure(group: &Group, server: SocketAddr, failure: Failure, metrics: &Metrics) {
-    group.failed(server);
+pub(super) fn note_failure(
+    group: &Group,
+    (server, failure): (usize, Failure),
+    now: std::time::Instant,
+    metrics: &Metrics,
+) {
+    group.failed(server, failure, now);
     metrics.count_upstream(match failure {
         Failure::TimedOut => UpstreamEvent::Timeout,
         Failure::Unreachable | Failure::Refused => UpstreamEvent::Failure,
@@ -67,12 +79,14 @@ pub(super) fn dice() -> u64 {
     rand::rng().next_u64()
 }
 
-enum Tried {
+/// What came over a socket.
+enum Came {
     Answer(Vec<u8>),
+    Refusal(Action),
     Next(Action),
 }
 
-async fn by_datagram(exchange: &mut Exchange, server: SocketAddr, deadline: Instant) -> io::Result<Tried> {
+async fn by_datagram(exchange: &mut Exchange, server: SocketAddr, deadline: Instant) -> io::Result<Came> {
     let any = match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -86,16 +100,17 @@ async fn by_datagram(exchange: &mut Exchange, server: SocketAddr, deadline: Inst
         let length = timeout_at(deadline, socket.recv(&mut buffer)).await??;
         match exchange.on_message(&buffer[..length], dice()) {
             Verdict::Ignore => {}
-            Verdict::Next(action) => return Ok(Tried::Next(action)),
+            Verdict::Next(action) => return Ok(Came::Next(action)),
+            Verdict::Refused(action) => return Ok(Came::Refusal(action)),
             Verdict::Answer => {
                 buffer.truncate(length);
-                return Ok(Tried::Answer(buffer));
+                return Ok(Came::Answer(buffer));
             }
         }
     }
 }
 
-async fn by_stream(exchange: &mut Exchange, server: SocketAddr, deadline: Instant) -> io::Result<Tried> {
+async fn by_stream(exchange: &mut Exchange, server: SocketAddr, deadline: Instant) -> io::Result<Came> {
     let within = async {
         let mut stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
@@ -112,8 +127,9 @@ async fn by_stream(exchange: &mut Exchange, server: SocketAddr, deadline: Instan
             stream.read_exact(&mut buffer).await?;
             match exchange.on_message(&buffer, dice()) {
                 Verdict::Ignore => {}
-                Verdict::Next(action) => return Ok(Tried::Next(action)),
-                Verdict::Answer => return Ok(Tried::Answer(buffer)),
+                Verdict::Next(action) => return Ok(Came::Next(action)),
+                Verdict::Refused(action) => return Ok(Came::Refusal(action)),
+                Verdict::Answer => return Ok(Came::Answer(buffer)),
             }
         }
     };

@@ -10,16 +10,16 @@ mod under_way;
 mod upstream;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use exchange::{Action, Exchange, Failed, Failure, Verdict};
 pub use flatten::{Lifetimes, flatten};
 pub use forwarder::{Answered, Done, Forwarder, Streamed};
-pub use upstream::{Condition, Group, servers_of};
+pub use upstream::{Condition, Group, MAX_SERVERS, Picks, Server, Servers, Strategy, Tried, servers_of};
 
 use crate::cache::Key;
+use crate::clock;
 use crate::message::{Body, Malformed, Name, ResponseView, continued, flag};
 use crate::observe::Metrics;
 use crate::query::{Query, Question};
@@ -62,6 +62,17 @@ impl Routes {
     /// Returns every group of upstreams.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         std::iter::once(&self.default).chain(self.forward.iter().map(|(_, group)| group))
+    }
+
+    /// Returns every upstream once, in however many groups it is.
+    pub fn servers(&self) -> Vec<Arc<Server>> {
+        let mut servers: Vec<Arc<Server>> = Vec::new();
+        for server in self.groups().flat_map(Group::servers) {
+            if !servers.iter().any(|of| Arc::ptr_eq(of, server)) {
+                servers.push(Arc::clone(server));
+            }
+        }
+        servers
     }
 }
 
@@ -176,20 +187,50 @@ impl Resolver {
     }
 
     async fn forward(&self, query: &Query, group: &Group, asking: &Asking) -> Resolved {
-        let (dnssec_ok, disabled) = (query.dnssec_ok(), query.checking_disabled);
-        let mut exchange = Exchange::new(query.question.clone(), dnssec_ok, disabled, group.order(), asking.tries);
+        let (order, second) = group.order(clock::monotonic()).race(group.races() && asking.tries > 1);
+        let Some(second) = second else {
+            return self.in_turn(query, (order, asking.tries), group, asking).await;
+        };
+        let one = |place: usize| {
+            let (query, group, asking) = (query.clone(), group.clone(), *asking);
+            let own = Self { under_way: Arc::clone(&self.under_way), metrics: Arc::clone(&self.metrics) };
+            let order = Picks::from_iter([place]);
+            // In tasks of their own, so that whoever loses still shows whether it answers at all.
+            tokio::spawn(async move { own.in_turn(&query, (order, 1), &group, &asking).await })
+        };
+        let (mut first, mut second) = (one(order.turn(0).unwrap_or_default()), one(second));
+        let (ended, other) = tokio::select! {
+            ended = &mut first => (ended, second),
+            ended = &mut second => (ended, first),
+        };
+        let faulty = |_| Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None });
+        let mut resolved = ended.unwrap_or_else(faulty);
+        if matches!(resolved, Resolved::Failed(_)) {
+            resolved = other.await.unwrap_or_else(faulty);
+        }
+        if matches!(resolved, Resolved::Failed(_)) && asking.tries > 2 {
+            return self.in_turn(query, (order.behind_first(), asking.tries - 2), group, asking).await;
+        }
+        resolved
+    }
+
+    /// Asks one server after the other.
+    async fn in_turn(&self, query: &Query, (order, tries): (Picks, usize), group: &Group, asking: &Asking) -> Resolved {
+        let mut exchange =
+            Exchange::new(query.question.clone(), query.dnssec_ok(), query.checking_disabled, order, tries);
         let first = exchange.next(drive::dice());
         let driven = drive::drive(&mut exchange, first, group, asking.timeout, &self.metrics).await;
         resolved(driven, &exchange, asking.lifetimes)
     }
 
-    /// Asks one server directly, outside routes and joining; for checks of the server itself.
+    /// Asks one server directly, outside routes and joining, and without counting it; for checks of the server itself.
     ///
     /// # Errors
     /// Why there was no answer.
-    pub async fn ask(&self, server: SocketAddr, question: Question, asking: &Asking) -> Result<Vec<u8>, Failed> {
-        let group = Group::new([server], Arc::new(crate::clock::SystemClock));
-        let mut exchange = Exchange::new(question, false, false, group.order(), 1);
+    pub async fn ask(&self, server: &Server, question: Question, asking: &Asking) -> Result<Vec<u8>, Failed> {
+        let now = clock::monotonic();
+        let group = Group::new([Arc::new(server.apart(now))], Strategy::Order);
+        let mut exchange = Exchange::new(question, false, false, group.order(now), 1);
         let first = exchange.next(drive::dice());
         drive::drive(&mut exchange, first, &group, asking.timeout, &self.metrics).await
     }

@@ -16,6 +16,7 @@ mod daemon;
 #[path = "../../benches/reload/load.rs"]
 mod load;
 mod scripted;
+mod unbound;
 mod upstream;
 mod web;
 mod wire;
@@ -53,5 +54,6 @@ mod rpz;
 mod scenario;
 mod shadow;
 mod streams;
+mod upstream_choice;
 mod waivers;
 mod ways_round;

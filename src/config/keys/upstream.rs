@@ -1,0 +1,46 @@
+//! The keys of `[upstream]`.
+
+use super::{Kind, MANY, key, number, required};
+use crate::config::spec::Key;
+
+const fn strategy(doc: &'static [&'static str]) -> Key {
+    key("strategy", Kind::Word(&["order", "fastest", "race", "round-robin"]), r#""order""#, "", doc)
+}
+
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "servers",
+        Kind::Servers { least: 0 },
+        "[]",
+        "",
+        &["\"address\" (port 53), \"address:port\" or \"[v6]:port\". Empty for the resolvers of the system."],
+    ),
+    strategy(&[
+        "Whom of them to ask. \"order\": the first that answers. \"fastest\": by measured round-trip times, one question in 32",
+        "being asked of another first, so that it is measured too. \"race\": the two fastest at once, and the first good",
+        "answer counts. \"round-robin\": each in its turn. A server that gave no answer is asked last until it does.",
+    ]),
+    number("timeout_ms", (10, 30_000), "1500", "milliseconds", &["How long one try may take."]),
+    number("attempts", (1, 10), "3", "tries", &["How often a question is tried in all, over all servers."]),
+    number(
+        "in_flight",
+        (1, MANY),
+        "4096",
+        "queries",
+        &["Queries that may wait for upstreams; further ones get SERVFAIL at once."],
+    ),
+    key(
+        "zone",
+        Kind::Tables {
+            keys: &[
+                required("name", Kind::Name),
+                required("servers", Kind::Servers { least: 1 }),
+                strategy(&["As [upstream] strategy."]),
+            ],
+            example: &["[[upstream.zone]]", "name = \"corp.example\"", "servers = [\"10.0.0.2:53\"]"],
+        },
+        "[]",
+        "",
+        &["Other servers for a zone and all names below it, as often as needed. There is none at first; one looks so:"],
+    ),
+];
