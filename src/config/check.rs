@@ -65,6 +65,9 @@ fn check_loops(settings: &Settings, faults: &mut Faults) {
     for row in rows(settings, "upstream", "zone") {
         own(&row.place, "upstream.zone.servers", row.values.get("servers"));
     }
+    for row in rows(settings, "upstream", "group") {
+        own(&row.place, "upstream.group.servers", row.values.get("servers"));
+    }
 }
 
 fn check_removal(settings: &Settings, faults: &mut Faults) {

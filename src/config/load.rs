@@ -15,8 +15,8 @@ use super::nearest::nearest;
 use super::node::{Faults, Node, Place, Raw, Word, quote, read_default, read_file, read_variable};
 use super::spec::{Key, Section, Spec};
 use super::types::{
-    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, ControlSocket, ForwardZone, HostRecord, LedgerConfig,
-    Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, ControlSocket, ForwardZone, GroupUpstream, HostRecord,
+    LedgerConfig, Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
 use crate::client::{Group, Hardware};
@@ -194,6 +194,11 @@ impl Settings {
                 in_flight: take.take("upstream", "in_flight"),
                 zones: take.rows("upstream", "zone", |row| ForwardZone {
                     zone: *row.take::<Box<Name>>("name"),
+                    servers: row.take("servers"),
+                    strategy: strategy(row.take("strategy")),
+                }),
+                groups: take.rows("upstream", "group", |row| GroupUpstream {
+                    group: row.take("group"),
                     servers: row.take("servers"),
                     strategy: strategy(row.take("strategy")),
                 }),

@@ -101,12 +101,21 @@ pub struct UpstreamConfig {
     /// Queries that may wait for upstreams.
     pub in_flight: u32,
     pub zones: Vec<ForwardZone>,
+    pub groups: Vec<GroupUpstream>,
 }
 
 /// Conditional forwarding of a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardZone {
     pub zone: Name,
+    pub servers: Vec<SocketAddr>,
+    pub strategy: Strategy,
+}
+
+/// Upstreams for a group of clients, in place of those of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupUpstream {
+    pub group: String,
     pub servers: Vec<SocketAddr>,
     pub strategy: Strategy,
 }

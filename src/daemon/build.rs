@@ -1,5 +1,6 @@
 //! From the configuration to the state that the pipeline works with: all of it, or every fault.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use super::candidate::{self, Candidate};
 use super::command::chain;
 use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
-use crate::client::{self, Clients};
+use crate::client::{self, Clients, GroupId};
 use crate::clock::{self, Clock};
-use crate::config::Config;
+use crate::config::{Config, UpstreamConfig};
 use crate::control::Kept;
 use crate::export;
 use crate::feed::{self, Archive, FileWaiver, FileWaivers, Loaded};
@@ -21,7 +22,7 @@ use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
 use crate::policy::{Operator, Waiver};
-use crate::resolve::{Asking, Lifetimes, Routes, Servers, servers_of};
+use crate::resolve::{Asking, Lifetimes, Routes, Servers, View, servers_of};
 use crate::zones::{Zones, ZonesSpec};
 
 /// Where the system's resolvers are named.
@@ -64,6 +65,11 @@ pub(super) fn build(
             faults.push(own_address(*server, &format!("the upstream of zone {}", forward.zone)));
         }
     }
+    for own in &config.upstream.groups {
+        for server in own.servers.iter().filter(|server| leads_here(**server, &config.listen.dns)) {
+            faults.push(own_address(*server, &format!("the upstream of group {}", own.group)));
+        }
+    }
     let tls = Tls::new(config.fetch.ca.as_deref(), Arc::clone(clock));
     let tls = tls.map_err(|error| faults.push(format!("[fetch] ca: {}", chain(&error))));
     let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), true) =
@@ -82,18 +88,13 @@ pub(super) fn build(
     }
     let (loaded, left_out) = with_register(loaded, kept, number);
     notes.extend(left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault)));
-    let generation = generation(&default, config);
-    let mut known = known.clone();
-    let mut group = |servers: &[SocketAddr], strategy| known.group(servers, strategy, clock::monotonic());
-    let default = group(&default, config.upstream.strategy);
-    let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers, of.strategy))).collect();
-    let routes = Arc::new(Routes { zones, generation, forward, default });
-    let guards = guards(config);
-    let probes = super::loops::probes(&routes).into();
     let snapshot = Arc::new(loaded.snapshot);
     let (candidate, shadow) = candidate::load(config, &snapshot, kept, clock.read().at);
     // The groups by whose ids policy decides are those that clients are put into.
     let groups = snapshot.inputs().operator.groups.clone();
+    let routes = Arc::new(routes(config, zones, &default, (&groups, known)));
+    let guards = guards(config);
+    let probes = super::loops::probes(&routes).into();
     notes.extend(config.export.iter().filter_map(export::note));
     notes.extend(groups_without_source(&groups, &config.client.sources));
     let clients = Clients::new(groups, config.client.sources.ptr);
@@ -168,10 +169,36 @@ fn groups_without_source(groups: &[client::Group], sources: &Sources) -> impl It
     hardware.into_iter().chain(note(names, "names", "leases, ptr or device"))
 }
 
-/// Tells apart who answers for what, and what is kept of it: the same settings have the same number.
-fn generation(default: &[SocketAddr], config: &Config) -> u32 {
+/// Says who answers for what, and for whom.
+fn routes(
+    config: &Config,
+    zones: Zones,
+    default: &[SocketAddr],
+    (groups, known): (&[client::Group], &Servers),
+) -> Routes {
+    let UpstreamConfig { zones: forward, groups: own, strategy, .. } = &config.upstream;
+    let mut known = known.clone();
+    let mut group = |servers: &[SocketAddr], strategy| known.group(servers, strategy, clock::monotonic());
+    let mut view = |title: &str, servers: &[SocketAddr], strategy| View {
+        title: title.to_owned(),
+        group: group(servers, strategy),
+        generation: generation(servers, config),
+    };
+    let default = view(client::DEFAULT_GROUP, default, *strategy);
+    // A policy numbers its groups in their order, from 1 on.
+    let id = |name: &str| (1..=u16::MAX).zip(groups).find(|(_, group)| group.name == name).map(|(id, _)| GroupId(id));
+    let own = own.iter().filter_map(|of| Some((id(&of.group)?, view(&of.group, &of.servers, of.strategy))));
+    let views = own.collect();
+    let forward = forward.iter().map(|of| (of.zone.clone(), group(&of.servers, of.strategy))).collect();
+    Routes { zones, forward, default, views }
+}
+
+/// Tells apart who answers for what, and what is kept of it: the same settings have the same number, whatever the order of the
+/// servers.
+fn generation(servers: &[SocketAddr], config: &Config) -> u32 {
     let Config { upstream, zones, ways_round, .. } = config;
-    let described = format!("{default:?} {:?} {zones:?} {}", upstream.zones, ways_round.ech);
+    let servers: BTreeSet<_> = servers.iter().collect();
+    let described = format!("{servers:?} {:?} {zones:?} {}", upstream.zones, ways_round.ech);
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(described));
     u32::from_be_bytes([a, b, c, d])
 }

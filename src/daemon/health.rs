@@ -11,7 +11,7 @@ use crate::ledger::{self, Fail, Ledger};
 use crate::observe::{Gauges, ShadowCount, UpstreamGauge};
 use crate::pipeline::{OrderDifference, Pipeline};
 use crate::policy::Mode;
-use crate::resolve::{Condition, Server};
+use crate::resolve::{Condition, Group, Routes, Server};
 
 /// Ready is who answers by a policy and has an upstream that answers. A ledger that fails or a clock that is not
 /// trusted is told, and does not take a resolver out of service: answers go on without the one, and by the guard. So are
@@ -32,7 +32,7 @@ pub(super) fn readiness(
         ok: true,
         detail: format!("{orders} orders over {} entries, {}", snapshot.entry_count(), hex::encode(snapshot.digest())),
     };
-    let upstream = upstreams(state.routes.default.servers());
+    let upstream = upstreams(&state.routes);
     let health = ledger.health();
     let (ok, detail) = match &health.state {
         ledger::State::Writing => {
@@ -136,8 +136,8 @@ pub(super) fn readiness(
     Readiness { ready, checks: checks.collect() }
 }
 
-/// One server that answers is enough.
-fn upstreams(servers: &[Arc<Server>]) -> Check {
+/// One server that answers is enough, of those of the clients that have none of their own.
+fn upstreams(routes: &Routes) -> Check {
     let words = |server: &Arc<Server>| {
         let address = server.address();
         match (server.condition(), server.rtt()) {
@@ -147,10 +147,14 @@ fn upstreams(servers: &[Arc<Server>]) -> Check {
             (Condition::Loops, _) => format!("{address} leads back here and is left out"),
         }
     };
+    let told = |group: &Group| group.servers().iter().map(words).collect::<Vec<_>>().join(", ");
+    let default = &routes.default.group;
+    let views = routes.views.iter().map(|(_, view)| format!("group {}: {}", view.title, told(&view.group)));
+    let zones = routes.forward.iter().map(|(zone, group)| format!("zone {zone}: {}", told(group)));
     Check {
         name: "upstream",
-        ok: servers.iter().any(|server| server.condition() == Condition::Well),
-        detail: servers.iter().map(words).collect::<Vec<_>>().join(", "),
+        ok: default.servers().iter().any(|server| server.condition() == Condition::Well),
+        detail: std::iter::once(told(default)).chain(views).chain(zones).collect::<Vec<_>>().join("; "),
     }
 }
 

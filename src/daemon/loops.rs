@@ -85,7 +85,7 @@ pub(super) async fn name_clients(pipeline: Arc<Pipeline>, identifier: Arc<Identi
         let Some(address) = identifier.next_stranger() else { continue };
         let query = pointer_query(address);
         let state = pipeline.moment().state;
-        let resolved = pipeline.resolver().resolve(&query, &state.routes, &state.asking).await;
+        let resolved = pipeline.resolver().resolve(&query, (&state.routes, &state.routes.default), &state.asking).await;
         match &*resolved {
             Resolved::Found { message, .. } => identifier.named(address, pointer(message)),
             Resolved::Failed(_) => identifier.unnamed(address),

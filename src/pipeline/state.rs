@@ -12,7 +12,7 @@ use crate::inspect::Guards;
 use crate::message::Name;
 use crate::policy::{Snapshot, When};
 use crate::query::{Query, Question, Subjects};
-use crate::resolve::{Asking, Routes, Server};
+use crate::resolve::{Asking, Routes, Server, View};
 
 /// Everything that a reload swaps, whole or not at all.
 #[derive(Debug, Clone)]
@@ -56,6 +56,16 @@ impl Moment {
     /// Returns the epoch of what is decided at this moment, by orders and by lists.
     pub(super) fn epoch(&self) -> (u64, u64) {
         (self.state.snapshot.epoch(self.when()).0, self.state.lists.chain.epoch(self.when()))
+    }
+
+    /// Returns the upstreams of whoever asks.
+    pub(super) fn view(&self, query: &Query) -> &View {
+        let routes = &self.state.routes;
+        // Nearly always there is one for all.
+        match routes.views.is_empty() {
+            true => &routes.default,
+            false => routes.view(self.clients.identify_peer(&query.peer).group()),
+        }
     }
 
     /// Lets the candidate decide what was decided, with the names in the answer where they are known.

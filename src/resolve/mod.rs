@@ -19,6 +19,7 @@ pub use forwarder::{Answered, Done, Forwarder, Streamed};
 pub use upstream::{Condition, Group, MAX_SERVERS, Picks, Server, Servers, Strategy, Tried, servers_of};
 
 use crate::cache::Key;
+use crate::client::GroupId;
 use crate::clock;
 use crate::message::{Body, Malformed, Name, ResponseView, continued, flag};
 use crate::observe::Metrics;
@@ -30,11 +31,22 @@ use under_way::{Claim, UnderWay};
 #[derive(Debug)]
 pub struct Routes {
     pub zones: Zones,
-    /// Another number where others answer for something than before, so that nothing is kept across such a change.
-    pub generation: u32,
-    /// Conditional forwarding: the longest zone at or above a name wins, over local zones too.
+    /// Conditional forwarding: the longest zone at or above a name wins, over local zones too, and for all clients.
     pub forward: Vec<(Name, Group)>,
-    pub default: Group,
+    /// Who answers everything else.
+    pub default: View,
+    /// The same for groups of clients that have upstreams of their own.
+    pub views: Vec<(GroupId, View)>,
+}
+
+/// The upstreams of some clients.
+#[derive(Debug)]
+pub struct View {
+    /// The name of the group of clients.
+    pub title: String,
+    pub group: Group,
+    /// Another number where others answer for something, or answered before, so that nothing is kept or asked for both.
+    pub generation: u32,
 }
 
 /// Who answers for one name.
@@ -45,8 +57,19 @@ pub enum Route<'a> {
 }
 
 impl Routes {
-    /// Returns who answers `question`.
-    pub fn route(&self, question: &Question) -> Route<'_> {
+    /// Returns the upstreams of a group of clients.
+    pub fn view(&self, group: GroupId) -> &View {
+        let own = self.views.iter().find(|(of, _)| *of == group);
+        own.map_or(&self.default, |(_, view)| view)
+    }
+
+    /// Returns whether `question` is answered here.
+    pub fn is_local(&self, question: &Question) -> bool {
+        matches!(self.route(question, &self.default), Route::Local)
+    }
+
+    /// Returns who answers `question` of somebody with these upstreams.
+    pub fn route<'a>(&'a self, question: &Question, view: &'a View) -> Route<'a> {
         let name = &question.name;
         let local = self.zones.origin_for(question).map(Name::label_count);
         let zones = self.forward.iter().filter(|(zone, _)| name.is_at_or_below(zone));
@@ -55,13 +78,14 @@ impl Routes {
             (Some(local), Some((labels, group))) if labels >= local => Route::Forward(group),
             (Some(_), _) => Route::Local,
             (None, Some((_, group))) => Route::Forward(group),
-            (None, None) => Route::Forward(&self.default),
+            (None, None) => Route::Forward(&view.group),
         }
     }
 
     /// Returns every group of upstreams.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
-        std::iter::once(&self.default).chain(self.forward.iter().map(|(_, group)| group))
+        let views = std::iter::once(&self.default).chain(self.views.iter().map(|(_, view)| view));
+        views.map(|view| &view.group).chain(self.forward.iter().map(|(_, group)| group))
     }
 
     /// Returns every upstream once, in however many groups it is.
@@ -115,17 +139,17 @@ impl Resolver {
     }
 
     /// Finds the true answer to the question of `query`, with its DO and CD bits.
-    pub async fn resolve(&self, query: &Query, routes: &Routes, asking: &Asking) -> Arc<Resolved> {
-        let group = match routes.route(&query.question) {
-            Route::Local => return Arc::new(self.local(query, routes, asking).await),
+    pub async fn resolve(&self, query: &Query, (routes, view): (&Routes, &View), asking: &Asking) -> Arc<Resolved> {
+        let group = match routes.route(&query.question, view) {
+            Route::Local => return Arc::new(self.local(query, (routes, view), asking).await),
             Route::Forward(group) => group,
         };
-        self.joined(query, group, routes, asking).await
+        self.joined(query, (group, view.generation), asking).await
     }
 
     /// Asks upstreams, or waits for the answer to the same question of somebody else.
-    async fn joined(&self, query: &Query, group: &Group, routes: &Routes, asking: &Asking) -> Arc<Resolved> {
-        let key = Key::new(query, routes.generation);
+    async fn joined(&self, query: &Query, (group, generation): (&Group, u32), asking: &Asking) -> Arc<Resolved> {
+        let key = Key::new(query, generation);
         loop {
             match self.under_way.claim(&key) {
                 Claim::Leads(lead) => {
@@ -142,8 +166,8 @@ impl Resolver {
         }
     }
 
-    async fn local(&self, query: &Query, routes: &Routes, asking: &Asking) -> Resolved {
-        let is_ours = |question: &Question| matches!(routes.route(question), Route::Local);
+    async fn local(&self, query: &Query, (routes, view): (&Routes, &View), asking: &Asking) -> Resolved {
+        let is_ours = |question: &Question| routes.is_local(question);
         let message = match routes.zones.answer(&query.question, is_ours).await {
             Ok(message) => message,
             Err(error) => {
@@ -155,8 +179,10 @@ impl Resolver {
             return taken_apart(message, true, asking.lifetimes);
         };
         // An alias of ours leads to a name of others: they say the rest, which is kept like anything that they say.
-        let Route::Forward(group) = routes.route(&further) else { return taken_apart(message, true, asking.lifetimes) };
-        let rest = self.joined(&Query { question: further, ..query.clone() }, group, routes, asking).await;
+        let Route::Forward(group) = routes.route(&further, view) else {
+            return taken_apart(message, true, asking.lifetimes);
+        };
+        let rest = self.joined(&Query { question: further, ..query.clone() }, (group, view.generation), asking).await;
         match &*rest {
             Resolved::Found { message: rest, .. } => match continued(&message, rest) {
                 Ok(message) => taken_apart(message, false, asking.lifetimes),
@@ -172,7 +198,7 @@ impl Resolver {
         &self,
         query: &Query,
         (message, target): (&[u8], Name),
-        routes: &Routes,
+        routes: (&Routes, &View),
         asking: &Asking,
     ) -> Resolved {
         let further = Query { question: Question { name: target, ..query.question.clone() }, ..query.clone() };

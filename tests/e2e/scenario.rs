@@ -24,7 +24,7 @@ use interdict::policy::{
     Apply, Mode, Operator, OperatorTreatment, Party, Phase, Removal, Rules, Scope, Term, TreatmentChoice, Waiver,
 };
 use interdict::query::{Peer, Query, Transport};
-use interdict::resolve::{Asking, Failed, Failure, Lifetimes, Resolved, Routes, Servers, Strategy};
+use interdict::resolve::{Asking, Failed, Failure, Lifetimes, Resolved, Routes, Servers, Strategy, View};
 use interdict::zones::{Zones, ZonesSpec};
 use jiff::Timestamp;
 
@@ -336,11 +336,12 @@ impl Stage {
         let loaded = loaded.unwrap_or_else(|faults| panic!("{}: {faults:#?}", scenario.name));
         let zones = ZonesSpec { hosts: Vec::new(), zones: Vec::new(), special_use: true };
         let zones = Zones::build(&zones).unwrap();
+        let group = Servers::default().group(&[upstream], Strategy::Order, monotonic());
         let routes = Routes {
             zones,
-            generation: 0,
             forward: Vec::new(),
-            default: Servers::default().group(&[upstream], Strategy::Order, monotonic()),
+            default: View { title: String::new(), group, generation: 0 },
+            views: Vec::new(),
         };
         let lifetimes = Lifetimes { most: 604_800, most_negative: 3600, failure: 5 };
         let (stale, prefetch) = (Duration::from_secs(86_400), true);

@@ -43,4 +43,29 @@ pub(super) const KEYS: &[Key] = &[
         "",
         &["Other servers for a zone and all names below it, as often as needed. There is none at first; one looks so:"],
     ),
+    key(
+        "group",
+        Kind::Tables {
+            keys: &[
+                required("group", Kind::Id),
+                required("servers", Kind::Servers { least: 1 }),
+                strategy(&["As [upstream] strategy."]),
+            ],
+            example: &[
+                "[[client.group]]",
+                "name = \"lab\"",
+                "networks = [\"10.7.0.0/16\"]",
+                "[[upstream.group]]",
+                "group = \"lab\"",
+                "servers = [\"10.0.0.3:53\"]",
+            ],
+        },
+        "[]",
+        "",
+        &[
+            "Other servers for the clients of a group of [client], as often as needed. For names of a zone above, that zone's",
+            "servers are asked for every client. What is kept of an answer is for clients with the same servers only. There is",
+            "none at first; one looks so:",
+        ],
+    ),
 ];
