@@ -24,7 +24,7 @@ use interdict::observe::Metrics;
 use interdict::pipeline::{Lists, Moment, Pipeline, State, Step};
 use interdict::policy::Operator;
 use interdict::query::{Peer, Transport};
-use interdict::resolve::{Asking, Lifetimes, Routes, Servers, Strategy, View};
+use interdict::resolve::{Asking, Lifetimes, Routes, Servers, View};
 use interdict::zones::{Zones, ZonesSpec};
 
 thread_local! {
@@ -109,7 +109,7 @@ impl Stage {
         let upstream = upstream();
         let snapshot = Arc::new(feed::load(&Selection::default(), Operator::default(), 1).unwrap().snapshot);
         let zones = ZonesSpec { hosts: Vec::new(), zones: Vec::new(), special_use: true };
-        let group = Servers::default().group(&[upstream.local_addr().unwrap()], Strategy::Order, monotonic());
+        let group = Servers::plain(&[upstream.local_addr().unwrap()], monotonic());
         let routes = Routes {
             zones: Zones::build(&zones).unwrap(),
             forward: Vec::new(),

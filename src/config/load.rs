@@ -27,7 +27,7 @@ use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
 use crate::query::NamePattern;
-use crate::resolve::Strategy;
+use crate::resolve::{Endpoint, Strategy};
 
 const PREFIX: &str = "INTERDICT_";
 const MIB: u64 = 1024 * 1024;
@@ -189,6 +189,8 @@ impl Settings {
             upstream: UpstreamConfig {
                 servers: take.take("upstream", "servers"),
                 strategy: strategy(take.take("upstream", "strategy")),
+                bootstrap: take.take("upstream", "bootstrap"),
+                ca: Some(take.take::<String>("upstream", "ca")).filter(|path| !path.is_empty()).map(PathBuf::from),
                 timeout: millis(take, "upstream", "timeout_ms"),
                 attempts: take.take("upstream", "attempts"),
                 in_flight: take.take("upstream", "in_flight"),
@@ -388,6 +390,7 @@ settings! {
     Text => String,
     Listener => Option<SocketAddr>,
     Addresses => Vec<SocketAddr>,
+    Endpoints => Vec<Endpoint>,
     Networks => Vec<IpNet>,
     V4 => Option<Ipv4Addr>,
     V6 => Option<Ipv6Addr>,

@@ -19,6 +19,10 @@ use crate::policy::{Apply, Demand, Operator, OperatorTreatment, Phase, Removal, 
 
 const SHIPPED: &str = include_str!("../../config/interdict.toml");
 
+fn plain(text: &str) -> crate::resolve::Endpoint {
+    crate::resolve::Endpoint::Plain(text.parse().unwrap())
+}
+
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -76,6 +80,8 @@ fn defaults() -> Config {
         upstream: UpstreamConfig {
             servers: Vec::new(),
             strategy: crate::resolve::Strategy::Order,
+            bootstrap: Vec::new(),
+            ca: None,
             timeout: Duration::from_millis(1500),
             attempts: 3,
             in_flight: 4096,
@@ -211,8 +217,8 @@ format = "json"
     assert_eq!((config.listen.dns.len(), config.listen.workers, config.listen.tcp_connections), (2, 2, 9));
     assert_eq!(config.listen.allow[0].to_string(), "10.0.0.7/32");
     assert_eq!(config.admin, Admin { listen: None, hosts: vec!["dns.corp.example".to_owned()] });
-    assert_eq!(config.upstream.servers, ["10.0.0.1:53", "[fd00::1]:5353"].map(|text| text.parse().unwrap()));
-    let (zone, servers) = ("corp.example".parse().unwrap(), vec!["10.0.0.2:53".parse().unwrap()]);
+    assert_eq!(config.upstream.servers, ["10.0.0.1:53", "[fd00::1]:5353"].map(plain));
+    let (zone, servers) = ("corp.example".parse().unwrap(), vec![plain("10.0.0.2:53")]);
     let zone = ForwardZone { zone, servers, strategy: crate::resolve::Strategy::Race };
     assert_eq!(config.upstream.zones, [zone]);
     assert_eq!(config.zones.hosts[0].addresses.len(), 2);

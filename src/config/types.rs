@@ -16,7 +16,7 @@ use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Operator, Sink};
-use crate::resolve::Strategy;
+use crate::resolve::{Endpoint, Strategy};
 
 /// Every setting of the daemon.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,8 +92,12 @@ pub enum ControlSocket {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamConfig {
     /// Empty for the system's resolvers.
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<Endpoint>,
     pub strategy: Strategy,
+    /// Plain servers that are asked for the addresses of encrypted ones.
+    pub bootstrap: Vec<SocketAddr>,
+    /// Certificates that are believed besides those that Mozilla trusts.
+    pub ca: Option<PathBuf>,
     /// How long one try may take.
     pub timeout: Duration,
     /// How often a question is tried in all.
@@ -108,7 +112,7 @@ pub struct UpstreamConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardZone {
     pub zone: Name,
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<Endpoint>,
     pub strategy: Strategy,
 }
 
@@ -116,7 +120,7 @@ pub struct ForwardZone {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupUpstream {
     pub group: String,
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<Endpoint>,
     pub strategy: Strategy,
 }
 

@@ -22,7 +22,7 @@ use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
 use crate::policy::{Operator, Waiver};
-use crate::resolve::{Asking, Lifetimes, Routes, Servers, View, servers_of};
+use crate::resolve::{Asking, Endpoint, Lifetimes, Routes, Servers, Trust, View, servers_of};
 use crate::zones::{Zones, ZonesSpec};
 
 /// Where the system's resolvers are named.
@@ -61,19 +61,25 @@ pub(super) fn build(
     let zones = zones(config).map_err(|of| faults.extend(of));
     let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
     for forward in &config.upstream.zones {
-        for server in forward.servers.iter().filter(|server| leads_here(**server, &config.listen.dns)) {
-            faults.push(own_address(*server, &format!("the upstream of zone {}", forward.zone)));
+        for server in
+            forward.servers.iter().filter_map(Endpoint::plain).filter(|server| leads_here(*server, &config.listen.dns))
+        {
+            faults.push(own_address(server, &format!("the upstream of zone {}", forward.zone)));
         }
     }
     for own in &config.upstream.groups {
-        for server in own.servers.iter().filter(|server| leads_here(**server, &config.listen.dns)) {
-            faults.push(own_address(*server, &format!("the upstream of group {}", own.group)));
+        for server in
+            own.servers.iter().filter_map(Endpoint::plain).filter(|server| leads_here(*server, &config.listen.dns))
+        {
+            faults.push(own_address(server, &format!("the upstream of group {}", own.group)));
         }
     }
     let tls = Tls::new(config.fetch.ca.as_deref(), Arc::clone(clock));
     let tls = tls.map_err(|error| faults.push(format!("[fetch] ca: {}", chain(&error))));
-    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), true) =
-        (files, loaded, zones, default, tls, faults.is_empty())
+    let believed = Tls::new(config.upstream.ca.as_deref(), Arc::clone(clock));
+    let believed = believed.map_err(|error| faults.push(format!("[upstream] ca: {}", chain(&error))));
+    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), Ok(believed), true) =
+        (files, loaded, zones, default, tls, believed, faults.is_empty())
     else {
         return Err(faults);
     };
@@ -92,7 +98,7 @@ pub(super) fn build(
     let (candidate, shadow) = candidate::load(config, &snapshot, kept, clock.read().at);
     // The groups by whose ids policy decides are those that clients are put into.
     let groups = snapshot.inputs().operator.groups.clone();
-    let routes = Arc::new(routes(config, zones, &default, (&groups, known)));
+    let routes = Arc::new(routes(config, zones, (&default, &believed), (&groups, known)));
     let guards = guards(config);
     let probes = super::loops::probes(&routes).into();
     notes.extend(config.export.iter().filter_map(export::note));
@@ -173,13 +179,16 @@ fn groups_without_source(groups: &[client::Group], sources: &Sources) -> impl It
 fn routes(
     config: &Config,
     zones: Zones,
-    default: &[SocketAddr],
+    (default, believed): (&[Endpoint], &Tls),
     (groups, known): (&[client::Group], &Servers),
 ) -> Routes {
     let UpstreamConfig { zones: forward, groups: own, strategy, .. } = &config.upstream;
-    let mut known = known.clone();
-    let mut group = |servers: &[SocketAddr], strategy| known.group(servers, strategy, clock::monotonic());
-    let mut view = |title: &str, servers: &[SocketAddr], strategy| View {
+    let (mut known, now) = (known.clone(), clock::monotonic());
+    let bootstrap = &config.upstream.bootstrap;
+    let bootstrap = (!bootstrap.is_empty()).then(|| Servers::plain(bootstrap, now));
+    let trust = Trust { tls: believed.config(), mark: believed.mark(), bootstrap };
+    let mut group = |servers: &[Endpoint], strategy| known.group(servers, strategy, (&trust, now));
+    let mut view = |title: &str, servers: &[Endpoint], strategy| View {
         title: title.to_owned(),
         group: group(servers, strategy),
         generation: generation(servers, config),
@@ -195,7 +204,7 @@ fn routes(
 
 /// Tells apart who answers for what, and what is kept of it: the same settings have the same number, whatever the order of the
 /// servers.
-fn generation(servers: &[SocketAddr], config: &Config) -> u32 {
+fn generation(servers: &[Endpoint], config: &Config) -> u32 {
     let Config { upstream, zones, ways_round, .. } = config;
     let servers: BTreeSet<_> = servers.iter().collect();
     let described = format!("{servers:?} {:?} {zones:?} {}", upstream.zones, ways_round.ech);
@@ -236,11 +245,11 @@ fn style(config: &Config) -> Style {
 }
 
 /// The configured servers, or the system's without those that are this daemon itself.
-fn default_upstreams(config: &Config, notes: &mut Vec<String>) -> Result<Vec<SocketAddr>, String> {
+fn default_upstreams(config: &Config, notes: &mut Vec<String>) -> Result<Vec<Endpoint>, String> {
     let listening = &config.listen.dns;
     let configured = &config.upstream.servers;
-    if let Some(own) = configured.iter().find(|server| leads_here(**server, listening)) {
-        return Err(own_address(*own, "[upstream] servers"));
+    if let Some(own) = configured.iter().filter_map(Endpoint::plain).find(|server| leads_here(*server, listening)) {
+        return Err(own_address(own, "[upstream] servers"));
     }
     if !configured.is_empty() {
         return Ok(configured.clone());
@@ -254,7 +263,7 @@ fn default_upstreams(config: &Config, notes: &mut Vec<String>) -> Result<Vec<Soc
     }
     match others.is_empty() {
         true => Err(format!("{RESOLV_CONF} names no other resolver; set [upstream] servers = [\"ip:port\"]")),
-        false => Ok(others),
+        false => Ok(others.into_iter().map(Endpoint::Plain).collect()),
     }
 }
 

@@ -139,7 +139,7 @@ pub(super) fn readiness(
 /// One server that answers is enough, of those of the clients that have none of their own.
 fn upstreams(routes: &Routes) -> Check {
     let words = |server: &Arc<Server>| {
-        let address = server.address();
+        let address = server.endpoint();
         match (server.condition(), server.rtt()) {
             (Condition::Well, Some(rtt)) => format!("{address} well, {:.1} ms", rtt.as_secs_f64() * 1000.0),
             (Condition::Well, None) => format!("{address} well"),
@@ -160,7 +160,7 @@ fn upstreams(routes: &Routes) -> Check {
 
 fn gauge(server: &Arc<Server>) -> UpstreamGauge {
     UpstreamGauge {
-        upstream: server.address().to_string(),
+        upstream: server.endpoint().to_string(),
         tries: server.tally().map(|(tried, count)| (tried.as_str(), count)),
         rtt: server.rtt(),
         silent: server.condition() != Condition::Well,

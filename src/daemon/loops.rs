@@ -65,7 +65,7 @@ pub(super) async fn look(pipeline: Arc<Pipeline>) {
         if probe.came_back.load(Ordering::Relaxed) {
             probe.upstream.leads_back();
             tracing::error!(
-                upstream = %probe.upstream.address(),
+                upstream = %probe.upstream.endpoint(),
                 "what is sent to this upstream comes back to us, a loop: it is left out; name another in [upstream] servers"
             );
         }

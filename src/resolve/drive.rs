@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
+use super::channel::Channel;
 use super::exchange::{Action, Exchange, Failed, Failure, Verdict};
-use super::upstream::{Group, Tried};
+use super::upstream::{Condition, Endpoint, Group, Tried};
 use crate::clock;
 use crate::datagram::MAX_DATAGRAM;
 use crate::observe::{Metrics, UpstreamEvent};
@@ -29,10 +30,13 @@ pub(super) async fn drive(
         let deadline = Instant::from_std(begun) + timeout;
         let (server, came) = match action {
             Action::Datagram(server) => (server, by_datagram(exchange, group.address(server), deadline).await),
-            Action::Stream(server) => {
-                metrics.count_upstream(UpstreamEvent::RetryTcp);
-                (server, by_stream(exchange, group.address(server), deadline).await)
-            }
+            Action::Stream(server) => match group.channel(server) {
+                Some(channel) => (server, by_channel(exchange, channel, deadline).await),
+                None => {
+                    metrics.count_upstream(UpstreamEvent::RetryTcp);
+                    (server, by_stream(exchange, group.address(server), deadline).await)
+                }
+            },
             Action::Fail(failure) => return Err(exchange.failed(failure)),
         };
         let now = clock::monotonic();
@@ -53,7 +57,13 @@ pub(super) async fn drive(
                 continue;
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Failure::TimedOut,
-            Err(_) => Failure::Unreachable,
+            Err(error) => {
+                // Where it is encrypted, the reason may be one for the operator, such as a certificate.
+                if let Some(Endpoint::Secure(_)) = group.servers().get(server).map(|server| server.endpoint()) {
+                    told(group, server, &error);
+                }
+                Failure::Unreachable
+            }
         };
         note_failure(group, (server, failure), now, metrics);
         action = exchange.fail(failure, dice());
@@ -86,7 +96,8 @@ enum Came {
     Next(Action),
 }
 
-async fn by_datagram(exchange: &mut Exchange, server: SocketAddr, deadline: Instant) -> io::Result<Came> {
+async fn by_datagram(exchange: &mut Exchange, server: io::Result<SocketAddr>, deadline: Instant) -> io::Result<Came> {
+    let server = server?;
     let any = match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -110,7 +121,26 @@ async fn by_datagram(exchange: &mut Exchange, server: SocketAddr, deadline: Inst
     }
 }
 
-async fn by_stream(exchange: &mut Exchange, server: SocketAddr, deadline: Instant) -> io::Result<Came> {
+/// Tells once why a server that answered before does not.
+fn told(group: &Group, server: usize, error: &io::Error) {
+    let server = &group.servers()[server];
+    if server.condition() == Condition::Well {
+        tracing::warn!(upstream = %server.endpoint(), %error, "an encrypted upstream cannot be reached");
+    }
+}
+
+async fn by_channel(exchange: &mut Exchange, channel: &Channel, deadline: Instant) -> io::Result<Came> {
+    let answer = channel.ask(exchange.message(), deadline).await?;
+    match exchange.on_message(&answer, dice()) {
+        Verdict::Ignore => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is to another question")),
+        Verdict::Next(action) => Ok(Came::Next(action)),
+        Verdict::Refused(action) => Ok(Came::Refusal(action)),
+        Verdict::Answer => Ok(Came::Answer(answer)),
+    }
+}
+
+async fn by_stream(exchange: &mut Exchange, server: io::Result<SocketAddr>, deadline: Instant) -> io::Result<Came> {
+    let server = server?;
     let within = async {
         let mut stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;

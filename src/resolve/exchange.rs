@@ -9,6 +9,13 @@ use super::upstream::Picks;
 use crate::message::{HEADER, ResponseView, Writer, flag, u16_at};
 use crate::query::{MAX_PAYLOAD, Question};
 
+/// The length of an OPT record without options, in octets.
+const OPT: usize = 11;
+/// The head of a padding option (RFC 7830), with the length left open.
+const PADDING: [u8; 4] = [0, 12, 0, 0];
+/// What the length of encrypted queries is a multiple of, in octets (RFC 8467, section 4.1).
+const BLOCK: usize = 128;
+
 /// What the driver does next; servers are told by their places in their group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -121,9 +128,9 @@ impl Exchange {
         };
         self.tries += 1;
         self.edns = true;
-        self.streaming = false;
+        self.streaming = self.servers.is_secure(server);
         self.write(dice);
-        Action::Datagram(server)
+        if self.streaming { Action::Stream(server) } else { Action::Datagram(server) }
     }
 
     /// The message to send.
@@ -230,10 +237,19 @@ impl Exchange {
         // AD is always asked for: whether the stub may see it is decided when it is answered (RFC 6840, section 5.7).
         let mut flags = flag::RECURSION_DESIRED | flag::AUTHENTIC_DATA;
         flags |= if self.checking_disabled { flag::CHECKING_DISABLED } else { 0 };
+        let padded = self.server().is_some_and(|server| self.servers.is_secure(server));
         let mut writer = Writer::new(&mut self.message, self.id, flags);
         writer.question(self.question.name.as_wire(), self.question.record_type, self.question.class);
         if self.edns {
-            writer.opt(MAX_PAYLOAD, 0, self.dnssec_ok, &[]);
+            match padded {
+                true => {
+                    let length = writer.octets().len() + OPT + PADDING.len();
+                    let octets = &[0; BLOCK][..length.next_multiple_of(BLOCK) - length];
+                    let [_, _, high, low] = (octets.len() as u32).to_be_bytes();
+                    writer.opt(MAX_PAYLOAD, 0, self.dnssec_ok, &[&[PADDING[0], PADDING[1], high, low], octets]);
+                }
+                false => writer.opt(MAX_PAYLOAD, 0, self.dnssec_ok, &[]),
+            }
         }
         if !self.folds {
             spell(&mut self.message[HEADER..HEADER + self.question.name.as_wire().len()], dice >> 16);

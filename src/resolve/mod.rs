@@ -2,6 +2,8 @@
 //!
 //! Knows no policy. Upstream answers pass through in wire form, so that every section and every type stays whole.
 
+mod bootstrap;
+mod channel;
 mod drive;
 mod exchange;
 mod flatten;
@@ -13,10 +15,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use channel::Trust;
 pub use exchange::{Action, Exchange, Failed, Failure, Verdict};
 pub use flatten::{Lifetimes, flatten};
 pub use forwarder::{Answered, Done, Forwarder, Streamed};
-pub use upstream::{Condition, Group, MAX_SERVERS, Picks, Server, Servers, Strategy, Tried, servers_of};
+pub use upstream::{
+    Condition, Endpoint, Group, MAX_SERVERS, Picks, Protocol, Secure, Server, Servers, Strategy, Tried, servers_of,
+};
 
 use crate::cache::Key;
 use crate::client::GroupId;
@@ -220,7 +225,7 @@ impl Resolver {
         let one = |place: usize| {
             let (query, group, asking) = (query.clone(), group.clone(), *asking);
             let own = Self { under_way: Arc::clone(&self.under_way), metrics: Arc::clone(&self.metrics) };
-            let order = Picks::from_iter([place]);
+            let order = group.only(place);
             // In tasks of their own, so that whoever loses still shows whether it answers at all.
             tokio::spawn(async move { own.in_turn(&query, (order, 1), &group, &asking).await })
         };

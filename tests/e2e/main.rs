@@ -28,6 +28,7 @@ mod clock;
 mod clock_acts;
 mod crash;
 mod disk;
+mod encrypted;
 mod evasions;
 mod evidence;
 mod exports;

@@ -24,7 +24,7 @@ use interdict::policy::{
     Apply, Mode, Operator, OperatorTreatment, Party, Phase, Removal, Rules, Scope, Term, TreatmentChoice, Waiver,
 };
 use interdict::query::{Peer, Query, Transport};
-use interdict::resolve::{Asking, Failed, Failure, Lifetimes, Resolved, Routes, Servers, Strategy, View};
+use interdict::resolve::{Asking, Failed, Failure, Lifetimes, Resolved, Routes, Servers, View};
 use interdict::zones::{Zones, ZonesSpec};
 use jiff::Timestamp;
 
@@ -336,7 +336,7 @@ impl Stage {
         let loaded = loaded.unwrap_or_else(|faults| panic!("{}: {faults:#?}", scenario.name));
         let zones = ZonesSpec { hosts: Vec::new(), zones: Vec::new(), special_use: true };
         let zones = Zones::build(&zones).unwrap();
-        let group = Servers::default().group(&[upstream], Strategy::Order, monotonic());
+        let group = Servers::plain(&[upstream], monotonic());
         let routes = Routes {
             zones,
             forward: Vec::new(),

@@ -50,6 +50,18 @@ impl Unbound {
         });
     }
 
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub fn restart(&mut self) {
+        self.child = spawn(&self.folder);
+        self.wait();
+    }
+
     /// Sends it a signal, such as SIGSTOP.
     pub fn signal(&self, signal: Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();

@@ -10,16 +10,37 @@ const fn strategy(doc: &'static [&'static str]) -> Key {
 pub(super) const KEYS: &[Key] = &[
     key(
         "servers",
-        Kind::Servers { least: 0 },
+        Kind::Upstreams { least: 0 },
         "[]",
         "",
-        &["\"address\" (port 53), \"address:port\" or \"[v6]:port\". Empty for the resolvers of the system."],
+        &[
+            "\"address\" (port 53), \"address:port\" or \"[v6]:port\", at most 16. Empty for the resolvers of the system. Encrypted:",
+            "\"tls://9.9.9.9#dns.quad9.net\" (DoT), \"https://dns.example/dns-query#192.0.2.1\" (DoH), \"quic://dns.example\" (DoQ),",
+            "each with a port where it is another. Of name and address, either may stand first, and the other behind #. The",
+            "certificate has to be for the name, or for the address where there is none.",
+        ],
     ),
     strategy(&[
         "Whom of them to ask. \"order\": the first that answers. \"fastest\": by measured round-trip times, one question in 32",
         "being asked of another first, so that it is measured too. \"race\": the two fastest at once, and the first good",
         "answer counts. \"round-robin\": each in its turn. A server that gave no answer is asked last until it does.",
     ]),
+    key(
+        "bootstrap",
+        Kind::Servers { least: 0 },
+        "[]",
+        "",
+        &["Plain servers that are asked for the addresses of encrypted ones which are told by name only."],
+    ),
+    key(
+        "ca",
+        Kind::Text { least: 0, most: 4096 },
+        r#""""#,
+        "",
+        &[
+            "A file of certificates (PEM) that encrypted ones are believed by, besides those that Mozilla trusts; \"\" for none.",
+        ],
+    ),
     number("timeout_ms", (10, 30_000), "1500", "milliseconds", &["How long one try may take."]),
     number("attempts", (1, 10), "3", "tries", &["How often a question is tried in all, over all servers."]),
     number(
@@ -34,7 +55,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Tables {
             keys: &[
                 required("name", Kind::Name),
-                required("servers", Kind::Servers { least: 1 }),
+                required("servers", Kind::Upstreams { least: 1 }),
                 strategy(&["As [upstream] strategy."]),
             ],
             example: &["[[upstream.zone]]", "name = \"corp.example\"", "servers = [\"10.0.0.2:53\"]"],
@@ -48,7 +69,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Tables {
             keys: &[
                 required("group", Kind::Id),
-                required("servers", Kind::Servers { least: 1 }),
+                required("servers", Kind::Upstreams { least: 1 }),
                 strategy(&["As [upstream] strategy."]),
             ],
             example: &[

@@ -182,6 +182,10 @@ impl<W> Forwarder<W> {
         waiting: W,
         now: Instant,
     ) -> Result<(), W> {
+        if group.races() && group.is_secure() {
+            // Connections are for tasks.
+            return Err(waiting);
+        }
         let place = self.free.last().copied().unwrap_or(self.questions.len());
         let key = Key::new(query, generation);
         let lead = match self.under_way.take(&key, Berth { worker: self.worker, place }) {
@@ -307,7 +311,7 @@ impl<W> Forwarder<W> {
     /// Puts the message of the exchange at `place` among those that leave next.
     fn depart(&mut self, place: usize, server: usize, now: Instant) -> io::Result<()> {
         let Some(question) = self.questions.get(place).and_then(Option::as_ref) else { return Ok(()) };
-        let server = question.group.address(server);
+        let server = question.group.address(server)?;
         if !self.ports.is_open_to(self.through, server) {
             self.flush();
             self.through = self.ports.open(server)?;

@@ -7,7 +7,7 @@ use super::{Forwarder, Question, exchange};
 use crate::query::Query;
 use crate::resolve::drive::dice;
 use crate::resolve::exchange::{Action, Failure};
-use crate::resolve::upstream::{Picks, Tried};
+use crate::resolve::upstream::Tried;
 
 /// How a question stands to the one that another server is asked at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +39,10 @@ impl<W> Question<W> {
 impl<W> Forwarder<W> {
     /// Prepares to ask a second server, for those who wait at `leader`. Returns the place, and what is to be done there.
     pub(super) fn put_rival(&mut self, query: &Query, leader: usize, second: usize, now: Instant) -> (usize, Action) {
-        let mut exchange = exchange(query, Picks::from_iter([second]), 1);
-        let action = exchange.next(dice());
-        let of = self.questions[leader].as_mut().expect("the leader was put there by the caller");
+        let of = self.questions[leader].as_ref().expect("the leader was put there by the caller");
         let (group, timeout) = (of.group.clone(), of.timeout);
+        let mut exchange = exchange(query, group.only(second), 1);
+        let action = exchange.next(dice());
         let race = Race::Rival(leader);
         let place = self.put(Question { exchange, group, timeout, asked: None, race, attempt: 0, port: 0, begun: now });
         self.race(leader, Race::Leads(place));

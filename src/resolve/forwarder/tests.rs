@@ -29,7 +29,7 @@ impl Stage {
         };
         let upstreams: Vec<UdpSocket> = (0..upstreams).map(open).collect();
         let addresses: Vec<_> = upstreams.iter().map(|socket| socket.local_addr().unwrap()).collect();
-        let group = Servers::default().group(&addresses, Strategy::Order, monotonic());
+        let group = Servers::plain(&addresses, monotonic());
         let resolver = Resolver::new(Arc::default());
         let forwarder = Forwarder::new(&resolver).unwrap();
         let lifetimes = Lifetimes { most: 3600, most_negative: 60, failure: 5 };

@@ -1,14 +1,18 @@
 //! Groups of upstream servers, and in which order those of a group are asked.
 
+mod endpoint;
 mod server;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Routes;
+use super::channel::{Channel, Trust};
 use super::exchange::Failure;
+pub use endpoint::{Endpoint, Protocol, Secure};
 pub use server::{Condition, Server, Tried};
 
 /// The most servers that a group may have.
@@ -38,6 +42,7 @@ pub struct Group {
     strategy: Strategy,
     /// How many questions there were.
     turn: Arc<AtomicUsize>,
+    secure: u16,
 }
 
 /// Servers in the order in which they are to be asked, by their places in their group.
@@ -45,6 +50,8 @@ pub struct Group {
 pub struct Picks {
     places: [u8; MAX_SERVERS],
     count: u8,
+    /// Places of servers that are spoken to encrypted, a bit each.
+    secure: u16,
 }
 
 impl Picks {
@@ -52,6 +59,11 @@ impl Picks {
     pub fn turn(&self, at: usize) -> Option<usize> {
         let places = self.as_slice();
         places.get(at.checked_rem(places.len())?).map(|place| usize::from(*place))
+    }
+
+    /// Returns whether the server at a place is spoken to encrypted.
+    pub const fn is_secure(&self, place: usize) -> bool {
+        self.secure >> place & 1 == 1
     }
 
     /// Returns whether there is nobody to ask.
@@ -110,12 +122,15 @@ impl FromIterator<usize> for Picks {
 impl Group {
     /// Returns the group of `servers`, the first [`MAX_SERVERS`] of them.
     pub fn new(servers: impl IntoIterator<Item = Arc<Server>>, strategy: Strategy) -> Self {
-        Self { servers: servers.into_iter().take(MAX_SERVERS).collect(), strategy, turn: Arc::default() }
+        let servers: Arc<[Arc<Server>]> = servers.into_iter().take(MAX_SERVERS).collect();
+        let bits = servers.iter().enumerate().map(|(place, server)| u16::from(server.channel().is_some()) << place);
+        let secure = bits.sum();
+        Self { servers, strategy, turn: Arc::default(), secure }
     }
 
     /// Returns the servers to ask, in order; those that lead back to us are left out.
     pub fn order(&self, now: Instant) -> Picks {
-        let (mut picks, mut silent) = (Picks::default(), Picks::default());
+        let (mut picks, mut silent) = (Picks { secure: self.secure, ..Picks::default() }, Picks::default());
         for (place, server) in self.servers.iter().enumerate() {
             match server.condition() {
                 Condition::Well => picks.push(place),
@@ -159,14 +174,29 @@ impl Group {
         matches!(self.strategy, Strategy::Race)
     }
 
+    /// Returns whether any server is spoken to encrypted.
+    pub const fn is_secure(&self) -> bool {
+        self.secure != 0
+    }
+
+    /// Returns this server alone.
+    pub fn only(&self, place: usize) -> Picks {
+        Picks { secure: self.secure, ..Picks::from_iter([place]) }
+    }
+
     /// Returns every server.
     pub fn servers(&self) -> &[Arc<Server>] {
         &self.servers
     }
 
-    /// Returns where the server at a place is.
-    pub(super) fn address(&self, place: usize) -> SocketAddr {
-        self.servers[place].address()
+    /// Returns where the plain server at a place is.
+    pub(super) fn address(&self, place: usize) -> io::Result<SocketAddr> {
+        self.servers[place].endpoint().plain().ok_or_else(|| io::Error::other("it is spoken to encrypted alone"))
+    }
+
+    /// Returns the way to the server at a place, where it is spoken to encrypted.
+    pub(super) fn channel(&self, place: usize) -> Option<&Arc<Channel>> {
+        self.servers[place].channel()
     }
 
     /// Notes that a server answered after this time, well or not.
@@ -198,17 +228,23 @@ impl Servers {
         Self(servers.filter(|server| server.condition() != Condition::Loops).collect())
     }
 
-    /// Returns the group of the servers at these addresses.
-    pub fn group(&mut self, addresses: &[SocketAddr], strategy: Strategy, now: Instant) -> Group {
-        let server = |address: &SocketAddr| match self.0.iter().find(|server| server.address() == *address) {
+    /// Returns a group of plain servers of which nothing is known, each asked in this order.
+    pub fn plain(addresses: &[SocketAddr], now: Instant) -> Group {
+        let server = |address: &SocketAddr| Arc::new(Server::at(*address, now));
+        Group::new(addresses.iter().map(server), Strategy::Order)
+    }
+
+    /// Returns the group of the servers at these places.
+    pub fn group(&mut self, endpoints: &[Endpoint], strategy: Strategy, (trust, now): (&Trust, Instant)) -> Group {
+        let server = |endpoint: &Endpoint| match self.0.iter().find(|server| server.is(endpoint, trust)) {
             Some(known) => Arc::clone(known),
             None => {
-                let server = Arc::new(Server::new(*address, now));
+                let server = Arc::new(Server::new(endpoint.clone(), trust, now));
                 self.0.push(Arc::clone(&server));
                 server
             }
         };
-        Group::new(addresses.iter().map(server), strategy)
+        Group::new(endpoints.iter().map(server), strategy)
     }
 }
 
@@ -230,7 +266,7 @@ mod tests {
     use crate::clock::monotonic;
 
     fn group(strategy: Strategy, count: u8, now: Instant) -> Group {
-        let server = |last| Arc::new(Server::new(SocketAddr::from(([192, 0, 2, last], 53)), now));
+        let server = |last| Arc::new(Server::at(SocketAddr::from(([192, 0, 2, last], 53)), now));
         Group::new((0..count).map(server), strategy)
     }
 

@@ -1,8 +1,12 @@
 //! One upstream server: how it has been doing, however many groups it is in.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use super::endpoint::Endpoint;
+use crate::resolve::channel::{Channel, Trust};
 
 /// How long it takes until a measured round-trip time counts for half. A slow server seems faster and faster while it is not
 /// asked, so that it is asked again at some time.
@@ -11,7 +15,9 @@ const HALF_LIFE: Duration = Duration::from_secs(60);
 /// A server with what is known of it. All of it is only ever a hint, so that no two numbers need to fit together.
 #[derive(Debug)]
 pub struct Server {
-    address: SocketAddr,
+    endpoint: Endpoint,
+    /// The way to it, where it is spoken to encrypted.
+    channel: Option<Arc<Channel>>,
     /// Whether the last try gave no answer.
     silent: AtomicBool,
     /// Set for good once a query sent to it came back to us.
@@ -67,9 +73,23 @@ pub enum Condition {
 
 impl Server {
     /// Returns a server of which nothing is known yet, at `now`.
-    pub fn new(address: SocketAddr, now: Instant) -> Self {
+    pub fn new(endpoint: Endpoint, trust: &Trust, now: Instant) -> Self {
+        let channel = match &endpoint {
+            Endpoint::Plain(_) => None,
+            Endpoint::Secure(secure) => Some(Arc::new(Channel::new(secure.clone(), trust.clone()))),
+        };
+        Self::by(endpoint, channel, now)
+    }
+
+    /// Returns the plain server at an address.
+    pub fn at(address: SocketAddr, now: Instant) -> Self {
+        Self::by(Endpoint::Plain(address), None, now)
+    }
+
+    fn by(endpoint: Endpoint, channel: Option<Arc<Channel>>, now: Instant) -> Self {
         Self {
-            address,
+            endpoint,
+            channel,
             silent: AtomicBool::new(false),
             loops: AtomicBool::new(false),
             rtt: AtomicU32::new(0),
@@ -83,12 +103,22 @@ impl Server {
     /// Returns the same server with nothing known of it, for tries that are not to count.
     #[must_use]
     pub fn apart(&self, now: Instant) -> Self {
-        Self::new(self.address, now)
+        Self::by(self.endpoint.clone(), self.channel.clone(), now)
     }
 
     /// Returns where it is.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Returns the way to it, where it is spoken to encrypted.
+    pub(in crate::resolve) fn channel(&self) -> Option<&Arc<Channel>> {
+        self.channel.as_ref()
+    }
+
+    /// Returns whether it is the server of this endpoint, as it is believed now.
+    pub(super) fn is(&self, endpoint: &Endpoint, trust: &Trust) -> bool {
+        self.endpoint == *endpoint && self.channel.as_ref().is_none_or(|channel| channel.trust().is_as(trust))
     }
 
     /// Returns how it is doing.
@@ -178,7 +208,7 @@ mod tests {
     #[test]
     fn a_round_trip_time_is_smoothed_and_counts_for_less_as_it_ages() {
         let start = monotonic();
-        let server = Server::new("192.0.2.1:53".parse().unwrap(), start);
+        let server = Server::by(Endpoint::Plain("192.0.2.1:53".parse().unwrap()), None, start);
         assert_eq!((server.rtt(), server.weight(start)), (None, 0));
         let millis = Duration::from_millis;
         server.answered(Tried::Answered, millis(80), start);
