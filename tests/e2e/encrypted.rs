@@ -98,6 +98,13 @@ fn connections(server: SocketAddr) -> usize {
     table.lines().filter(|line| line.split_whitespace().nth(2) == Some(&remote)).count()
 }
 
+/// Returns whether a connection to a server is established.
+fn is_connected(server: SocketAddr) -> bool {
+    let (remote, table) = (remote(server), std::fs::read_to_string("/proc/net/tcp").unwrap());
+    let mut lines = table.lines().map(|line| line.split_whitespace().skip(2));
+    lines.any(|mut words| words.next() == Some(&remote) && words.next() == Some("01"))
+}
+
 /// Returns a server as the kernel writes it.
 fn remote(server: SocketAddr) -> String {
     let SocketAddr::V4(server) = server else { unreachable!("tests use IPv4") };
@@ -170,6 +177,18 @@ fn a_server_that_was_killed_is_asked_again_once_it_is_back() {
         peer.unbound.restart();
         place::until(PATIENCE, "an answer again", || is_answered(&daemon).then_some(()));
     }
+}
+
+#[test]
+fn a_connection_that_the_server_closes_while_idle_costs_no_answer() {
+    needs!("unbound");
+    let peer = Peer::start(" tcp-idle-timeout: 200\n");
+    let daemon = setup(&[peer.over_tls()], &peer.authority).start();
+    for _ in 0..3 {
+        assert!(is_answered(&daemon));
+        place::until(PATIENCE, "the server to close", || (!is_connected(peer.tls)).then_some(()));
+    }
+    assert_eq!(tries(&daemon, "unreachable") + tries(&daemon, "timeout"), 0.0);
 }
 
 #[test]

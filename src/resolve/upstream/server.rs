@@ -100,10 +100,12 @@ impl Server {
         }
     }
 
-    /// Returns the same server with nothing known of it, for tries that are not to count.
+    /// Returns the same server with nothing known of it but whether it is silent, for tries that are not to count.
     #[must_use]
     pub fn apart(&self, now: Instant) -> Self {
-        Self::by(self.endpoint.clone(), self.channel.clone(), now)
+        let apart = Self::by(self.endpoint.clone(), self.channel.clone(), now);
+        apart.silent.store(self.silent.load(Ordering::Relaxed), Ordering::Relaxed);
+        apart
     }
 
     /// Returns where it is.
