@@ -128,7 +128,8 @@ impl Pipeline {
         }
 
         // 4. What is kept.
-        let key = Key::new(&query, state.routes.generation);
+        let view = state.routes.view(own.client.group());
+        let key = Key::new(&query, view.generation);
         let kept = self.cache.get(&key);
         let standing = kept.as_ref().map_or(Standing::Over, |entry| entry.standing(now.boot, state.asking.stale));
         let served = match standing {
@@ -143,7 +144,7 @@ impl Pipeline {
 
         // 5. What is asked of nobody else: ANY, our own probes, and what no local zone has for a stub that wants no
         //    recursion. Everything else goes on to the second part.
-        let outcome = match (query.question.record_type, state.routes.route(&query.question)) {
+        let outcome = match (query.question.record_type, state.routes.route(&query.question, view)) {
             (RecordType::ANY, _) => Outcome::MinimalAny { left: seconds_left(&own.decision, now) },
             (_, Route::Forward(_)) if !query.recursion_desired => Outcome::NotRecursive,
             (_, _) if state.came_back(&query.question.name) => Outcome::Refused,
@@ -175,7 +176,7 @@ impl Pipeline {
     /// the state and the time of its arrival. Where nothing is to be sent, nothing is written.
     pub async fn complete(&self, query: &Query, recorder: &Recorder, out: &mut Vec<u8>) {
         let moment = self.moment();
-        let (routes, asking) = (&moment.state.routes, &moment.state.asking);
+        let (routes, asking) = ((&*moment.state.routes, moment.view(query)), &moment.state.asking);
         let alias = alias(query, &decide(query, &moment), &moment);
         let resolved = match &alias {
             None => self.resolve_or_wait(query, &moment).await,
@@ -184,7 +185,7 @@ impl Pipeline {
             }
         };
         let led = alias.map(|(_, target)| target);
-        let step = self.conclude(query, (&resolved, routes.generation, led), &self.moment(), recorder, out);
+        let step = self.conclude(query, (&resolved, routes.1.generation, led), &self.moment(), recorder, out);
         if let Step::Commit(query, ticket) = step {
             self.commit(&query, &ticket, recorder, out).await;
         }
@@ -202,15 +203,15 @@ impl Pipeline {
         moment: &Moment,
         now: Instant,
     ) -> Result<(), W> {
-        let (routes, asking) = (&moment.state.routes, &moment.state.asking);
-        match routes.route(&query.question) {
-            Route::Forward(group) => forwarder.ask(query, (group, routes.generation, asking), waiting, now),
+        let (view, asking) = (moment.view(query), &moment.state.asking);
+        match moment.state.routes.route(&query.question, view) {
+            Route::Forward(group) => forwarder.ask(query, (group, view.generation, asking), waiting, now),
             Route::Local => Err(waiting),
         }
     }
 
     /// Inspects what was found and decides again, with the state and the time of its arrival. `generation` is that of the
-    /// routes by which it was found, `led` where a list led from the question.
+    /// view by which it was found, `led` where a list led from the question.
     pub fn conclude(
         &self,
         query: &Query,
@@ -382,7 +383,7 @@ impl Pipeline {
 
     /// Returns whether a query that has to be resolved is answered here, and waits for nobody.
     pub fn is_local(&self, query: &Query, moment: &Moment) -> bool {
-        matches!(moment.state.routes.route(&query.question), Route::Local)
+        moment.state.routes.is_local(&query.question)
     }
 
     fn refuse(&self, unusable: Unusable, out: &mut Vec<u8>) -> Step {

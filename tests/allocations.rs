@@ -13,7 +13,7 @@ use std::time::Duration;
 use interdict::answer::Style;
 use interdict::cache::Cache;
 use interdict::client::Clients;
-use interdict::clock::{Clock, ManualClock};
+use interdict::clock::{Clock, ManualClock, monotonic};
 use interdict::feed::{self, Selection};
 use interdict::inspect::Guards;
 use interdict::ledger::{self, Ledger, Recorder};
@@ -24,7 +24,7 @@ use interdict::observe::Metrics;
 use interdict::pipeline::{Lists, Moment, Pipeline, State, Step};
 use interdict::policy::Operator;
 use interdict::query::{Peer, Transport};
-use interdict::resolve::{Asking, Group, Lifetimes, Routes};
+use interdict::resolve::{Asking, Lifetimes, Routes, Servers, View};
 use interdict::zones::{Zones, ZonesSpec};
 
 thread_local! {
@@ -109,8 +109,13 @@ impl Stage {
         let upstream = upstream();
         let snapshot = Arc::new(feed::load(&Selection::default(), Operator::default(), 1).unwrap().snapshot);
         let zones = ZonesSpec { hosts: Vec::new(), zones: Vec::new(), special_use: true };
-        let default = Group::new([upstream.local_addr().unwrap()], Arc::clone(&clock));
-        let routes = Routes { zones: Zones::build(&zones).unwrap(), generation: 0, forward: Vec::new(), default };
+        let group = Servers::plain(&[upstream.local_addr().unwrap()], monotonic());
+        let routes = Routes {
+            zones: Zones::build(&zones).unwrap(),
+            forward: Vec::new(),
+            default: View { title: String::new(), group, generation: 0 },
+            views: Vec::new(),
+        };
         let lifetimes = Lifetimes { most: 604_800, most_negative: 3600, failure: 5 };
         let ledger = Ledger::open(ledger::Settings::new(folder.path()), Arc::clone(&clock)).unwrap();
         ledger.install(&snapshot);

@@ -66,6 +66,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crossbeam_queue", &["client", "ledger", "pipeline"]),
     ("ed25519_dalek", &["ledger"]),
     ("flate2", &["unpack"]),
+    ("hickory_net", &["resolve"]),
     ("hickory_proto", &["message"]),
     ("hickory_resolver", &["resolve"]),
     ("hickory_server", &["zones"]),
@@ -80,7 +81,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["observe"]),
     ("quick_cache", &["cache"]),
     ("rusqlite", &["store"]),
-    ("rustls", &["export", "fetch"]),
+    // `resolve` is given the settings of `fetch`, and only names their type and that of a server's name.
+    ("rustls", &["export", "fetch", "resolve"]),
     ("ruzstd", &["unpack"]),
     ("socket2", &["listen"]),
     ("tokio_rustls", &["fetch"]),

@@ -11,11 +11,13 @@ use super::load::Settings;
 use super::node::{Faults, Place, quote};
 use super::value::{Row, Value};
 use crate::ledger::checkpoint::is_name;
+use crate::resolve::{Endpoint, Secure};
 
 /// Notes every contradiction. Keys that are faulty themselves contradict nothing.
 pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_listeners(settings, faults);
     check_loops(settings, faults);
+    check_bootstrap(settings, faults);
     check_removal(settings, faults);
     check_sink(settings, faults);
     check_sizes(settings, faults);
@@ -52,18 +54,44 @@ fn check_listeners(settings: &Settings, faults: &mut Faults) {
 fn check_loops(settings: &Settings, faults: &mut Faults) {
     let Some((_, Value::Addresses(dns))) = settings.get("listen", "dns") else { return };
     let mut own = |place: &Place, name: &str, value: Option<&Value>| {
-        if let Some(Value::Addresses(servers)) = value {
+        let servers: Vec<SocketAddr> = match value {
+            Some(Value::Addresses(servers)) => servers.clone(),
+            Some(Value::Endpoints(servers)) => servers.iter().filter_map(Endpoint::plain).collect(),
+            _ => Vec::new(),
+        };
+        if !servers.is_empty() {
             for server in servers.iter().filter(|server| dns.contains(server)) {
                 let text = format!("`{name}` lists {server}, which `listen.dns` listens on: every query would loop");
                 faults.push(place, text, "name another server");
             }
         }
     };
-    if let Some((place, servers)) = settings.get("upstream", "servers") {
-        own(place, "upstream.servers", Some(servers));
+    for (key, name) in [("servers", "upstream.servers"), ("bootstrap", "upstream.bootstrap")] {
+        if let Some((place, servers)) = settings.get("upstream", key) {
+            own(place, name, Some(servers));
+        }
     }
     for row in rows(settings, "upstream", "zone") {
         own(&row.place, "upstream.zone.servers", row.values.get("servers"));
+    }
+    for row in rows(settings, "upstream", "group") {
+        own(&row.place, "upstream.group.servers", row.values.get("servers"));
+    }
+}
+
+/// Nobody can be found by a name without somebody to ask for it.
+fn check_bootstrap(settings: &Settings, faults: &mut Faults) {
+    let Some((_, Value::Addresses(bootstrap))) = settings.get("upstream", "bootstrap") else { return };
+    let of_all = settings.get("upstream", "servers").into_iter();
+    let of_rows = ["zone", "group"].into_iter().flat_map(|key| rows(settings, "upstream", key));
+    let of_rows = of_rows.filter_map(|row| Some((&row.place, row.values.get("servers")?)));
+    for (place, servers) in of_all.chain(of_rows) {
+        let Value::Endpoints(servers) = servers else { continue };
+        let nowhere = |server: &&Endpoint| matches!(server, Endpoint::Secure(Secure { address: None, .. }));
+        if let Some(server) = servers.iter().find(nowhere).filter(|_| bootstrap.is_empty()) {
+            let text = format!("nothing tells the address of {}", quote(&server.to_string()));
+            faults.push(place, text, "write it behind #, or name servers in `upstream.bootstrap`");
+        }
     }
 }
 

@@ -15,6 +15,7 @@ const MAX_GROUPS: usize = 1024;
 /// Notes every contradiction in `[client]`.
 pub(super) fn check_clients(settings: &Settings, faults: &mut Faults) {
     check_groups(settings, faults);
+    check_upstreams(settings, faults);
     let mut hardware = Taken::new("client.device", "hardware address");
     let mut addresses = Taken::new("client.device", "address");
     for row in rows(settings, "client", "device") {
@@ -64,6 +65,24 @@ fn check_groups(settings: &Settings, faults: &mut Faults) {
         if let Some(Value::Patterns(own)) = row.values.get("names") {
             own.iter().for_each(|own| patterns.take(own, &title, row, faults));
         }
+    }
+}
+
+/// Each group with upstreams of its own is there, and has them once.
+fn check_upstreams(settings: &Settings, faults: &mut Faults) {
+    let mut taken = Taken::new("upstream.group", "group");
+    for row in rows(settings, "upstream", "group") {
+        let Some(Value::Text(name)) = row.values.get("group") else { continue };
+        let is_it = |row: &Row| matches!(row.values.get("name"), Some(Value::Text(of)) if of == name);
+        let shown = quote(name);
+        if name == DEFAULT_GROUP {
+            let text = format!("the group {shown} of this `upstream.group` has those of [upstream]");
+            faults.push(&row.place, text, "write its servers there");
+        } else if !rows(settings, "client", "group").any(is_it) {
+            let text = format!("`upstream.group` names the group {shown}, which [client] does not have");
+            faults.push(&row.place, text, "write a [[client.group]] with this `name`");
+        }
+        taken.take(name, &shown, row, faults);
     }
 }
 

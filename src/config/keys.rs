@@ -8,6 +8,7 @@ mod ledger;
 mod limit;
 mod lists;
 mod policy;
+mod upstream;
 
 use super::spec::{Key, Kind, Preset, Section};
 use guards::{REBINDING, WAYS_ROUND};
@@ -85,7 +86,7 @@ pub(super) const SECTIONS: &[Section] = &[
         ],
         keys: CONTROL,
     },
-    Section { name: "upstream", doc: &["Who answers what is not known here."], keys: UPSTREAM },
+    Section { name: "upstream", doc: &["Who answers what is not known here."], keys: upstream::KEYS },
     Section { name: "cache", doc: &["The cache of answers, in memory only."], keys: CACHE },
     Section { name: "zones", doc: &["Names that are answered here and never asked of an upstream."], keys: ZONES },
     Section {
@@ -226,35 +227,6 @@ const CONTROL: &[Key] = &[
         "366",
         "days",
         &["How long a waiver may last, by command or in a file; 0 for any time."],
-    ),
-];
-
-const UPSTREAM: &[Key] = &[
-    key(
-        "servers",
-        Kind::Servers { least: 0 },
-        "[]",
-        "",
-        &["\"address\" (port 53), \"address:port\" or \"[v6]:port\". Empty for the resolvers of the system."],
-    ),
-    number("timeout_ms", (10, 30_000), "1500", "milliseconds", &["How long one try may take."]),
-    number("attempts", (1, 10), "3", "tries", &["How often a question is tried in all, over all servers."]),
-    number(
-        "in_flight",
-        (1, MANY),
-        "4096",
-        "queries",
-        &["Queries that may wait for upstreams; further ones get SERVFAIL at once."],
-    ),
-    key(
-        "zone",
-        Kind::Tables {
-            keys: &[required("name", Kind::Name), required("servers", Kind::Servers { least: 1 })],
-            example: &["[[upstream.zone]]", "name = \"corp.example\"", "servers = [\"10.0.0.2:53\"]"],
-        },
-        "[]",
-        "",
-        &["Other servers for a zone and all names below it, as often as needed. There is none at first; one looks so:"],
     ),
 ];
 

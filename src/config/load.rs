@@ -16,8 +16,8 @@ use super::nearest::nearest;
 use super::node::{Faults, Node, Place, Raw, Word, quote, read_default, read_file, read_variable};
 use super::spec::{Key, Section, Spec};
 use super::types::{
-    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, ControlSocket, ForwardZone, HostRecord, LedgerConfig,
-    Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, ControlSocket, ForwardZone, GroupUpstream, HostRecord,
+    LedgerConfig, Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
 use crate::client::{Group, Hardware};
@@ -29,6 +29,7 @@ use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
 use crate::query::NamePattern;
+use crate::resolve::{Endpoint, Strategy};
 
 const PREFIX: &str = "INTERDICT_";
 const MIB: u64 = 1024 * 1024;
@@ -197,12 +198,21 @@ impl Settings {
             },
             upstream: UpstreamConfig {
                 servers: take.take("upstream", "servers"),
+                strategy: strategy(take.take("upstream", "strategy")),
+                bootstrap: take.take("upstream", "bootstrap"),
+                ca: Some(take.take::<String>("upstream", "ca")).filter(|path| !path.is_empty()).map(PathBuf::from),
                 timeout: millis(take, "upstream", "timeout_ms"),
                 attempts: take.take("upstream", "attempts"),
                 in_flight: take.take("upstream", "in_flight"),
                 zones: take.rows("upstream", "zone", |row| ForwardZone {
                     zone: *row.take::<Box<Name>>("name"),
                     servers: row.take("servers"),
+                    strategy: strategy(row.take("strategy")),
+                }),
+                groups: take.rows("upstream", "group", |row| GroupUpstream {
+                    group: row.take("group"),
+                    servers: row.take("servers"),
+                    strategy: strategy(row.take("strategy")),
                 }),
             },
             cache: CacheConfig {
@@ -321,6 +331,15 @@ impl Settings {
     }
 }
 
+fn strategy(word: &str) -> Strategy {
+    match word {
+        "fastest" => Strategy::Fastest,
+        "race" => Strategy::Race,
+        "round-robin" => Strategy::RoundRobin,
+        _ => Strategy::Order,
+    }
+}
+
 fn apply(row: &mut Row) -> Apply {
     let until = row.take("monitor_until");
     Apply {
@@ -382,6 +401,7 @@ settings! {
     Text => String,
     Listener => Option<SocketAddr>,
     Addresses => Vec<SocketAddr>,
+    Endpoints => Vec<Endpoint>,
     Networks => Vec<IpNet>,
     V4 => Option<Ipv4Addr>,
     V6 => Option<Ipv6Addr>,

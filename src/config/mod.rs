@@ -22,8 +22,8 @@ mod tests;
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
     Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, FetchConfig, FetchedPolicy,
-    ForwardZone, HostRecord, LedgerConfig, ListConfig, Listen, ListsConfig, LogConfig, Origin, PolicyConfig,
-    RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
+    ForwardZone, GroupUpstream, HostRecord, LedgerConfig, ListConfig, Listen, ListsConfig, LogConfig, Origin,
+    PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

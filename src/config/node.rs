@@ -210,6 +210,7 @@ impl Kind {
             | Self::Id => matches!(raw, Raw::Text(_)),
             Self::Listeners
             | Self::Servers { .. }
+            | Self::Upstreams { .. }
             | Self::Networks { .. }
             | Self::Names
             | Self::Ips
@@ -228,6 +229,7 @@ impl Kind {
             self,
             Self::Listeners
                 | Self::Servers { .. }
+                | Self::Upstreams { .. }
                 | Self::Networks { .. }
                 | Self::Names
                 | Self::Ips

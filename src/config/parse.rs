@@ -10,6 +10,7 @@ use crate::client::Hardware;
 use crate::fetch::{NoKey, PublicKey, Url, read_digest};
 use crate::message::Name;
 use crate::query::NamePattern;
+use crate::resolve::{Endpoint, Protocol, Secure};
 
 const DNS_PORT: u16 = 53;
 
@@ -65,6 +66,45 @@ pub(super) fn server(text: &str) -> Result<SocketAddr, Wrong> {
         Some(address) if address.ip().is_multicast() => wrong("a multicast address is not a server", REMEDY),
         Some(address) => Ok(address),
     }
+}
+
+/// Reads where an upstream is: as [`server`] does, or the URL of one that is spoken to encrypted.
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, Wrong> {
+    const REMEDY: &str =
+        "write it as \"tls://192.0.2.1#dns.example\", \"https://dns.example/dns-query#192.0.2.1\" or \"quic://…\"";
+    let Some((scheme, _)) = text.split_once("://") else { return server(text).map(Endpoint::Plain) };
+    let known = [Protocol::Tls, Protocol::Https, Protocol::Quic].into_iter();
+    let Some(protocol) = known.into_iter().find(|of| of.scheme() == scheme) else {
+        return wrong("neither tls:// nor https:// nor quic://", REMEDY);
+    };
+    let Ok(url) = Url::parse(text) else { return wrong("not a URL", REMEDY) };
+    let (host, own) = match url.host_str() {
+        Some(host) if !host.is_empty() => (host, bare_address(host)),
+        _ => return wrong("a URL without a host", REMEDY),
+    };
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return wrong("a URL with a user, a password or a query", "leave them out");
+    }
+    let path = match (protocol, url.path()) {
+        (Protocol::Https, "" | "/") => "/dns-query",
+        (Protocol::Https, path) => path,
+        (Protocol::Tls | Protocol::Quic, "" | "/") => "",
+        (Protocol::Tls | Protocol::Quic, _) => return wrong("only https has a path", "leave it out"),
+    };
+    let (name, address) = match (own, url.fragment()) {
+        (Some(own), None) => (own.to_string(), Some(own)),
+        (Some(own), Some(name)) => match host_name(name)? {
+            name if name.parse::<IpAddr>().is_ok() => return wrong("two addresses, and no name", REMEDY),
+            name => (name, Some(own)),
+        },
+        (None, None) => (host_name(host)?, None),
+        (None, Some(address)) => (host_name(host)?, Some(ip(address)?)),
+    };
+    if url.port() == Some(0) || address.is_some_and(|address| address.is_unspecified() || address.is_multicast()) {
+        return wrong("nobody can be there", REMEDY);
+    }
+    let port = url.port().unwrap_or(protocol.port());
+    Ok(Endpoint::Secure(Secure { protocol, name, address, port, path: path.to_owned() }))
 }
 
 /// Reads an address without a port; brackets around one of IPv6 do no harm.
@@ -223,6 +263,36 @@ mod tests {
         }
         for text in ["", "dns.example", "10.0.0.1:0", "10.0.0.1:99999", "224.0.0.251", "[10.0.0.1]:53"] {
             assert!(server(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_encrypted_server_is_told_by_name_by_address_or_by_both() {
+        for (text, shown) in [
+            ("10.0.0.1", "10.0.0.1:53"),
+            ("tls://9.9.9.9#dns.quad9.net", "tls://dns.quad9.net:853#9.9.9.9"),
+            ("tls://dns.quad9.net:8853#9.9.9.9", "tls://dns.quad9.net:8853#9.9.9.9"),
+            ("tls://[2001:db8::1]", "tls://[2001:db8::1]:853"),
+            ("https://DNS.example", "https://dns.example:443/dns-query"),
+            ("https://dns.example:8443/q/7#2001:db8::1", "https://dns.example:8443/q/7#2001:db8::1"),
+            ("quic://192.0.2.1:8853", "quic://192.0.2.1:8853"),
+        ] {
+            assert_eq!(endpoint(text).unwrap().to_string(), shown, "{text}");
+            assert_eq!(endpoint(shown).unwrap(), endpoint(text).unwrap(), "{shown}");
+        }
+        for text in [
+            "udp://192.0.2.1",
+            "tls://",
+            "tls://192.0.2.1/path",
+            "https://user:secret@dns.example/",
+            "https://dns.example/dns-query?key=1",
+            "tls://dns.example#other.example",
+            "tls://192.0.2.1#192.0.2.1.",
+            "tls://a..b",
+            "quic://192.0.2.1:0",
+            "tls://0.0.0.0",
+        ] {
+            assert!(endpoint(text).is_err(), "{text}");
         }
     }
 

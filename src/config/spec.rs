@@ -69,6 +69,10 @@ pub enum Kind {
     Servers {
         least: usize,
     },
+    /// The same, or URLs of such as are spoken to encrypted.
+    Upstreams {
+        least: usize,
+    },
     Networks {
         least: usize,
     },
@@ -201,6 +205,7 @@ impl Kind {
             | Self::Listener
             | Self::Listeners
             | Self::Servers { .. }
+            | Self::Upstreams { .. }
             | Self::Networks { .. }
             | Self::V4
             | Self::V6

@@ -20,6 +20,10 @@ use crate::policy::{Apply, Demand, Operator, OperatorTreatment, Phase, Removal, 
 
 const SHIPPED: &str = include_str!("../../config/interdict.toml");
 
+fn plain(text: &str) -> crate::resolve::Endpoint {
+    crate::resolve::Endpoint::Plain(text.parse().unwrap())
+}
+
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -89,10 +93,14 @@ fn defaults() -> Config {
         },
         upstream: UpstreamConfig {
             servers: Vec::new(),
+            strategy: crate::resolve::Strategy::Order,
+            bootstrap: Vec::new(),
+            ca: None,
             timeout: Duration::from_millis(1500),
             attempts: 3,
             in_flight: 4096,
             zones: Vec::new(),
+            groups: Vec::new(),
         },
         cache: CacheConfig {
             size: 64 << 20,
@@ -162,7 +170,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 9);
+    assert_eq!(examples.len(), 10);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");
@@ -183,6 +191,7 @@ attempts = 1
 [[upstream.zone]]
 name = "Corp.Example."
 servers = ["10.0.0.2"]
+strategy = "race"
 [zones]
 hosts = ["printer.corp.example 10.0.0.9 fd00::9"]
 special_use = false
@@ -222,8 +231,9 @@ format = "json"
     assert_eq!((config.listen.dns.len(), config.listen.workers, config.listen.tcp_connections), (2, 2, 9));
     assert_eq!(config.listen.allow[0].to_string(), "10.0.0.7/32");
     assert_eq!(config.admin, Admin { listen: None, hosts: vec!["dns.corp.example".to_owned()] });
-    assert_eq!(config.upstream.servers, ["10.0.0.1:53", "[fd00::1]:5353"].map(|text| text.parse().unwrap()));
-    let zone = ForwardZone { zone: "corp.example".parse().unwrap(), servers: vec!["10.0.0.2:53".parse().unwrap()] };
+    assert_eq!(config.upstream.servers, ["10.0.0.1:53", "[fd00::1]:5353"].map(plain));
+    let (zone, servers) = ("corp.example".parse().unwrap(), vec![plain("10.0.0.2:53")]);
+    let zone = ForwardZone { zone, servers, strategy: crate::resolve::Strategy::Race };
     assert_eq!(config.upstream.zones, [zone]);
     assert_eq!(config.zones.hosts[0].addresses.len(), 2);
     assert_eq!(config.zones.zone[0].text, "@ 60 IN NS ns.lab.example.\n");

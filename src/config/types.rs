@@ -17,6 +17,7 @@ use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Operator, Sink};
+use crate::resolve::{Endpoint, Strategy};
 
 /// Every setting of the daemon.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +95,12 @@ pub enum ControlSocket {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamConfig {
     /// Empty for the system's resolvers.
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<Endpoint>,
+    pub strategy: Strategy,
+    /// Plain servers that are asked for the addresses of encrypted ones.
+    pub bootstrap: Vec<SocketAddr>,
+    /// Certificates that are believed besides those that Mozilla trusts.
+    pub ca: Option<PathBuf>,
     /// How long one try may take.
     pub timeout: Duration,
     /// How often a question is tried in all.
@@ -102,13 +108,23 @@ pub struct UpstreamConfig {
     /// Queries that may wait for upstreams.
     pub in_flight: u32,
     pub zones: Vec<ForwardZone>,
+    pub groups: Vec<GroupUpstream>,
 }
 
 /// Conditional forwarding of a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardZone {
     pub zone: Name,
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<Endpoint>,
+    pub strategy: Strategy,
+}
+
+/// Upstreams for a group of clients, in place of those of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupUpstream {
+    pub group: String,
+    pub servers: Vec<Endpoint>,
+    pub strategy: Strategy,
 }
 
 /// The answer cache; times in seconds.

@@ -16,6 +16,7 @@ use crate::client::Hardware;
 use crate::fetch::{PublicKey, Url};
 use crate::message::Name;
 use crate::query::NamePattern;
+use crate::resolve::{Endpoint, MAX_SERVERS};
 
 /// A value that holds to the bounds of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub(super) enum Value {
     Text(String),
     Listener(Option<SocketAddr>),
     Addresses(Vec<SocketAddr>),
+    Endpoints(Vec<Endpoint>),
     Networks(Vec<IpNet>),
     V4(Option<Ipv4Addr>),
     V6(Option<Ipv6Addr>),
@@ -84,6 +86,12 @@ pub(super) fn read(kind: &Kind, name: &str, node: &Node, faults: &mut Faults) ->
             .items(node, 1, parse::listener, |address| address.port() == 0)
             .map(Value::Addresses),
         Kind::Servers { least } => reader.items(node, least, parse::server, |_| false).map(Value::Addresses),
+        Kind::Upstreams { least } => match reader.items(node, least, parse::endpoint, |_| false)? {
+            servers if servers.len() > MAX_SERVERS => {
+                reader.wrong(node, format!("more than {MAX_SERVERS} servers"), "list those that are to be asked")
+            }
+            servers => Some(Value::Endpoints(servers)),
+        },
         Kind::Networks { least } => reader.items(node, least, parse::network, |_| false).map(Value::Networks),
         Kind::V4 => reader.text(node, |text| parse::optional(text, parse::v4)).map(Value::V4),
         Kind::V6 => reader.text(node, |text| parse::optional(text, parse::v6)).map(Value::V6),

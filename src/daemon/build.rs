@@ -1,5 +1,6 @@
 //! From the configuration to the state that the pipeline works with: all of it, or every fault.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use super::candidate::{self, Candidate};
 use super::command::chain;
 use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
-use crate::client::{self, Clients};
-use crate::clock::Clock;
-use crate::config::{AnswerConfig, Config};
+use crate::client::{self, Clients, GroupId};
+use crate::clock::{self, Clock};
+use crate::config::{AnswerConfig, Config, UpstreamConfig};
 use crate::control::Kept;
 use crate::export;
 use crate::feed::{self, Archive, FileWaiver, FileWaivers, Loaded};
@@ -21,7 +22,7 @@ use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
 use crate::policy::{Operator, Waiver};
-use crate::resolve::{Asking, Group, Lifetimes, Routes, servers_of};
+use crate::resolve::{Asking, Endpoint, Lifetimes, Routes, Servers, Trust, View, servers_of};
 use crate::zones::{Zones, ZonesSpec};
 
 /// Where the system's resolvers are named.
@@ -46,22 +47,39 @@ pub(super) struct Built {
     pub(super) left_out: Vec<LeftOut>,
 }
 
-/// Builds the state with the snapshot number `number`, and the waivers that `kept` grants.
-pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: &Kept) -> Result<Built, Vec<String>> {
+/// Builds the state with the snapshot number `number`, and the waivers that `kept` grants. What is `known` of upstream servers
+/// stays known.
+pub(super) fn build(
+    config: &Config,
+    number: u64,
+    clock: &Arc<dyn Clock>,
+    (kept, known): (&Kept, &Servers),
+) -> Result<Built, Vec<String>> {
     let mut faults = Vec::new();
     let mut notes = Vec::new();
     let (files, loaded) = load_policy(config, number, &mut faults);
     let zones = zones(config).map_err(|of| faults.extend(of));
     let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
     for forward in &config.upstream.zones {
-        for server in forward.servers.iter().filter(|server| leads_here(**server, &config.listen.dns)) {
-            faults.push(own_address(*server, &format!("the upstream of zone {}", forward.zone)));
+        for server in
+            forward.servers.iter().filter_map(Endpoint::plain).filter(|server| leads_here(*server, &config.listen.dns))
+        {
+            faults.push(own_address(server, &format!("the upstream of zone {}", forward.zone)));
+        }
+    }
+    for own in &config.upstream.groups {
+        for server in
+            own.servers.iter().filter_map(Endpoint::plain).filter(|server| leads_here(*server, &config.listen.dns))
+        {
+            faults.push(own_address(server, &format!("the upstream of group {}", own.group)));
         }
     }
     let tls = Tls::new(config.fetch.ca.as_deref(), Arc::clone(clock));
     let tls = tls.map_err(|error| faults.push(format!("[fetch] ca: {}", chain(&error))));
-    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), true) =
-        (files, loaded, zones, default, tls, faults.is_empty())
+    let believed = Tls::new(config.upstream.ca.as_deref(), Arc::clone(clock));
+    let believed = believed.map_err(|error| faults.push(format!("[upstream] ca: {}", chain(&error))));
+    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), Ok(believed), true) =
+        (files, loaded, zones, default, tls, believed, faults.is_empty())
     else {
         return Err(faults);
     };
@@ -76,16 +94,13 @@ pub(super) fn build(config: &Config, number: u64, clock: &Arc<dyn Clock>, kept: 
     }
     let (loaded, left_out) = with_register(loaded, kept, number);
     notes.extend(left_out.iter().map(|out| format!("{} lifts nothing: {}", out.id, out.fault)));
-    let group = |servers: &[SocketAddr]| Group::new(servers.iter().copied(), Arc::clone(clock));
-    let forward = config.upstream.zones.iter().map(|of| (of.zone.clone(), group(&of.servers))).collect();
-    let generation = generation(&default, config);
-    let routes = Arc::new(Routes { zones, generation, forward, default: group(&default) });
-    let guards = guards(config);
-    let probes = super::loops::probes(&routes).into();
     let snapshot = Arc::new(loaded.snapshot);
     let (candidate, shadow) = candidate::load(config, &snapshot, kept, clock.read().at);
     // The groups by whose ids policy decides are those that clients are put into.
     let groups = snapshot.inputs().operator.groups.clone();
+    let routes = Arc::new(routes(config, zones, (&default, &believed), (&groups, known)));
+    let guards = guards(config);
+    let probes = super::loops::probes(&routes).into();
     notes.extend(config.export.iter().filter_map(export::note));
     notes.extend(groups_without_source(&groups, &config.client.sources));
     let clients = Clients::new(groups, config.client.sources.ptr);
@@ -160,10 +175,39 @@ fn groups_without_source(groups: &[client::Group], sources: &Sources) -> impl It
     hardware.into_iter().chain(note(names, "names", "leases, ptr or device"))
 }
 
-/// Tells apart who answers for what, and what is kept of it: the same settings have the same number.
-fn generation(default: &[SocketAddr], config: &Config) -> u32 {
+/// Says who answers for what, and for whom.
+fn routes(
+    config: &Config,
+    zones: Zones,
+    (default, believed): (&[Endpoint], &Tls),
+    (groups, known): (&[client::Group], &Servers),
+) -> Routes {
+    let UpstreamConfig { zones: forward, groups: own, strategy, .. } = &config.upstream;
+    let (mut known, now) = (known.clone(), clock::monotonic());
+    let bootstrap = &config.upstream.bootstrap;
+    let bootstrap = (!bootstrap.is_empty()).then(|| Servers::plain(bootstrap, now));
+    let trust = Trust { tls: believed.config(), mark: believed.mark(), bootstrap };
+    let mut group = |servers: &[Endpoint], strategy| known.group(servers, strategy, (&trust, now));
+    let mut view = |title: &str, servers: &[Endpoint], strategy| View {
+        title: title.to_owned(),
+        group: group(servers, strategy),
+        generation: generation(servers, config),
+    };
+    let default = view(client::DEFAULT_GROUP, default, *strategy);
+    // A policy numbers its groups in their order, from 1 on.
+    let id = |name: &str| (1..=u16::MAX).zip(groups).find(|(_, group)| group.name == name).map(|(id, _)| GroupId(id));
+    let own = own.iter().filter_map(|of| Some((id(&of.group)?, view(&of.group, &of.servers, of.strategy))));
+    let views = own.collect();
+    let forward = forward.iter().map(|of| (of.zone.clone(), group(&of.servers, of.strategy))).collect();
+    Routes { zones, forward, default, views }
+}
+
+/// Tells apart who answers for what, and what is kept of it: the same settings have the same number, whatever the order of the
+/// servers.
+fn generation(servers: &[Endpoint], config: &Config) -> u32 {
     let Config { upstream, zones, ways_round, .. } = config;
-    let described = format!("{default:?} {:?} {zones:?} {}", upstream.zones, ways_round.ech);
+    let servers: BTreeSet<_> = servers.iter().collect();
+    let described = format!("{servers:?} {:?} {zones:?} {}", upstream.zones, ways_round.ech);
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(described));
     u32::from_be_bytes([a, b, c, d])
 }
@@ -202,11 +246,11 @@ fn style(config: &Config) -> Style {
 }
 
 /// The configured servers, or the system's without those that are this daemon itself.
-fn default_upstreams(config: &Config, notes: &mut Vec<String>) -> Result<Vec<SocketAddr>, String> {
+fn default_upstreams(config: &Config, notes: &mut Vec<String>) -> Result<Vec<Endpoint>, String> {
     let listening = &config.listen.dns;
     let configured = &config.upstream.servers;
-    if let Some(own) = configured.iter().find(|server| leads_here(**server, listening)) {
-        return Err(own_address(*own, "[upstream] servers"));
+    if let Some(own) = configured.iter().filter_map(Endpoint::plain).find(|server| leads_here(*server, listening)) {
+        return Err(own_address(own, "[upstream] servers"));
     }
     if !configured.is_empty() {
         return Ok(configured.clone());
@@ -220,7 +264,7 @@ fn default_upstreams(config: &Config, notes: &mut Vec<String>) -> Result<Vec<Soc
     }
     match others.is_empty() {
         true => Err(format!("{RESOLV_CONF} names no other resolver; set [upstream] servers = [\"ip:port\"]")),
-        false => Ok(others),
+        false => Ok(others.into_iter().map(Endpoint::Plain).collect()),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Whether the daemon does its work, for those who watch it.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use super::Standing;
@@ -9,10 +8,10 @@ use crate::admin::{Check, Readiness, ShadowStatus};
 use crate::clock::{Clock, Trust};
 use crate::export::Status;
 use crate::ledger::{self, Fail, Ledger};
-use crate::observe::{Gauges, ShadowCount};
+use crate::observe::{Gauges, ShadowCount, UpstreamGauge};
 use crate::pipeline::{OrderDifference, Pipeline};
 use crate::policy::Mode;
-use crate::resolve::Condition;
+use crate::resolve::{Condition, Group, Routes, Server};
 
 /// Ready is who answers by a policy and has an upstream that answers. A ledger that fails or a clock that is not
 /// trusted is told, and does not take a resolver out of service: answers go on without the one, and by the guard. So are
@@ -33,17 +32,7 @@ pub(super) fn readiness(
         ok: true,
         detail: format!("{orders} orders over {} entries, {}", snapshot.entry_count(), hex::encode(snapshot.digest())),
     };
-    let servers: Vec<_> = state.routes.default.servers().collect();
-    let words = |(address, condition): &(SocketAddr, Condition)| match condition {
-        Condition::Well => format!("{address} well"),
-        Condition::Silent => format!("{address} gives no answer"),
-        Condition::Loops => format!("{address} leads back here and is left out"),
-    };
-    let upstream = Check {
-        name: "upstream",
-        ok: servers.iter().any(|(_, condition)| *condition == Condition::Well),
-        detail: servers.iter().map(words).collect::<Vec<_>>().join(", "),
-    };
+    let upstream = upstreams(&state.routes);
     let health = ledger.health();
     let (ok, detail) = match &health.state {
         ledger::State::Writing => {
@@ -147,6 +136,37 @@ pub(super) fn readiness(
     Readiness { ready, checks: checks.collect() }
 }
 
+/// One server that answers is enough, of those of the clients that have none of their own.
+fn upstreams(routes: &Routes) -> Check {
+    let words = |server: &Arc<Server>| {
+        let address = server.endpoint();
+        match (server.condition(), server.rtt()) {
+            (Condition::Well, Some(rtt)) => format!("{address} well, {:.1} ms", rtt.as_secs_f64() * 1000.0),
+            (Condition::Well, None) => format!("{address} well"),
+            (Condition::Silent, _) => format!("{address} gives no answer"),
+            (Condition::Loops, _) => format!("{address} leads back here and is left out"),
+        }
+    };
+    let told = |group: &Group| group.servers().iter().map(words).collect::<Vec<_>>().join(", ");
+    let default = &routes.default.group;
+    let views = routes.views.iter().map(|(_, view)| format!("group {}: {}", view.title, told(&view.group)));
+    let zones = routes.forward.iter().map(|(zone, group)| format!("zone {zone}: {}", told(group)));
+    Check {
+        name: "upstream",
+        ok: default.servers().iter().any(|server| server.condition() == Condition::Well),
+        detail: std::iter::once(told(default)).chain(views).chain(zones).collect::<Vec<_>>().join("; "),
+    }
+}
+
+fn gauge(server: &Arc<Server>) -> UpstreamGauge {
+    UpstreamGauge {
+        upstream: server.endpoint().to_string(),
+        tries: server.tally().map(|(tried, count)| (tried.as_str(), count)),
+        rtt: server.rtt(),
+        silent: server.condition() != Condition::Well,
+    }
+}
+
 /// Tells what the candidate decides otherwise, or why there is none.
 pub(super) fn shadow(pipeline: &Pipeline, standing: &Mutex<Standing>) -> ShadowStatus {
     let counted = pipeline.moment().state.shadow.as_ref().map(|shadow| shadow.report());
@@ -166,6 +186,7 @@ pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock, st
     Gauges {
         shadow: shadow.into_iter().map(shown).collect(),
         fetches: Vec::new(),
+        upstreams: state.routes.servers().iter().map(gauge).collect(),
         cache_entries: pipeline.cache().len() as u64,
         cache_octets: pipeline.cache().weight(),
         ledger_leaves: health.leaves,

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::RngExt as _;
+use tokio::task::JoinSet;
 
 use crate::identify::Identifier;
 use crate::message::{Class, Name, Record, RecordType, ResponseView, Section, Spelling};
 use crate::pipeline::{Pipeline, Probe};
 use crate::query::{Peer, Query, Question, Transport};
-use crate::resolve::{Condition, Failed, Failure, Resolved, Routes};
+use crate::resolve::{Condition, Failed, Failure, Resolved, Routes, Server};
 
 /// Below a name that belongs to nobody and that resolvers forward as any other (RFC 6761, section 6.5). Names below `test`
 /// would not do: many resolvers answer for those themselves, so that a loop through one of them would stay unseen.
@@ -20,16 +21,16 @@ const BELOW: &str = "interdict-probe.example";
 
 /// Returns a probe for each upstream; its name cannot be guessed.
 pub(super) fn probes(routes: &Routes) -> Vec<Probe> {
-    let probe = |upstream| {
+    let probe = |upstream: &Arc<Server>| {
         let name: Name =
             format!("{:032x}.{BELOW}", rand::rng().random::<u128>()).parse().expect("32 hex digits are a label");
-        Probe { name, upstream, came_back: AtomicBool::new(false) }
+        Probe { name, upstream: Arc::clone(upstream), came_back: AtomicBool::new(false) }
     };
-    routes.groups().flat_map(|group| group.servers()).map(|(upstream, _)| probe(upstream)).collect()
+    routes.servers().iter().map(probe).collect()
 }
 
 /// How often an upstream that fell silent is asked.
-const PERIOD: Duration = Duration::from_secs(5);
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// Asks silent upstreams for the name servers of the root, for as long as the runtime runs: without clients' queries
 /// nobody would find out that they are back.
@@ -38,16 +39,19 @@ pub(super) async fn revive(pipeline: Arc<Pipeline>) {
     loop {
         period.tick().await;
         let state = pipeline.moment().state;
-        for group in state.routes.groups() {
-            for (upstream, _) in group.servers().filter(|(_, condition)| *condition == Condition::Silent) {
+        let mut asked = JoinSet::new();
+        for server in state.routes.servers().into_iter().filter(|server| server.condition() == Condition::Silent) {
+            let (pipeline, asking) = (Arc::clone(&pipeline), state.asking);
+            asked.spawn(async move {
                 let question = Question { name: Name::root(), record_type: RecordType::NS, class: Class::IN };
-                let answer = pipeline.resolver().ask(upstream, question, &state.asking).await;
+                let answer = pipeline.resolver().ask(&server, question, &asking).await;
                 // A refusal is an answer too: the server is there.
                 if matches!(answer, Ok(_) | Err(Failed { failure: Failure::Refused, .. })) {
-                    group.succeeded(upstream);
+                    server.revive();
                 }
-            }
+            });
         }
+        while asked.join_next().await.is_some() {}
     }
 }
 
@@ -57,11 +61,11 @@ pub(super) async fn look(pipeline: Arc<Pipeline>) {
     for probe in state.probes.iter() {
         let question = Question { name: probe.name.clone(), record_type: RecordType::TXT, class: Class::IN };
         // Whatever the upstream says is of no interest; a dead one is told when a client's query fails.
-        let _ = pipeline.resolver().ask(probe.upstream, question, &state.asking).await;
+        let _ = pipeline.resolver().ask(&probe.upstream, question, &state.asking).await;
         if probe.came_back.load(Ordering::Relaxed) {
-            state.routes.groups().for_each(|group| group.leads_back(probe.upstream));
+            probe.upstream.leads_back();
             tracing::error!(
-                upstream = %probe.upstream,
+                upstream = %probe.upstream.endpoint(),
                 "what is sent to this upstream comes back to us, a loop: it is left out; name another in [upstream] servers"
             );
         }
@@ -81,7 +85,7 @@ pub(super) async fn name_clients(pipeline: Arc<Pipeline>, identifier: Arc<Identi
         let Some(address) = identifier.next_stranger() else { continue };
         let query = pointer_query(address);
         let state = pipeline.moment().state;
-        let resolved = pipeline.resolver().resolve(&query, &state.routes, &state.asking).await;
+        let resolved = pipeline.resolver().resolve(&query, (&state.routes, &state.routes.default), &state.asking).await;
         match &*resolved {
             Resolved::Found { message, .. } => identifier.named(address, pointer(message)),
             Resolved::Failed(_) => identifier.unnamed(address),

@@ -42,6 +42,7 @@ use crate::listen::{self, BindError, Listeners};
 use crate::observe::{Gauges, Metrics};
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Snapshot};
+use crate::resolve::Servers;
 use crate::store;
 use background::Background;
 pub use candidate::Candidate;
@@ -135,7 +136,7 @@ pub struct Checked {
 /// Every fault of catalogues, orders, local zones and upstreams.
 pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let built = build::build(config, 1, &clock, &Kept::default())?;
+    let built = build::build(config, 1, &clock, (&Kept::default(), &Servers::default()))?;
     let snapshot = built.state.snapshot;
     let lists = lists::check(config, &config.data_dir, &snapshot, clock.read().at)?;
     exports::check(config)?;
@@ -156,12 +157,14 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         }
     };
     // What faults a configuration has is told before anything is written.
-    let mut built = build::build(&config, 1, &clock, &Kept::default()).map_err(StartError::Faults)?;
+    let mut built =
+        build::build(&config, 1, &clock, (&Kept::default(), &Servers::default())).map_err(StartError::Faults)?;
     exports::check(&config).map_err(StartError::Faults)?;
     let folder = Folder::open(&config.data_dir, clock.is_rehearsal())?;
     let mut waivers = Waivers::new(Register::open(&folder.waivers()), &config.control);
     if waivers.register.kept().granted().next().is_some() {
-        built = build::build(&config, 1, &clock, waivers.register.kept()).map_err(StartError::Faults)?;
+        built = build::build(&config, 1, &clock, (waivers.register.kept(), &Servers::default()))
+            .map_err(StartError::Faults)?;
     }
     if let Some(start) = invocation.at {
         folder.rehearse(start, clock.read().boot)?;
@@ -395,7 +398,8 @@ impl Daemon {
         work.number += 1;
         let loaded = (invocation.load)().map_err(|of| of.iter().map(ToString::to_string).collect::<Vec<_>>());
         let built = loaded.and_then(|config| {
-            let built = build::build(&config, work.number, &self.clock, work.waivers.register.kept())?;
+            let known = Servers::of(&self.pipeline.moment().state.routes);
+            let built = build::build(&config, work.number, &self.clock, (work.waivers.register.kept(), &known))?;
             // At a start that would keep everybody from resolving; here, what its waivers lifted goes on as it was.
             if !built.unread.is_empty() {
                 return Err(built.unread);

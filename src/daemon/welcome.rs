@@ -28,10 +28,13 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
     }
     line("DNS", list(&mut config.listen.dns.iter().map(|address| format!("{address} (UDP, TCP)"))));
     line("admin", config.admin.listen.map_or("off".to_owned(), |address| format!("http://{address}/health/ready")));
-    let upstreams = built.state.routes.default.servers().map(|(address, _)| address.to_string());
+    let upstreams = built.state.routes.default.group.servers().iter().map(|server| server.endpoint().to_string());
     line("upstreams", list(&mut upstreams.into_iter()));
     for forward in &config.upstream.zones {
         line("", format!("{} by {}", forward.zone, list(&mut forward.servers.iter().map(ToString::to_string))));
+    }
+    for own in &config.upstream.groups {
+        line("", format!("group {} by {}", own.group, list(&mut own.servers.iter().map(ToString::to_string))));
     }
     line("records", folder.root().display().to_string());
     line("policy", hex::encode(built.state.snapshot.digest()));

@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
+use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
 
@@ -19,7 +20,7 @@ const MAX_FILE: u64 = 4 << 20;
 
 /// How connections are encrypted, and who is believed.
 #[derive(Clone)]
-pub struct Tls(pub(super) Arc<ClientConfig>);
+pub struct Tls(pub(super) Arc<ClientConfig>, [u8; 32]);
 
 /// Why the operator's certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,7 @@ impl Tls {
     /// # Errors
     /// Where there is no certificate in the file.
     pub fn new(extra: Option<&Path>, clock: Arc<dyn Clock>) -> Result<Self, RootsError> {
+        let mut mark = [0; 32];
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(path) = extra {
             let read = |source| RootsError::Read { path: path.to_owned(), source };
@@ -47,6 +49,7 @@ impl Tls {
                 return Err(read(io::Error::new(io::ErrorKind::InvalidInput, "it is no file of certificates")));
             }
             let octets = fs::read(path).map_err(read)?;
+            mark = Sha256::digest(&octets).into();
             let certificates = CertificateDer::pem_slice_iter(&octets).filter_map(Result::ok);
             if roots.add_parsable_certificates(certificates).0 == 0 {
                 return Err(RootsError::None { path: path.to_owned() });
@@ -55,7 +58,17 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_details(provider, Arc::new(Now(clock)));
         let builder = builder.with_safe_default_protocol_versions().map_err(RootsError::Setup)?;
-        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()), mark))
+    }
+
+    /// Returns the settings for connections of others.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
+    }
+
+    /// Returns what is another one where others are believed.
+    pub const fn mark(&self) -> [u8; 32] {
+        self.1
     }
 }
 

@@ -10,6 +10,7 @@ mod lists;
 mod shadow;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -37,6 +38,8 @@ use lists::ListMetrics;
 pub use lists::{ListCounters, ListMatch};
 pub use shadow::ShadowCount;
 use shadow::ShadowCounts;
+pub use upstreams::UpstreamGauge;
+use upstreams::UpstreamMetrics;
 
 /// The transports, in the order of their enum, which stands above this module.
 pub const TRANSPORTS: &[&str] = &["udp", "tcp"];
@@ -98,6 +101,7 @@ pub struct Metrics {
     withheld: Counters,
     lists: ListMetrics,
     fetches: FetchMetrics,
+    upstreams: UpstreamMetrics,
     exports: ExportMetrics,
     cache: Counters,
     upstream: Counters,
@@ -151,6 +155,7 @@ impl Metrics {
             ),
             lists: ListMetrics::register(all),
             fetches: FetchMetrics::register(all),
+            upstreams: UpstreamMetrics::register(all),
             exports: ExportMetrics::register(all),
             withheld: Counters::register(
                 all,
@@ -289,6 +294,7 @@ impl Metrics {
         let Gauges {
             ref shadow,
             ref fetches,
+            ref upstreams,
             cache_entries,
             cache_octets,
             ledger_leaves,
@@ -330,6 +336,7 @@ impl Metrics {
             gauge.set(i64::from(clock_state == Some(*state)));
         }
         self.fetches.show(fetches);
+        self.upstreams.show(upstreams);
         let mut text = String::new();
         self.shadow.show(shadow, || encode(&mut text, &self.registry)).expect("writing to a String cannot fail");
         text

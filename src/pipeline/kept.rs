@@ -55,8 +55,8 @@ impl Pipeline {
     /// Finds the true answer. Where there is a stale one, the client waits for a while only, and the question goes on
     /// without it.
     pub(super) async fn resolve_or_wait(&self, query: &Query, moment: &Moment) -> Arc<Resolved> {
-        let (routes, asking) = (&moment.state.routes, &moment.state.asking);
-        let asked = self.resolver.resolve(query, routes, asking);
+        let routes = (&*moment.state.routes, moment.view(query));
+        let asked = self.resolver.resolve(query, routes, &moment.state.asking);
         if !self.has_stale(query, moment) {
             return asked.await;
         }
@@ -71,7 +71,7 @@ impl Pipeline {
 
     /// Returns whether a stale answer to the question is kept.
     fn has_stale(&self, query: &Query, moment: &Moment) -> bool {
-        let kept = self.cache.get(&Key::new(query, moment.state.routes.generation));
+        let kept = self.cache.get(&Key::new(query, moment.view(query).generation));
         let standing = kept.map(|entry| entry.standing(moment.now.boot, moment.state.asking.stale));
         matches!(standing, Some(Standing::Stale { .. }))
     }
@@ -130,12 +130,12 @@ impl Pipeline {
     /// What fails leaves the answer as it is: whoever asks after its lifetime finds out.
     async fn ask_anew(&self, query: &Query) {
         let asked = self.moment();
-        let generation = asked.state.routes.generation;
-        let resolved = self.resolver.resolve(query, &asked.state.routes, &asked.state.asking).await;
+        let view = asked.view(query);
+        let resolved = self.resolver.resolve(query, (&asked.state.routes, view), &asked.state.asking).await;
         let moment = self.moment();
         let found = inspected(query, &resolved, &moment);
         if found.1 == Served::Upstream {
-            self.keep(query, generation, found, &moment);
+            self.keep(query, view.generation, found, &moment);
         }
     }
 }

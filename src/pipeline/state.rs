@@ -1,6 +1,5 @@
 //! What a batch of queries is decided by.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +12,7 @@ use crate::inspect::Guards;
 use crate::message::Name;
 use crate::policy::{Snapshot, When};
 use crate::query::{Query, Question, Subjects};
-use crate::resolve::{Asking, Routes};
+use crate::resolve::{Asking, Routes, Server, View};
 
 /// Everything that a reload swaps, whole or not at all.
 #[derive(Debug, Clone)]
@@ -43,7 +42,7 @@ pub struct Moment {
 #[derive(Debug)]
 pub struct Probe {
     pub name: Name,
-    pub upstream: SocketAddr,
+    pub upstream: Arc<Server>,
     /// Set when we were asked for the name ourselves.
     pub came_back: AtomicBool,
 }
@@ -57,6 +56,16 @@ impl Moment {
     /// Returns the epoch of what is decided at this moment, by orders and by lists.
     pub(super) fn epoch(&self) -> (u64, u64) {
         (self.state.snapshot.epoch(self.when()).0, self.state.lists.chain.epoch(self.when()))
+    }
+
+    /// Returns the upstreams of whoever asks.
+    pub(super) fn view(&self, query: &Query) -> &View {
+        let routes = &self.state.routes;
+        // Nearly always there is one for all.
+        match routes.views.is_empty() {
+            true => &routes.default,
+            false => routes.view(self.clients.identify_peer(&query.peer).group()),
+        }
     }
 
     /// Lets the candidate decide what was decided, with the names in the answer where they are known.

@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
+use super::channel::Channel;
 use super::exchange::{Action, Exchange, Failed, Failure, Verdict};
-use super::upstream::Group;
+use super::upstream::{Condition, Endpoint, Group, Tried};
 use crate::clock;
 use crate::datagram::MAX_DATAGRAM;
 use crate::observe::{Metrics, UpstreamEvent};
@@ -25,37 +26,58 @@ pub(super) async fn drive(
 ) -> Result<Vec<u8>, Failed> {
     loop {
         metrics.count_upstream(UpstreamEvent::Query);
-        let begun = Instant::from_std(clock::monotonic());
-        let deadline = begun + timeout;
-        let (server, tried) = match action {
-            Action::Datagram(server) => (server, by_datagram(exchange, server, deadline).await),
-            Action::Stream(server) => {
-                metrics.count_upstream(UpstreamEvent::RetryTcp);
-                (server, by_stream(exchange, server, deadline).await)
-            }
+        let begun = clock::monotonic();
+        let deadline = Instant::from_std(begun) + timeout;
+        let (server, came) = match action {
+            Action::Datagram(server) => (server, by_datagram(exchange, group.address(server), deadline).await),
+            Action::Stream(server) => match group.channel(server) {
+                Some(channel) => (server, by_channel(exchange, channel, deadline).await),
+                None => {
+                    metrics.count_upstream(UpstreamEvent::RetryTcp);
+                    (server, by_stream(exchange, group.address(server), deadline).await)
+                }
+            },
             Action::Fail(failure) => return Err(exchange.failed(failure)),
         };
-        let failure = match tried {
-            Ok(Tried::Answer(message)) => {
-                group.succeeded(server);
-                metrics.observe_upstream_latency(begun.elapsed());
+        let now = clock::monotonic();
+        let after = now.saturating_duration_since(begun);
+        let failure = match came {
+            Ok(Came::Answer(message)) => {
+                group.answered(server, Tried::Answered, after, now);
+                metrics.observe_upstream_latency(after);
                 return Ok(message);
             }
-            Ok(Tried::Next(next)) => {
+            Ok(Came::Refusal(next)) => {
+                group.answered(server, Tried::Refused, after, now);
+                action = next;
+                continue;
+            }
+            Ok(Came::Next(next)) => {
                 action = next;
                 continue;
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Failure::TimedOut,
-            Err(_) => Failure::Unreachable,
+            Err(error) => {
+                // Where it is encrypted, the reason may be one for the operator, such as a certificate.
+                if let Some(Endpoint::Secure(_)) = group.servers().get(server).map(|server| server.endpoint()) {
+                    told(group, server, &error);
+                }
+                Failure::Unreachable
+            }
         };
-        note_failure(group, server, failure, metrics);
+        note_failure(group, (server, failure), now, metrics);
         action = exchange.fail(failure, dice());
     }
 }
 
 /// Notes that a try got no answer.
-pub(super) fn note_failure(group: &Group, server: SocketAddr, failure: Failure, metrics: &Metrics) {
-    group.failed(server);
+pub(super) fn note_failure(
+    group: &Group,
+    (server, failure): (usize, Failure),
+    now: std::time::Instant,
+    metrics: &Metrics,
+) {
+    group.failed(server, failure, now);
     metrics.count_upstream(match failure {
         Failure::TimedOut => UpstreamEvent::Timeout,
         Failure::Unreachable | Failure::Refused => UpstreamEvent::Failure,
@@ -67,12 +89,15 @@ pub(super) fn dice() -> u64 {
     rand::rng().next_u64()
 }
 
-enum Tried {
+/// What came over a socket.
+enum Came {
     Answer(Vec<u8>),
+    Refusal(Action),
     Next(Action),
 }
 
-async fn by_datagram(exchange: &mut Exchange, server: SocketAddr, deadline: Instant) -> io::Result<Tried> {
+async fn by_datagram(exchange: &mut Exchange, server: io::Result<SocketAddr>, deadline: Instant) -> io::Result<Came> {
+    let server = server?;
     let any = match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -86,16 +111,36 @@ async fn by_datagram(exchange: &mut Exchange, server: SocketAddr, deadline: Inst
         let length = timeout_at(deadline, socket.recv(&mut buffer)).await??;
         match exchange.on_message(&buffer[..length], dice()) {
             Verdict::Ignore => {}
-            Verdict::Next(action) => return Ok(Tried::Next(action)),
+            Verdict::Next(action) => return Ok(Came::Next(action)),
+            Verdict::Refused(action) => return Ok(Came::Refusal(action)),
             Verdict::Answer => {
                 buffer.truncate(length);
-                return Ok(Tried::Answer(buffer));
+                return Ok(Came::Answer(buffer));
             }
         }
     }
 }
 
-async fn by_stream(exchange: &mut Exchange, server: SocketAddr, deadline: Instant) -> io::Result<Tried> {
+/// Tells once why a server that answered before does not.
+fn told(group: &Group, server: usize, error: &io::Error) {
+    let server = &group.servers()[server];
+    if server.condition() == Condition::Well {
+        tracing::warn!(upstream = %server.endpoint(), %error, "an encrypted upstream cannot be reached");
+    }
+}
+
+async fn by_channel(exchange: &mut Exchange, channel: &Channel, deadline: Instant) -> io::Result<Came> {
+    let answer = channel.ask(exchange.message(), deadline).await?;
+    match exchange.on_message(&answer, dice()) {
+        Verdict::Ignore => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is to another question")),
+        Verdict::Next(action) => Ok(Came::Next(action)),
+        Verdict::Refused(action) => Ok(Came::Refusal(action)),
+        Verdict::Answer => Ok(Came::Answer(answer)),
+    }
+}
+
+async fn by_stream(exchange: &mut Exchange, server: io::Result<SocketAddr>, deadline: Instant) -> io::Result<Came> {
+    let server = server?;
     let within = async {
         let mut stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
@@ -112,8 +157,9 @@ async fn by_stream(exchange: &mut Exchange, server: SocketAddr, deadline: Instan
             stream.read_exact(&mut buffer).await?;
             match exchange.on_message(&buffer, dice()) {
                 Verdict::Ignore => {}
-                Verdict::Next(action) => return Ok(Tried::Next(action)),
-                Verdict::Answer => return Ok(Tried::Answer(buffer)),
+                Verdict::Next(action) => return Ok(Came::Next(action)),
+                Verdict::Refused(action) => return Ok(Came::Refusal(action)),
+                Verdict::Answer => return Ok(Came::Answer(buffer)),
             }
         }
     };

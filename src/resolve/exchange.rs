@@ -5,18 +5,24 @@
 //! What nobody must be able to guess it takes from `dice`, 64 unpredictable bits for each message: 16 are its id, and 48
 //! say which letters of the name are capitals.
 
-use std::net::SocketAddr;
-
+use super::upstream::Picks;
 use crate::message::{HEADER, ResponseView, Writer, flag, u16_at};
 use crate::query::{MAX_PAYLOAD, Question};
 
-/// What the driver does next.
+/// The length of an OPT record without options, in octets.
+const OPT: usize = 11;
+/// The head of a padding option (RFC 7830), with the length left open.
+const PADDING: [u8; 4] = [0, 12, 0, 0];
+/// What the length of encrypted queries is a multiple of, in octets (RFC 8467, section 4.1).
+const BLOCK: usize = 128;
+
+/// What the driver does next; servers are told by their places in their group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Send [`Exchange::message`] in a datagram from a fresh port.
-    Datagram(SocketAddr),
+    Datagram(usize),
     /// Send [`Exchange::message`] over a connection.
-    Stream(SocketAddr),
+    Stream(usize),
     /// Give up: every try failed.
     Fail(Failure),
 }
@@ -28,8 +34,10 @@ pub enum Verdict {
     Answer,
     /// It does not belong to what was asked: go on waiting until the time is up, as if it had never come.
     Ignore,
-    /// It ends this try.
+    /// It has to be asked for in another way.
     Next(Action),
+    /// The upstream cannot or will not, which ends this try.
+    Refused(Action),
 }
 
 /// The start of a message.
@@ -72,7 +80,7 @@ pub struct Exchange {
     question: Question,
     dnssec_ok: bool,
     checking_disabled: bool,
-    servers: Vec<SocketAddr>,
+    servers: Picks,
     /// Tries made so far; each takes the next server in turn.
     tries: usize,
     most_tries: usize,
@@ -92,7 +100,7 @@ impl Exchange {
         question: Question,
         dnssec_ok: bool,
         checking_disabled: bool,
-        servers: Vec<SocketAddr>,
+        servers: Picks,
         most_tries: usize,
     ) -> Self {
         Self {
@@ -114,15 +122,15 @@ impl Exchange {
 
     /// Starts the next try.
     pub fn next(&mut self, dice: u64) -> Action {
-        if self.servers.is_empty() || self.tries >= self.most_tries {
-            return Action::Fail(self.failure);
-        }
-        let server = self.servers[self.tries % self.servers.len()];
+        let server = match self.servers.turn(self.tries) {
+            Some(server) if self.tries < self.most_tries => server,
+            Some(_) | None => return Action::Fail(self.failure),
+        };
         self.tries += 1;
         self.edns = true;
-        self.streaming = false;
+        self.streaming = self.servers.is_secure(server);
         self.write(dice);
-        Action::Datagram(server)
+        if self.streaming { Action::Stream(server) } else { Action::Datagram(server) }
     }
 
     /// The message to send.
@@ -131,8 +139,8 @@ impl Exchange {
     }
 
     /// Returns the server of the present try.
-    pub fn server(&self) -> Option<SocketAddr> {
-        self.servers.get((self.tries.checked_sub(1)?) % self.servers.len()).copied()
+    pub fn server(&self) -> Option<usize> {
+        self.servers.turn(self.tries.checked_sub(1)?)
     }
 
     /// Returns the id of [`Exchange::message`].
@@ -154,7 +162,7 @@ impl Exchange {
         // Some servers say that they cannot or will not with a header alone; the socket takes them from nobody else.
         let header_alone = wire.len() == HEADER && head.questions == 0 && matches!(code, 1 | 2 | 4 | 5);
         if of_ours && header_alone {
-            return Verdict::Next(self.unable(code, server, dice));
+            return self.unable(code, server, dice);
         }
         if !of_ours || !ResponseView::asked(wire, name, *record_type, *class) {
             return Verdict::Ignore;
@@ -171,7 +179,7 @@ impl Exchange {
         // What is truncated may end inside a record, so that it is looked at before the records are.
         if head.flags & flag::TRUNCATED != 0 {
             if self.streaming {
-                return Verdict::Next(self.fail(Failure::Refused, dice));
+                return Verdict::Refused(self.fail(Failure::Refused, dice));
             }
             self.streaming = true;
             self.write(dice);
@@ -179,11 +187,11 @@ impl Exchange {
         }
         let Ok(response) = ResponseView::read(wire) else { return Verdict::Ignore };
         match response.response_code() {
-            code @ (1 | 4 | 16) if self.edns => Verdict::Next(self.unable(code, server, dice)),
+            code @ (1 | 4 | 16) if self.edns => self.unable(code, server, dice),
             // SERVFAIL, NOTIMP, REFUSED, NOTAUTH and what needs more than the header: another upstream may do better.
             2 | 4 | 5 | 9 | 16.. => {
                 self.extended_error = response.extended_error().or(self.extended_error.take());
-                Verdict::Next(self.fail(Failure::Refused, dice))
+                Verdict::Refused(self.fail(Failure::Refused, dice))
             }
             _ => Verdict::Answer,
         }
@@ -215,13 +223,13 @@ impl Exchange {
 
     /// Goes on after a server said that it cannot: with FORMERR, NOTIMP or BADVERS it may know no EDNS (RFC 6891,
     /// section 7), and is asked without.
-    fn unable(&mut self, code: u16, server: SocketAddr, dice: u64) -> Action {
+    fn unable(&mut self, code: u16, server: usize, dice: u64) -> Verdict {
         if !self.edns || !matches!(code, 1 | 4 | 16) {
-            return self.fail(Failure::Refused, dice);
+            return Verdict::Refused(self.fail(Failure::Refused, dice));
         }
         self.edns = false;
         self.write(dice);
-        if self.streaming { Action::Stream(server) } else { Action::Datagram(server) }
+        Verdict::Next(if self.streaming { Action::Stream(server) } else { Action::Datagram(server) })
     }
 
     fn write(&mut self, dice: u64) {
@@ -229,10 +237,19 @@ impl Exchange {
         // AD is always asked for: whether the stub may see it is decided when it is answered (RFC 6840, section 5.7).
         let mut flags = flag::RECURSION_DESIRED | flag::AUTHENTIC_DATA;
         flags |= if self.checking_disabled { flag::CHECKING_DISABLED } else { 0 };
+        let padded = self.server().is_some_and(|server| self.servers.is_secure(server));
         let mut writer = Writer::new(&mut self.message, self.id, flags);
         writer.question(self.question.name.as_wire(), self.question.record_type, self.question.class);
         if self.edns {
-            writer.opt(MAX_PAYLOAD, 0, self.dnssec_ok, &[]);
+            match padded {
+                true => {
+                    let length = writer.octets().len() + OPT + PADDING.len();
+                    let octets = &[0; BLOCK][..length.next_multiple_of(BLOCK) - length];
+                    let [_, _, high, low] = (octets.len() as u32).to_be_bytes();
+                    writer.opt(MAX_PAYLOAD, 0, self.dnssec_ok, &[&[PADDING[0], PADDING[1], high, low], octets]);
+                }
+                false => writer.opt(MAX_PAYLOAD, 0, self.dnssec_ok, &[]),
+            }
         }
         if !self.folds {
             spell(&mut self.message[HEADER..HEADER + self.question.name.as_wire().len()], dice >> 16);
@@ -255,12 +272,12 @@ mod tests {
     use super::*;
     use crate::message::{Class, RecordType};
 
-    const FIRST: &str = "192.0.2.1:53";
-    const SECOND: &str = "192.0.2.2:53";
+    const FIRST: usize = 0;
+    const SECOND: usize = 1;
 
     fn exchange() -> Exchange {
         let question = Question { name: "a.example".parse().unwrap(), record_type: RecordType::A, class: Class::IN };
-        Exchange::new(question, true, false, vec![FIRST.parse().unwrap(), SECOND.parse().unwrap()], 3)
+        Exchange::new(question, true, false, [FIRST, SECOND].into_iter().collect(), 3)
     }
 
     fn response(id: u16, flags: u16, name: &[u8]) -> Vec<u8> {
@@ -274,7 +291,7 @@ mod tests {
     #[test]
     fn only_the_answer_to_what_was_asked_is_taken() {
         let mut exchange = exchange();
-        assert_eq!(exchange.next(7), Action::Datagram(FIRST.parse().unwrap()));
+        assert_eq!(exchange.next(7), Action::Datagram(FIRST));
         let mut no_response = response(7, 0, NAME);
         no_response[2] &= 0x7F;
         for (wire, verdict, what) in [
@@ -295,14 +312,14 @@ mod tests {
         of.next(0b1010 << 16 | 7);
         assert_eq!(of.message()[HEADER..HEADER + NAME.len()], *b"\x01a\x07ExAmple\x00");
         let lower = response(7, 0, NAME);
-        assert_eq!(of.on_message(&lower, 0b1 << 16 | 8), Verdict::Next(Action::Stream(FIRST.parse().unwrap())));
+        assert_eq!(of.on_message(&lower, 0b1 << 16 | 8), Verdict::Next(Action::Stream(FIRST)));
         assert_eq!(of.on_message(&response(8, 0, NAME), 9), Verdict::Answer, "nobody else answers on a stream");
         let mut of = exchange();
         of.next(u64::MAX);
         assert_eq!(of.on_message(&response(0xFFFF, 0, b"\x01A\x07EXAMPLE\x00"), 9), Verdict::Answer);
         of.next(u64::MAX);
         of.on_message(&response(0xFFFF, 0, NAME), 8);
-        assert_eq!(of.fail(Failure::Unreachable, u64::MAX), Action::Datagram(FIRST.parse().unwrap()));
+        assert_eq!(of.fail(Failure::Unreachable, u64::MAX), Action::Datagram(FIRST));
         assert_eq!(of.message()[HEADER..HEADER + NAME.len()], *NAME, "an upstream that keeps no spelling answers too");
         assert_eq!(of.on_message(&response(0xFFFF, 0, b"\x01A\x07example\x00"), 9), Verdict::Answer);
     }
@@ -334,13 +351,13 @@ mod tests {
         };
         assert_eq!(of.on_message(&header(9, 5), 8), Verdict::Ignore, "another id");
         assert_eq!(of.on_message(&header(7, 0), 8), Verdict::Ignore, "no answer at all");
-        assert_eq!(of.on_message(&header(7, 1), 8), Verdict::Next(Action::Datagram(FIRST.parse().unwrap())));
+        assert_eq!(of.on_message(&header(7, 1), 8), Verdict::Next(Action::Datagram(FIRST)));
         assert_eq!(of.message()[10..12], [0, 0], "without EDNS now");
-        assert_eq!(of.on_message(&header(8, 5), 9), Verdict::Next(Action::Datagram(SECOND.parse().unwrap())));
+        assert_eq!(of.on_message(&header(8, 5), 9), Verdict::Refused(Action::Datagram(SECOND)));
         let mut cut = response(9, flag::TRUNCATED, NAME);
         cut[7] = 1;
         cut.extend_from_slice(b"\xC0\x0C\x00");
-        assert_eq!(of.on_message(&cut, 10), Verdict::Next(Action::Stream(SECOND.parse().unwrap())));
+        assert_eq!(of.on_message(&cut, 10), Verdict::Next(Action::Stream(SECOND)));
     }
 
     #[test]
@@ -349,8 +366,8 @@ mod tests {
             let mut exchange = exchange();
             exchange.next(7);
             let verdict = exchange.on_message(&response(7, code, NAME), 8);
-            assert_eq!(verdict, Verdict::Next(Action::Datagram(SECOND.parse().unwrap())), "{code}");
-            assert_eq!(exchange.fail(Failure::TimedOut, 9), Action::Datagram(FIRST.parse().unwrap()));
+            assert_eq!(verdict, Verdict::Refused(Action::Datagram(SECOND)), "{code}");
+            assert_eq!(exchange.fail(Failure::TimedOut, 9), Action::Datagram(FIRST));
             assert_eq!(exchange.fail(Failure::TimedOut, 9), Action::Fail(Failure::Refused), "{code}");
         }
     }
@@ -360,11 +377,8 @@ mod tests {
         let mut exchange = exchange();
         exchange.next(7);
         let truncated = response(7, flag::TRUNCATED, NAME);
-        assert_eq!(exchange.on_message(&truncated, 8), Verdict::Next(Action::Stream(FIRST.parse().unwrap())));
-        assert_eq!(
-            exchange.on_message(&response(8, 1, NAME), 9),
-            Verdict::Next(Action::Stream(FIRST.parse().unwrap()))
-        );
+        assert_eq!(exchange.on_message(&truncated, 8), Verdict::Next(Action::Stream(FIRST)));
+        assert_eq!(exchange.on_message(&response(8, 1, NAME), 9), Verdict::Next(Action::Stream(FIRST)));
         assert_eq!(exchange.message()[10..12], [0, 0], "no OPT record");
         assert_eq!(exchange.on_message(&response(9, 1, NAME), 10), Verdict::Answer, "FORMERR without EDNS stands");
     }

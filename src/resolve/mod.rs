@@ -2,6 +2,8 @@
 //!
 //! Knows no policy. Upstream answers pass through in wire form, so that every section and every type stays whole.
 
+mod bootstrap;
+mod channel;
 mod drive;
 mod exchange;
 mod flatten;
@@ -10,16 +12,20 @@ mod under_way;
 mod upstream;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use channel::Trust;
 pub use exchange::{Action, Exchange, Failed, Failure, Verdict};
 pub use flatten::{Lifetimes, flatten};
 pub use forwarder::{Answered, Done, Forwarder, Streamed};
-pub use upstream::{Condition, Group, servers_of};
+pub use upstream::{
+    Condition, Endpoint, Group, MAX_SERVERS, Picks, Protocol, Secure, Server, Servers, Strategy, Tried, servers_of,
+};
 
 use crate::cache::Key;
+use crate::client::GroupId;
+use crate::clock;
 use crate::message::{Body, Malformed, Name, ResponseView, continued, flag};
 use crate::observe::Metrics;
 use crate::query::{Query, Question};
@@ -30,11 +36,22 @@ use under_way::{Claim, UnderWay};
 #[derive(Debug)]
 pub struct Routes {
     pub zones: Zones,
-    /// Another number where others answer for something than before, so that nothing is kept across such a change.
-    pub generation: u32,
-    /// Conditional forwarding: the longest zone at or above a name wins, over local zones too.
+    /// Conditional forwarding: the longest zone at or above a name wins, over local zones too, and for all clients.
     pub forward: Vec<(Name, Group)>,
-    pub default: Group,
+    /// Who answers everything else.
+    pub default: View,
+    /// The same for groups of clients that have upstreams of their own.
+    pub views: Vec<(GroupId, View)>,
+}
+
+/// The upstreams of some clients.
+#[derive(Debug)]
+pub struct View {
+    /// The name of the group of clients.
+    pub title: String,
+    pub group: Group,
+    /// Another number where others answer for something, or answered before, so that nothing is kept or asked for both.
+    pub generation: u32,
 }
 
 /// Who answers for one name.
@@ -45,8 +62,19 @@ pub enum Route<'a> {
 }
 
 impl Routes {
-    /// Returns who answers `question`.
-    pub fn route(&self, question: &Question) -> Route<'_> {
+    /// Returns the upstreams of a group of clients.
+    pub fn view(&self, group: GroupId) -> &View {
+        let own = self.views.iter().find(|(of, _)| *of == group);
+        own.map_or(&self.default, |(_, view)| view)
+    }
+
+    /// Returns whether `question` is answered here.
+    pub fn is_local(&self, question: &Question) -> bool {
+        matches!(self.route(question, &self.default), Route::Local)
+    }
+
+    /// Returns who answers `question` of somebody with these upstreams.
+    pub fn route<'a>(&'a self, question: &Question, view: &'a View) -> Route<'a> {
         let name = &question.name;
         let local = self.zones.origin_for(question).map(Name::label_count);
         let zones = self.forward.iter().filter(|(zone, _)| name.is_at_or_below(zone));
@@ -55,13 +83,25 @@ impl Routes {
             (Some(local), Some((labels, group))) if labels >= local => Route::Forward(group),
             (Some(_), _) => Route::Local,
             (None, Some((_, group))) => Route::Forward(group),
-            (None, None) => Route::Forward(&self.default),
+            (None, None) => Route::Forward(&view.group),
         }
     }
 
     /// Returns every group of upstreams.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
-        std::iter::once(&self.default).chain(self.forward.iter().map(|(_, group)| group))
+        let views = std::iter::once(&self.default).chain(self.views.iter().map(|(_, view)| view));
+        views.map(|view| &view.group).chain(self.forward.iter().map(|(_, group)| group))
+    }
+
+    /// Returns every upstream once, in however many groups it is.
+    pub fn servers(&self) -> Vec<Arc<Server>> {
+        let mut servers: Vec<Arc<Server>> = Vec::new();
+        for server in self.groups().flat_map(Group::servers) {
+            if !servers.iter().any(|of| Arc::ptr_eq(of, server)) {
+                servers.push(Arc::clone(server));
+            }
+        }
+        servers
     }
 }
 
@@ -104,17 +144,17 @@ impl Resolver {
     }
 
     /// Finds the true answer to the question of `query`, with its DO and CD bits.
-    pub async fn resolve(&self, query: &Query, routes: &Routes, asking: &Asking) -> Arc<Resolved> {
-        let group = match routes.route(&query.question) {
-            Route::Local => return Arc::new(self.local(query, routes, asking).await),
+    pub async fn resolve(&self, query: &Query, (routes, view): (&Routes, &View), asking: &Asking) -> Arc<Resolved> {
+        let group = match routes.route(&query.question, view) {
+            Route::Local => return Arc::new(self.local(query, (routes, view), asking).await),
             Route::Forward(group) => group,
         };
-        self.joined(query, group, routes, asking).await
+        self.joined(query, (group, view.generation), asking).await
     }
 
     /// Asks upstreams, or waits for the answer to the same question of somebody else.
-    async fn joined(&self, query: &Query, group: &Group, routes: &Routes, asking: &Asking) -> Arc<Resolved> {
-        let key = Key::new(query, routes.generation);
+    async fn joined(&self, query: &Query, (group, generation): (&Group, u32), asking: &Asking) -> Arc<Resolved> {
+        let key = Key::new(query, generation);
         loop {
             match self.under_way.claim(&key) {
                 Claim::Leads(lead) => {
@@ -131,8 +171,8 @@ impl Resolver {
         }
     }
 
-    async fn local(&self, query: &Query, routes: &Routes, asking: &Asking) -> Resolved {
-        let is_ours = |question: &Question| matches!(routes.route(question), Route::Local);
+    async fn local(&self, query: &Query, (routes, view): (&Routes, &View), asking: &Asking) -> Resolved {
+        let is_ours = |question: &Question| routes.is_local(question);
         let message = match routes.zones.answer(&query.question, is_ours).await {
             Ok(message) => message,
             Err(error) => {
@@ -144,8 +184,10 @@ impl Resolver {
             return taken_apart(message, true, asking.lifetimes);
         };
         // An alias of ours leads to a name of others: they say the rest, which is kept like anything that they say.
-        let Route::Forward(group) = routes.route(&further) else { return taken_apart(message, true, asking.lifetimes) };
-        let rest = self.joined(&Query { question: further, ..query.clone() }, group, routes, asking).await;
+        let Route::Forward(group) = routes.route(&further, view) else {
+            return taken_apart(message, true, asking.lifetimes);
+        };
+        let rest = self.joined(&Query { question: further, ..query.clone() }, (group, view.generation), asking).await;
         match &*rest {
             Resolved::Found { message: rest, .. } => match continued(&message, rest) {
                 Ok(message) => taken_apart(message, false, asking.lifetimes),
@@ -161,7 +203,7 @@ impl Resolver {
         &self,
         query: &Query,
         (message, target): (&[u8], Name),
-        routes: &Routes,
+        routes: (&Routes, &View),
         asking: &Asking,
     ) -> Resolved {
         let further = Query { question: Question { name: target, ..query.question.clone() }, ..query.clone() };
@@ -176,20 +218,50 @@ impl Resolver {
     }
 
     async fn forward(&self, query: &Query, group: &Group, asking: &Asking) -> Resolved {
-        let (dnssec_ok, disabled) = (query.dnssec_ok(), query.checking_disabled);
-        let mut exchange = Exchange::new(query.question.clone(), dnssec_ok, disabled, group.order(), asking.tries);
+        let (order, second) = group.order(clock::monotonic()).race(group.races() && asking.tries > 1);
+        let Some(second) = second else {
+            return self.in_turn(query, (order, asking.tries), group, asking).await;
+        };
+        let one = |place: usize| {
+            let (query, group, asking) = (query.clone(), group.clone(), *asking);
+            let own = Self { under_way: Arc::clone(&self.under_way), metrics: Arc::clone(&self.metrics) };
+            let order = group.only(place);
+            // In tasks of their own, so that whoever loses still shows whether it answers at all.
+            tokio::spawn(async move { own.in_turn(&query, (order, 1), &group, &asking).await })
+        };
+        let (mut first, mut second) = (one(order.turn(0).unwrap_or_default()), one(second));
+        let (ended, other) = tokio::select! {
+            ended = &mut first => (ended, second),
+            ended = &mut second => (ended, first),
+        };
+        let faulty = |_| Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None });
+        let mut resolved = ended.unwrap_or_else(faulty);
+        if matches!(resolved, Resolved::Failed(_)) {
+            resolved = other.await.unwrap_or_else(faulty);
+        }
+        if matches!(resolved, Resolved::Failed(_)) && asking.tries > 2 {
+            return self.in_turn(query, (order.behind_first(), asking.tries - 2), group, asking).await;
+        }
+        resolved
+    }
+
+    /// Asks one server after the other.
+    async fn in_turn(&self, query: &Query, (order, tries): (Picks, usize), group: &Group, asking: &Asking) -> Resolved {
+        let mut exchange =
+            Exchange::new(query.question.clone(), query.dnssec_ok(), query.checking_disabled, order, tries);
         let first = exchange.next(drive::dice());
         let driven = drive::drive(&mut exchange, first, group, asking.timeout, &self.metrics).await;
         resolved(driven, &exchange, asking.lifetimes)
     }
 
-    /// Asks one server directly, outside routes and joining; for checks of the server itself.
+    /// Asks one server directly, outside routes and joining, and without counting it; for checks of the server itself.
     ///
     /// # Errors
     /// Why there was no answer.
-    pub async fn ask(&self, server: SocketAddr, question: Question, asking: &Asking) -> Result<Vec<u8>, Failed> {
-        let group = Group::new([server], Arc::new(crate::clock::SystemClock));
-        let mut exchange = Exchange::new(question, false, false, group.order(), 1);
+    pub async fn ask(&self, server: &Server, question: Question, asking: &Asking) -> Result<Vec<u8>, Failed> {
+        let now = clock::monotonic();
+        let group = Group::new([Arc::new(server.apart(now))], Strategy::Order);
+        let mut exchange = Exchange::new(question, false, false, group.order(now), 1);
         let first = exchange.next(drive::dice());
         drive::drive(&mut exchange, first, &group, asking.timeout, &self.metrics).await
     }

@@ -13,7 +13,7 @@ use hickory_proto::op::Message;
 use interdict::answer::Style;
 use interdict::cache::{Cache, Key, Standing};
 use interdict::client::{self, Clients, Device, Known, Source};
-use interdict::clock::{Clock, ManualClock};
+use interdict::clock::{Clock, ManualClock, monotonic};
 use interdict::feed::{self, Selection};
 use interdict::inspect::{Guards, Rebinding};
 use interdict::ledger::{self, Body, Ledger, Record, Recorder};
@@ -24,7 +24,7 @@ use interdict::policy::{
     Apply, Mode, Operator, OperatorTreatment, Party, Phase, Removal, Rules, Scope, Term, TreatmentChoice, Waiver,
 };
 use interdict::query::{Peer, Query, Transport};
-use interdict::resolve::{Asking, Failed, Failure, Group, Lifetimes, Resolved, Routes};
+use interdict::resolve::{Asking, Failed, Failure, Lifetimes, Resolved, Routes, Servers, View};
 use interdict::zones::{Zones, ZonesSpec};
 use jiff::Timestamp;
 
@@ -336,8 +336,13 @@ impl Stage {
         let loaded = loaded.unwrap_or_else(|faults| panic!("{}: {faults:#?}", scenario.name));
         let zones = ZonesSpec { hosts: Vec::new(), zones: Vec::new(), special_use: true };
         let zones = Zones::build(&zones).unwrap();
-        let routes =
-            Routes { zones, generation: 0, forward: Vec::new(), default: Group::new([upstream], Arc::clone(&shared)) };
+        let group = Servers::plain(&[upstream], monotonic());
+        let routes = Routes {
+            zones,
+            forward: Vec::new(),
+            default: View { title: String::new(), group, generation: 0 },
+            views: Vec::new(),
+        };
         let lifetimes = Lifetimes { most: 604_800, most_negative: 3600, failure: 5 };
         let (stale, prefetch) = (Duration::from_secs(86_400), true);
         let asking = Asking { timeout: Duration::from_secs(5), tries: 2, lifetimes, stale, prefetch };

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,7 +28,17 @@ impl Authority {
         std::fs::write(path, self.0.pem()).unwrap();
     }
 
-    fn server(&self, name: &str) -> Arc<ServerConfig> {
+    /// Certifies a server of this name; returns the files of the certificate and its key.
+    pub fn certify(&self, name: &str, folder: &Path) -> (PathBuf, PathBuf) {
+        let own = KeyPair::generate().unwrap();
+        let signed = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&own, &self.0).unwrap();
+        let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
+        std::fs::write(&certificate, signed.pem()).unwrap();
+        std::fs::write(&key, own.serialize_pem()).unwrap();
+        (certificate, key)
+    }
+
+    pub fn server(&self, name: &str) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -1,6 +1,6 @@
 //! What metrics show of the other parts, read off when somebody asks.
 
-use super::{FetchGauge, ShadowCount};
+use super::{FetchGauge, ShadowCount, UpstreamGauge};
 
 /// What is read off the other parts when somebody asks for the metrics.
 #[derive(Debug, Clone, Default)]
@@ -9,6 +9,8 @@ pub struct Gauges {
     pub shadow: Vec<ShadowCount>,
     /// How fetched files stand.
     pub fetches: Vec<FetchGauge>,
+    /// How upstream servers stand.
+    pub upstreams: Vec<UpstreamGauge>,
     pub cache_entries: u64,
     pub cache_octets: u64,
     /// Leaves that are durable.

@@ -4,13 +4,14 @@
 //! else asks already is left to a task that waits for it.
 
 mod ports;
+mod race;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use super::drive::{self, dice};
 use super::exchange::{Action, Exchange, Failed, Failure, Verdict};
 use super::under_way::{Berth, Lead, Taken, UnderWay};
-use super::upstream::Group;
+use super::upstream::{Group, Picks, Tried};
 use super::{Asking, Resolved, Resolver, resolved};
 use crate::cache::Key;
 use crate::datagram::{self, BATCH, Incoming, Letter, Wait};
@@ -27,6 +28,7 @@ use crate::message::u16_at;
 use crate::observe::{Dropped, Metrics, UpstreamEvent};
 use crate::query::Query;
 use ports::{Flight, Ports};
+use race::Race;
 
 /// Questions that one worker asks. `W` is what waits for an answer.
 pub struct Forwarder<W> {
@@ -55,17 +57,20 @@ pub struct Forwarder<W> {
 /// One question with everybody who waits for its answer.
 struct Question<W> {
     exchange: Exchange,
-    lead: Lead,
-    asked: Asked<W>,
-    /// The present try.
+    group: Group,
+    timeout: Duration,
+    /// Those who wait. Nobody does at the rival, nor once that has answered.
+    asked: Option<Asked<W>>,
+    race: Race,
+    /// The present try; 0 where there is none.
     attempt: u64,
     port: usize,
     begun: Instant,
 }
 
-/// Of whom a question is asked, and what is told once it is answered.
+/// Who waits for a question, and what is told once it is answered.
 struct Asked<W> {
-    group: Group,
+    lead: Lead,
     generation: u32,
     asking: Asking,
     first: W,
@@ -89,8 +94,8 @@ impl<W> Answered<W> {
 }
 
 impl<W> Asked<W> {
-    fn answered(self, lead: Lead, resolved: Resolved) -> Answered<W> {
-        let Self { group: _, generation, asking: _, first, others } = self;
+    fn answered(self, resolved: Resolved) -> Answered<W> {
+        let Self { lead, generation, asking: _, first, others } = self;
         let resolved = Arc::new(resolved);
         lead.tell(&resolved);
         Answered { resolved, generation, first, others }
@@ -108,7 +113,7 @@ pub enum Done<W> {
 pub struct Streamed<W> {
     exchange: Exchange,
     action: Action,
-    lead: Lead,
+    group: Group,
     asked: Asked<W>,
     metrics: Arc<Metrics>,
 }
@@ -116,10 +121,10 @@ pub struct Streamed<W> {
 impl<W> Streamed<W> {
     /// Asks until there is an answer or every try has failed.
     pub async fn drive(self) -> Answered<W> {
-        let Self { mut exchange, action, lead, asked, metrics } = self;
-        let driven = drive::drive(&mut exchange, action, &asked.group, asked.asking.timeout, &metrics).await;
+        let Self { mut exchange, action, group, asked, metrics } = self;
+        let driven = drive::drive(&mut exchange, action, &group, asked.asking.timeout, &metrics).await;
         let resolved = resolved(driven, &exchange, asked.asking.lifetimes);
-        asked.answered(lead, resolved)
+        asked.answered(resolved)
     }
 }
 
@@ -177,30 +182,54 @@ impl<W> Forwarder<W> {
         waiting: W,
         now: Instant,
     ) -> Result<(), W> {
+        if group.races() && group.is_secure() {
+            // Connections are for tasks.
+            return Err(waiting);
+        }
         let place = self.free.last().copied().unwrap_or(self.questions.len());
         let key = Key::new(query, generation);
         let lead = match self.under_way.take(&key, Berth { worker: self.worker, place }) {
             Taken::Elsewhere => return Err(waiting),
-            Taken::Own(place) => match self.questions.get_mut(place).and_then(Option::as_mut) {
-                Some(question) => {
-                    question.asked.others.push(waiting);
-                    return Ok(());
-                }
-                None => return Err(waiting),
-            },
+            Taken::Own(place) => {
+                let question = self.questions.get_mut(place).and_then(Option::as_mut);
+                let Some(asked) = question.and_then(|question| question.asked.as_mut()) else { return Err(waiting) };
+                asked.others.push(waiting);
+                return Ok(());
+            }
             Taken::Leads(lead) => lead,
         };
-        let (dnssec_ok, disabled) = (query.dnssec_ok(), query.checking_disabled);
-        let mut exchange = Exchange::new(query.question.clone(), dnssec_ok, disabled, group.order(), asking.tries);
+        let asked = Asked { lead, generation, asking: *asking, first: waiting, others: Vec::new() };
+        let (order, second) = group.order(now).race(group.races() && asking.tries > 1);
+        let first_tries = asking.tries - second.map_or(0, |_| 1);
+        let mut exchange = exchange(query, order, first_tries);
         let action = exchange.next(dice());
-        let asked = Asked { group: group.clone(), generation, asking: *asking, first: waiting, others: Vec::new() };
-        let question = Question { exchange, lead, asked, attempt: 0, port: 0, begun: now };
-        if self.free.pop().is_none() {
-            self.questions.push(None);
-        }
-        self.questions[place] = Some(question);
+        let question = Question {
+            exchange,
+            group: group.clone(),
+            timeout: asking.timeout,
+            asked: Some(asked),
+            race: Race::Alone,
+            attempt: 0,
+            port: 0,
+            begun: now,
+        };
+        let place = self.put(question);
+        let rival = second.map(|second| self.put_rival(query, place, second, now));
         self.act(place, action, now);
+        if let Some((rival, action)) = rival {
+            self.act(rival, action, now);
+        }
         Ok(())
+    }
+
+    /// Gives a question a place.
+    fn put(&mut self, question: Question<W>) -> usize {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.questions.push(None);
+            self.questions.len() - 1
+        });
+        self.questions[place] = Some(question);
+        place
     }
 
     /// Waits until something came, a try is to end, or `most` is over. Returns whether a query may have come.
@@ -258,27 +287,31 @@ impl<W> Forwarder<W> {
                     if self.depart(place, server, now).is_ok() {
                         return;
                     }
-                    action = self.fail(place, server, Failure::Unreachable);
+                    action = self.fail(place, server, Failure::Unreachable, now);
                 }
-                Action::Stream(_) => {
-                    let Some(Question { exchange, lead, asked, .. }) = self.take(place) else { return };
-                    lead.hand_over();
-                    let metrics = Arc::clone(&self.metrics);
-                    self.done.push(Done::Streams(Box::new(Streamed { exchange, action, lead, asked, metrics })));
-                    return;
-                }
-                Action::Fail(failure) => {
-                    let Some(mut question) = self.take(place) else { return };
-                    let failed = question.exchange.failed(failure);
-                    self.finish(question, Err(failed));
-                    return;
-                }
+                Action::Stream(_) => return self.stream(place, action),
+                Action::Fail(failure) => return self.give_up(place, failure),
             }
         }
     }
 
+    /// Leaves the question at `place` to a task.
+    fn stream(&mut self, place: usize, action: Action) {
+        let Some(question) = self.take(place) else { return };
+        let Question { exchange, group, asked, race, .. } = question;
+        self.part(race);
+        // A rival that would need a connection leaves it to the other, whose answer will be as long.
+        if let Some(asked) = asked {
+            asked.lead.hand_over();
+            let metrics = Arc::clone(&self.metrics);
+            self.done.push(Done::Streams(Box::new(Streamed { exchange, action, group, asked, metrics })));
+        }
+    }
+
     /// Puts the message of the exchange at `place` among those that leave next.
-    fn depart(&mut self, place: usize, server: SocketAddr, now: Instant) -> io::Result<()> {
+    fn depart(&mut self, place: usize, server: usize, now: Instant) -> io::Result<()> {
+        let Some(question) = self.questions.get(place).and_then(Option::as_ref) else { return Ok(()) };
+        let server = question.group.address(server)?;
         if !self.ports.is_open_to(self.through, server) {
             self.flush();
             self.through = self.ports.open(server)?;
@@ -296,7 +329,7 @@ impl<W> Forwarder<W> {
         letter.clear();
         letter.extend_from_slice(exchange.message());
         self.leaving.push(flight);
-        self.deadlines.push_back((now + question.asked.asking.timeout, flight));
+        self.deadlines.push_back((now + question.timeout, flight));
         if self.leaving.len() == BATCH {
             self.flush();
         }
@@ -337,6 +370,7 @@ impl<W> Forwarder<W> {
         let octets = self.room[at].octets();
         let Some(flight) = u16_at(octets, 0).and_then(|id| self.ports.flight(port, id)) else { return };
         let Some(question) = self.questions.get_mut(flight.place).and_then(Option::as_mut) else { return };
+        let asked = question.exchange.server();
         // A fault in here must not take the worker out of service; the try goes on until its time is up.
         let verdict = catch_unwind(AssertUnwindSafe(|| question.exchange.on_message(octets, dice())));
         match verdict {
@@ -346,16 +380,19 @@ impl<W> Forwarder<W> {
                 self.ports.land(port, flight);
                 self.act(flight.place, action, now);
             }
+            Ok(Verdict::Refused(action)) => {
+                // The exchange has gone on to the next server already.
+                question.note(asked, Tried::Refused, now);
+                let action = if question.is_wanted() { action } else { Action::Fail(Failure::Refused) };
+                self.ports.land(port, flight);
+                self.act(flight.place, action, now);
+            }
             Ok(Verdict::Answer) => {
                 let message = octets.to_vec();
-                if let Some(server) = question.exchange.server() {
-                    question.asked.group.succeeded(server);
-                }
+                question.note(asked, Tried::Answered, now);
                 self.metrics.observe_upstream_latency(now.saturating_duration_since(question.begun));
                 self.ports.land(port, flight);
-                if let Some(question) = self.take(flight.place) {
-                    self.finish(question, Ok(message));
-                }
+                self.answered(flight.place, message);
             }
         }
     }
@@ -365,16 +402,16 @@ impl<W> Forwarder<W> {
         let Some(question) = self.questions.get(flight.place).and_then(Option::as_ref) else { return };
         self.ports.land(question.port, flight);
         let Some(server) = question.exchange.server() else { return };
-        let action = self.fail(flight.place, server, failure);
+        let action = self.fail(flight.place, server, failure, now);
         self.act(flight.place, action, now);
     }
 
-    fn fail(&mut self, place: usize, server: SocketAddr, failure: Failure) -> Action {
+    fn fail(&mut self, place: usize, server: usize, failure: Failure, now: Instant) -> Action {
         let Some(question) = self.questions.get_mut(place).and_then(Option::as_mut) else {
             return Action::Fail(failure);
         };
-        drive::note_failure(&question.asked.group, server, failure, &self.metrics);
-        question.exchange.fail(failure, dice())
+        drive::note_failure(&question.group, (server, failure), now, &self.metrics);
+        if question.is_wanted() { question.exchange.fail(failure, dice()) } else { Action::Fail(failure) }
     }
 
     fn take(&mut self, place: usize) -> Option<Question<W>> {
@@ -383,15 +420,19 @@ impl<W> Forwarder<W> {
         Some(question)
     }
 
-    fn finish(&mut self, question: Question<W>, driven: Result<Vec<u8>, Failed>) {
-        let Question { exchange, lead, asked, .. } = question;
+    fn finish(&mut self, exchange: &Exchange, asked: Asked<W>, driven: Result<Vec<u8>, Failed>) {
         let lifetimes = asked.asking.lifetimes;
-        let resolved = catch_unwind(AssertUnwindSafe(|| resolved(driven, &exchange, lifetimes))).unwrap_or_else(|_| {
+        let resolved = catch_unwind(AssertUnwindSafe(|| resolved(driven, exchange, lifetimes))).unwrap_or_else(|_| {
             self.metrics.count_dropped(Dropped::Fault);
             Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None })
         });
-        self.done.push(Done::Answered(asked.answered(lead, resolved)));
+        self.done.push(Done::Answered(asked.answered(resolved)));
     }
+}
+
+/// Prepares to ask servers the question of `query`.
+fn exchange(query: &Query, order: Picks, tries: usize) -> Exchange {
+    Exchange::new(query.question.clone(), query.dnssec_ok(), query.checking_disabled, order, tries)
 }
 
 impl<W> fmt::Debug for Forwarder<W> {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use std::net::SocketAddr;
+
 use super::*;
-use crate::clock::{SystemClock, monotonic};
+use crate::clock::monotonic;
 use crate::message::{Class, HEADER, QueryView, RecordType, ResponseCode, Writer, flag};
 use crate::query::{Peer, Transport};
-use crate::resolve::Lifetimes;
+use crate::resolve::{Condition, Lifetimes, Servers, Strategy};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -26,8 +28,8 @@ impl Stage {
             socket
         };
         let upstreams: Vec<UdpSocket> = (0..upstreams).map(open).collect();
-        let addresses = upstreams.iter().map(|socket| socket.local_addr().unwrap());
-        let group = Group::new(addresses, Arc::new(SystemClock));
+        let addresses: Vec<_> = upstreams.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        let group = Servers::plain(&addresses, monotonic());
         let resolver = Resolver::new(Arc::default());
         let forwarder = Forwarder::new(&resolver).unwrap();
         let lifetimes = Lifetimes { most: 3600, most_negative: 60, failure: 5 };
@@ -38,6 +40,34 @@ impl Stage {
             group,
             asking: Asking { timeout, tries: 3, lifetimes, stale: Duration::ZERO, prefetch: false },
         }
+    }
+
+    fn racing(upstreams: usize, timeout: Duration) -> Self {
+        let stage = Self::new(upstreams, timeout);
+        let group = Group::new(stage.group.servers().to_vec(), Strategy::Race);
+        let stage = Self { group, ..stage };
+        stage.measured();
+        stage
+    }
+
+    /// Has the servers asked in their order.
+    fn measured(&self) {
+        let times = 1..;
+        self.group.servers().iter().zip(times).for_each(|(server, time)| server.measured(time, monotonic()));
+    }
+
+    /// Goes on until nothing is under way.
+    fn until_idle(&mut self) {
+        let begun = monotonic();
+        while !self.forwarder.is_idle() {
+            assert!(monotonic().duration_since(begun) < PATIENCE, "{:?}", self.forwarder);
+            self.forwarder.wait(Duration::from_millis(20), monotonic()).unwrap();
+            self.forwarder.advance(monotonic());
+        }
+    }
+
+    fn tallies(&self) -> Vec<[u64; 4]> {
+        self.group.servers().iter().map(|server| server.tally().map(|(_, count)| count)).collect()
     }
 
     /// Asks for `name`; `number` waits for the answer.
@@ -224,4 +254,67 @@ fn a_truncated_answer_is_handed_to_a_task_which_others_then_wait_for() {
     // Should the task be dropped, the next in line asks.
     drop(done);
     assert_eq!(stage.ask("a.example", 3), Ok(()));
+}
+
+/// Two servers at once, the second of which answers first.
+#[test]
+fn the_first_good_answer_of_two_counts_and_the_other_server_is_not_blamed() {
+    let mut stage = Stage::racing(2, PATIENCE);
+    stage.ask("a.example", 1).unwrap();
+    stage.ask("a.example", 2).unwrap();
+    let (late, first) = (stage.taken(0), stage.taken(1));
+    stage.answer(1, &first, 3);
+    let answered = stage.answered();
+    assert!(is_found(&answered));
+    assert_eq!(answered.waiting().copied().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(stage.resolver.under_way.len(), 0);
+    // The same question may be asked again while the other try goes on.
+    stage.ask("a.example", 3).unwrap();
+    let again = (stage.taken(0), stage.taken(1));
+    stage.answer(0, &late, 3);
+    stage.answer(0, &again.0, 3);
+    assert!(is_found(&stage.answered()));
+    stage.answer(1, &again.1, 3);
+    stage.until_idle();
+    assert_eq!(stage.tallies(), [[2, 0, 0, 0], [2, 0, 0, 0]]);
+    assert_eq!(stage.forwarder.ports.len(), 0);
+}
+
+#[test]
+fn where_one_of_two_refuses_the_other_counts_and_where_both_do_it_is_said_once() {
+    let mut stage = Stage::racing(2, PATIENCE);
+    stage.ask("a.example", 1).unwrap();
+    let asked = [stage.taken(0), stage.taken(1)];
+    stage.answer(1, &asked[1], 2);
+    stage.answer(0, &asked[0], 3);
+    assert!(is_found(&stage.answered()));
+    stage.measured();
+    stage.ask("b.example", 1).unwrap();
+    let asked = [stage.taken(0), stage.taken(1)];
+    stage.answer(0, &asked[0], 2);
+    // The first goes on to the next in turn, which is the other again.
+    stage.forwarder.wait(PATIENCE, monotonic()).unwrap();
+    stage.forwarder.advance(monotonic());
+    let next = stage.taken(1);
+    stage.answer(1, &asked[1], 2);
+    stage.answer(1, &next, 5);
+    assert!(!is_found(&stage.answered()));
+    assert!(stage.forwarder.is_idle() && stage.resolver.under_way.len() == 0);
+}
+
+#[test]
+fn a_server_that_only_ever_loses_is_found_to_be_silent() {
+    let mut stage = Stage::racing(2, Duration::from_millis(100));
+    stage.ask("a.example", 1).unwrap();
+    stage.taken(0);
+    let asked = stage.taken(1);
+    stage.answer(1, &asked, 3);
+    assert!(is_found(&stage.answered()));
+    stage.until_idle();
+    assert_eq!(stage.group.servers()[0].condition(), Condition::Silent);
+    assert_eq!(stage.tallies(), [[0, 0, 1, 0], [1, 0, 0, 0]]);
+    stage.ask("b.example", 2).unwrap();
+    let asked = stage.taken(1);
+    stage.answer(1, &asked, 3);
+    assert!(is_found(&stage.answered()));
 }

@@ -1,0 +1,92 @@
+//! The keys of `[upstream]`.
+
+use super::{Kind, MANY, key, number, required};
+use crate::config::spec::Key;
+
+const fn strategy(doc: &'static [&'static str]) -> Key {
+    key("strategy", Kind::Word(&["order", "fastest", "race", "round-robin"]), r#""order""#, "", doc)
+}
+
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "servers",
+        Kind::Upstreams { least: 0 },
+        "[]",
+        "",
+        &[
+            "\"address\" (port 53), \"address:port\" or \"[v6]:port\", at most 16. Empty for the resolvers of the system. Encrypted:",
+            "\"tls://9.9.9.9#dns.quad9.net\" (DoT), \"https://dns.example/dns-query#192.0.2.1\" (DoH), \"quic://dns.example\" (DoQ),",
+            "each with a port where it is another. Of name and address, either may stand first, and the other behind #. The",
+            "certificate has to be for the name, or for the address where there is none.",
+        ],
+    ),
+    strategy(&[
+        "Whom of them to ask. \"order\": the first that answers. \"fastest\": by measured round-trip times, one question in 32",
+        "being asked of another first, so that it is measured too. \"race\": the two fastest at once, and the first good",
+        "answer counts. \"round-robin\": each in its turn. A server that gave no answer is asked last until it does.",
+    ]),
+    key(
+        "bootstrap",
+        Kind::Servers { least: 0 },
+        "[]",
+        "",
+        &["Plain servers that are asked for the addresses of encrypted ones which are told by name only."],
+    ),
+    key(
+        "ca",
+        Kind::Text { least: 0, most: 4096 },
+        r#""""#,
+        "",
+        &[
+            "A file of certificates (PEM) that encrypted ones are believed by, besides those that Mozilla trusts; \"\" for none.",
+        ],
+    ),
+    number("timeout_ms", (10, 30_000), "1500", "milliseconds", &["How long one try may take."]),
+    number("attempts", (1, 10), "3", "tries", &["How often a question is tried in all, over all servers."]),
+    number(
+        "in_flight",
+        (1, MANY),
+        "4096",
+        "queries",
+        &["Queries that may wait for upstreams; further ones get SERVFAIL at once."],
+    ),
+    key(
+        "zone",
+        Kind::Tables {
+            keys: &[
+                required("name", Kind::Name),
+                required("servers", Kind::Upstreams { least: 1 }),
+                strategy(&["As [upstream] strategy."]),
+            ],
+            example: &["[[upstream.zone]]", "name = \"corp.example\"", "servers = [\"10.0.0.2:53\"]"],
+        },
+        "[]",
+        "",
+        &["Other servers for a zone and all names below it, as often as needed. There is none at first; one looks so:"],
+    ),
+    key(
+        "group",
+        Kind::Tables {
+            keys: &[
+                required("group", Kind::Id),
+                required("servers", Kind::Upstreams { least: 1 }),
+                strategy(&["As [upstream] strategy."]),
+            ],
+            example: &[
+                "[[client.group]]",
+                "name = \"lab\"",
+                "networks = [\"10.7.0.0/16\"]",
+                "[[upstream.group]]",
+                "group = \"lab\"",
+                "servers = [\"10.0.0.3:53\"]",
+            ],
+        },
+        "[]",
+        "",
+        &[
+            "Other servers for the clients of a group of [client], as often as needed. For names of a zone above, that zone's",
+            "servers are asked for every client. What is kept of an answer is for clients with the same servers only. There is",
+            "none at first; one looks so:",
+        ],
+    ),
+];

@@ -1,0 +1,228 @@
+//! One upstream server: how it has been doing, however many groups it is in.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::endpoint::Endpoint;
+use crate::resolve::channel::{Channel, Trust};
+
+/// How long it takes until a measured round-trip time counts for half. A slow server seems faster and faster while it is not
+/// asked, so that it is asked again at some time.
+const HALF_LIFE: Duration = Duration::from_secs(60);
+
+/// A server with what is known of it. All of it is only ever a hint, so that no two numbers need to fit together.
+#[derive(Debug)]
+pub struct Server {
+    endpoint: Endpoint,
+    /// The way to it, where it is spoken to encrypted.
+    channel: Option<Arc<Channel>>,
+    /// Whether the last try gave no answer.
+    silent: AtomicBool,
+    /// Set for good once a query sent to it came back to us.
+    loops: AtomicBool,
+    /// The smoothed round-trip time in microseconds; 0 while none was measured.
+    rtt: AtomicU32,
+    /// When it was measured last, in milliseconds since `born`.
+    measured: AtomicU64,
+    /// When it fell silent last, in milliseconds since `born`.
+    fell_silent: AtomicU64,
+    born: Instant,
+    tally: [AtomicU64; 4],
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tried {
+    /// An answer that can be used.
+    Answered,
+    /// An answer that it cannot or will not, such as SERVFAIL.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// No way to it, or no connection.
+    Unreachable,
+}
+
+impl Tried {
+    /// Everything that can come of a try, in the order of [`Server::tally`].
+    pub const ALL: [Self; 4] = [Self::Answered, Self::Refused, Self::TimedOut, Self::Unreachable];
+
+    /// Returns the word that metrics use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::TimedOut => "timeout",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// How a server is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It answered last, or was not asked yet.
+    Well,
+    /// It gave no answer to the last try.
+    Silent,
+    /// What is sent to it comes back to us: it is never asked.
+    Loops,
+}
+
+impl Server {
+    /// Returns a server of which nothing is known yet, at `now`.
+    pub fn new(endpoint: Endpoint, trust: &Trust, now: Instant) -> Self {
+        let channel = match &endpoint {
+            Endpoint::Plain(_) => None,
+            Endpoint::Secure(secure) => Some(Arc::new(Channel::new(secure.clone(), trust.clone()))),
+        };
+        Self::by(endpoint, channel, now)
+    }
+
+    /// Returns the plain server at an address.
+    pub fn at(address: SocketAddr, now: Instant) -> Self {
+        Self::by(Endpoint::Plain(address), None, now)
+    }
+
+    fn by(endpoint: Endpoint, channel: Option<Arc<Channel>>, now: Instant) -> Self {
+        Self {
+            endpoint,
+            channel,
+            silent: AtomicBool::new(false),
+            loops: AtomicBool::new(false),
+            rtt: AtomicU32::new(0),
+            measured: AtomicU64::new(0),
+            fell_silent: AtomicU64::new(0),
+            born: now,
+            tally: Default::default(),
+        }
+    }
+
+    /// Returns the same server with nothing known of it but whether it is silent, for tries that are not to count.
+    #[must_use]
+    pub fn apart(&self, now: Instant) -> Self {
+        let apart = Self::by(self.endpoint.clone(), self.channel.clone(), now);
+        apart.silent.store(self.silent.load(Ordering::Relaxed), Ordering::Relaxed);
+        apart
+    }
+
+    /// Returns where it is.
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Returns the way to it, where it is spoken to encrypted.
+    pub(in crate::resolve) fn channel(&self) -> Option<&Arc<Channel>> {
+        self.channel.as_ref()
+    }
+
+    /// Returns whether it is the server of this endpoint, as it is believed now.
+    pub(super) fn is(&self, endpoint: &Endpoint, trust: &Trust) -> bool {
+        self.endpoint == *endpoint && self.channel.as_ref().is_none_or(|channel| channel.trust().is_as(trust))
+    }
+
+    /// Returns how it is doing.
+    pub fn condition(&self) -> Condition {
+        match (self.loops.load(Ordering::Relaxed), self.silent.load(Ordering::Relaxed)) {
+            (true, _) => Condition::Loops,
+            (false, true) => Condition::Silent,
+            (false, false) => Condition::Well,
+        }
+    }
+
+    /// Notes that it answered after this time, well or not.
+    pub(super) fn answered(&self, tried: Tried, after: Duration, now: Instant) {
+        self.count(tried);
+        self.silent.store(false, Ordering::Relaxed);
+        // The smoothing of TCP (RFC 6298, section 2) and of the name servers that measure.
+        let sample = u32::try_from(after.as_micros()).unwrap_or(u32::MAX).max(1);
+        let before = self.rtt.load(Ordering::Relaxed);
+        let smoothed = if before == 0 { sample } else { before - before / 8 + sample / 8 };
+        self.rtt.store(smoothed.max(1), Ordering::Relaxed);
+        self.measured.store(self.age(now), Ordering::Relaxed);
+    }
+
+    /// Notes a round-trip time in microseconds, as if it were all that was ever measured.
+    #[cfg(test)]
+    pub(in crate::resolve) fn measured(&self, rtt: u32, now: Instant) {
+        self.rtt.store(rtt, Ordering::Relaxed);
+        self.measured.store(self.age(now), Ordering::Relaxed);
+    }
+
+    /// Notes that it gave no answer.
+    pub(super) fn fell_silent(&self, tried: Tried, now: Instant) {
+        self.count(tried);
+        self.silent.store(true, Ordering::Relaxed);
+        self.fell_silent.store(self.age(now), Ordering::Relaxed);
+    }
+
+    /// Notes that it answers again, which nobody's query had to find out.
+    pub fn revive(&self) {
+        self.silent.store(false, Ordering::Relaxed);
+    }
+
+    /// Leaves it out for good, since what is sent to it comes back.
+    pub fn leads_back(&self) {
+        self.loops.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the smoothed round-trip time; `None` while none was measured.
+    pub fn rtt(&self) -> Option<Duration> {
+        let rtt = self.rtt.load(Ordering::Relaxed);
+        (rtt > 0).then(|| Duration::from_micros(rtt.into()))
+    }
+
+    /// Returns how many tries there were, by what came of them.
+    pub fn tally(&self) -> [(Tried, u64); 4] {
+        Tried::ALL.map(|tried| (tried, self.tally[tried as usize].load(Ordering::Relaxed)))
+    }
+
+    /// Returns the round-trip time in microseconds by which servers are compared; less the longer ago it was measured, and
+    /// 0 for one that was not, so that each is measured soon.
+    pub(super) fn weight(&self, now: Instant) -> u32 {
+        let since = self.age(now).saturating_sub(self.measured.load(Ordering::Relaxed));
+        let halvings = u32::try_from(u128::from(since) / HALF_LIFE.as_millis()).unwrap_or(u32::MAX);
+        self.rtt.load(Ordering::Relaxed).checked_shr(halvings).unwrap_or(0)
+    }
+
+    /// Returns when it was measured last, and when it fell silent last, to compare with those of the other servers.
+    pub(super) fn times(&self) -> (Instant, Instant) {
+        let at = |of: &AtomicU64| self.born + Duration::from_millis(of.load(Ordering::Relaxed));
+        (at(&self.measured), at(&self.fell_silent))
+    }
+
+    fn count(&self, tried: Tried) {
+        self.tally[tried as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn age(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.born).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::monotonic;
+
+    #[test]
+    fn a_round_trip_time_is_smoothed_and_counts_for_less_as_it_ages() {
+        let start = monotonic();
+        let server = Server::by(Endpoint::Plain("192.0.2.1:53".parse().unwrap()), None, start);
+        assert_eq!((server.rtt(), server.weight(start)), (None, 0));
+        let millis = Duration::from_millis;
+        server.answered(Tried::Answered, millis(80), start);
+        assert_eq!(server.rtt(), Some(millis(80)));
+        server.answered(Tried::Refused, millis(160), start);
+        assert_eq!(server.rtt(), Some(millis(90)));
+        assert_eq!(server.weight(start + Duration::from_secs(59)), 90_000);
+        assert_eq!(server.weight(start + Duration::from_secs(60)), 45_000);
+        assert_eq!(server.weight(start + Duration::from_secs(180)), 11_250);
+        assert_eq!(server.weight(start + Duration::from_secs(86_400)), 0);
+        server.fell_silent(Tried::TimedOut, start);
+        assert_eq!(server.condition(), Condition::Silent);
+        assert_eq!(server.tally().map(|(_, count)| count), [1, 1, 1, 0]);
+    }
+}
