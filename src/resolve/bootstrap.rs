@@ -31,10 +31,10 @@ async fn look_up(name: &str, servers: Option<&Group>) -> io::Result<IpAddr> {
     let name: Name = name.parse().map_err(io::Error::other)?;
     for record_type in [RecordType::A, RecordType::AAAA] {
         let question = Question { name: name.clone(), record_type, class: Class::IN };
-        let mut exchange = Exchange::new(question, false, false, servers.order(clock::monotonic()), 2);
+        let mut exchange = Exchange::new(question, (false, false), servers.order(clock::monotonic()), (2, TIMEOUT));
         let first = exchange.next(drive::dice());
         // What is asked for our own sake is not counted.
-        let answer = drive::drive(&mut exchange, first, servers, TIMEOUT, &Metrics::new()).await;
+        let answer = drive::drive(&mut exchange, first, servers, &Metrics::new()).await;
         if let Some(address) = answer.ok().and_then(|answer| first_address(&answer, record_type)) {
             return Ok(address);
         }

@@ -21,15 +21,17 @@ pub(super) async fn drive(
     exchange: &mut Exchange,
     mut action: Action,
     group: &Group,
-    timeout: Duration,
     metrics: &Metrics,
 ) -> Result<Vec<u8>, Failed> {
     loop {
         metrics.count_upstream(UpstreamEvent::Query);
         let begun = clock::monotonic();
-        let deadline = Instant::from_std(begun) + timeout;
+        let deadline = Instant::from_std(begun) + exchange.timeout();
         let (server, came) = match action {
-            Action::Datagram(server) => (server, by_datagram(exchange, group.address(server), deadline).await),
+            Action::Datagram(server) => {
+                let deadline = Instant::from_std(begun) + exchange.wait(group.patience(server));
+                (server, by_datagram(exchange, group.address(server), deadline).await)
+            }
             Action::Stream(server) => match group.channel(server) {
                 Some(channel) => (server, by_channel(exchange, channel, deadline).await),
                 None => {
@@ -65,7 +67,7 @@ pub(super) async fn drive(
                 Failure::Unreachable
             }
         };
-        note_failure(group, (server, failure), now, metrics);
+        note_failure(group, (server, failure), (begun, exchange.timeout()), now, metrics);
         action = exchange.fail(failure, dice());
     }
 }
@@ -74,10 +76,11 @@ pub(super) async fn drive(
 pub(super) fn note_failure(
     group: &Group,
     (server, failure): (usize, Failure),
+    (begun, timeout): (std::time::Instant, Duration),
     now: std::time::Instant,
     metrics: &Metrics,
 ) {
-    group.failed(server, failure, now);
+    group.failed((server, failure), (begun, timeout), now);
     metrics.count_upstream(match failure {
         Failure::TimedOut => UpstreamEvent::Timeout,
         Failure::Unreachable | Failure::Refused => UpstreamEvent::Failure,

@@ -5,6 +5,8 @@
 //! What nobody must be able to guess it takes from `dice`, 64 unpredictable bits for each message: 16 are its id, and 48
 //! say which letters of the name are capitals.
 
+use std::time::Duration;
+
 use super::upstream::Picks;
 use crate::message::{HEADER, ResponseView, Writer, flag, u16_at};
 use crate::query::{MAX_PAYLOAD, Question};
@@ -15,6 +17,9 @@ const OPT: usize = 11;
 const PADDING: [u8; 4] = [0, 12, 0, 0];
 /// What the length of encrypted queries is a multiple of, in octets (RFC 8467, section 4.1).
 const BLOCK: usize = 128;
+
+/// How often the time for a server is doubled at most.
+const MAX_DOUBLINGS: usize = 10;
 
 /// What the driver does next; servers are told by their places in their group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +88,12 @@ pub struct Exchange {
     servers: Picks,
     /// Tries made so far; each takes the next server in turn.
     tries: usize,
-    most_tries: usize,
+    /// How long one try may take at most.
+    timeout: Duration,
+    /// How long the present one may take.
+    waits: Duration,
+    /// What is left of the time that all tries may take.
+    left: Duration,
     id: u16,
     edns: bool,
     streaming: bool,
@@ -95,13 +105,13 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Prepares to ask `servers`, in this order and at most `most_tries` times in all.
+    /// Prepares to ask `servers`, in this order and over again, for at most `tries` times `timeout`. A try that ends by
+    /// itself counts as a whole `timeout`, so that there are never more than `tries` of those.
     pub fn new(
         question: Question,
-        dnssec_ok: bool,
-        checking_disabled: bool,
+        (dnssec_ok, checking_disabled): (bool, bool),
         servers: Picks,
-        most_tries: usize,
+        (tries, timeout): (usize, Duration),
     ) -> Self {
         Self {
             question,
@@ -109,7 +119,9 @@ impl Exchange {
             checking_disabled,
             servers,
             tries: 0,
-            most_tries,
+            timeout,
+            waits: Duration::ZERO,
+            left: timeout * u32::try_from(tries).unwrap_or(u32::MAX),
             id: 0,
             edns: true,
             streaming: false,
@@ -122,11 +134,14 @@ impl Exchange {
 
     /// Starts the next try.
     pub fn next(&mut self, dice: u64) -> Action {
+        // The next try would take as long as the last one, at least.
+        let is_over = self.left.is_zero() || self.left < self.waits;
         let server = match self.servers.turn(self.tries) {
-            Some(server) if self.tries < self.most_tries => server,
+            Some(server) if !is_over => server,
             Some(_) | None => return Action::Fail(self.failure),
         };
         self.tries += 1;
+        self.waits = self.timeout;
         self.edns = true;
         self.streaming = self.servers.is_secure(server);
         self.write(dice);
@@ -136,6 +151,19 @@ impl Exchange {
     /// The message to send.
     pub fn message(&self) -> &[u8] {
         &self.message
+    }
+
+    /// Returns how long the present try may take to a server that is given so much time, which is twice as much each time that
+    /// the server is asked again; without this call, it may take as long as any try.
+    pub fn wait(&mut self, patience: Duration) -> Duration {
+        let round = self.tries.saturating_sub(1).checked_div(self.servers.len()).unwrap_or(0).min(MAX_DOUBLINGS);
+        self.waits = patience.saturating_mul(1 << round).min(self.timeout);
+        self.waits
+    }
+
+    /// Returns how long a try may take at most.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Returns the server of the present try.
@@ -218,6 +246,8 @@ impl Exchange {
     /// Ends the present try without an answer.
     pub fn fail(&mut self, failure: Failure, dice: u64) -> Action {
         self.failure = self.failure.max(failure);
+        let spent = if failure == Failure::TimedOut { self.waits } else { self.timeout };
+        self.left = self.left.saturating_sub(spent);
         self.next(dice)
     }
 
@@ -277,7 +307,8 @@ mod tests {
 
     fn exchange() -> Exchange {
         let question = Question { name: "a.example".parse().unwrap(), record_type: RecordType::A, class: Class::IN };
-        Exchange::new(question, true, false, [FIRST, SECOND].into_iter().collect(), 3)
+        let servers = [FIRST, SECOND].into_iter().collect();
+        Exchange::new(question, (true, false), servers, (3, Duration::from_millis(1500)))
     }
 
     fn response(id: u16, flags: u16, name: &[u8]) -> Vec<u8> {

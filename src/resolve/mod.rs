@@ -120,9 +120,9 @@ pub enum Resolved {
 /// How upstreams are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asking {
-    /// How long one try may take.
+    /// How long one try may take at most.
     pub timeout: Duration,
-    /// How often a question is tried in all.
+    /// How many times that all tries of a question may take together.
     pub tries: usize,
     pub lifetimes: Lifetimes,
     /// How long an answer may be given after its lifetime where no upstream answers (RFC 8767).
@@ -247,10 +247,10 @@ impl Resolver {
 
     /// Asks one server after the other.
     async fn in_turn(&self, query: &Query, (order, tries): (Picks, usize), group: &Group, asking: &Asking) -> Resolved {
-        let mut exchange =
-            Exchange::new(query.question.clone(), query.dnssec_ok(), query.checking_disabled, order, tries);
+        let bits = (query.dnssec_ok(), query.checking_disabled);
+        let mut exchange = Exchange::new(query.question.clone(), bits, order, (tries, asking.timeout));
         let first = exchange.next(drive::dice());
-        let driven = drive::drive(&mut exchange, first, group, asking.timeout, &self.metrics).await;
+        let driven = drive::drive(&mut exchange, first, group, &self.metrics).await;
         resolved(driven, &exchange, asking.lifetimes)
     }
 
@@ -261,9 +261,9 @@ impl Resolver {
     pub async fn ask(&self, server: &Server, question: Question, asking: &Asking) -> Result<Vec<u8>, Failed> {
         let now = clock::monotonic();
         let group = Group::new([Arc::new(server.apart(now))], Strategy::Order);
-        let mut exchange = Exchange::new(question, false, false, group.order(now), 1);
+        let mut exchange = Exchange::new(question, (false, false), group.order(now), (1, asking.timeout));
         let first = exchange.next(drive::dice());
-        drive::drive(&mut exchange, first, &group, asking.timeout, &self.metrics).await
+        drive::drive(&mut exchange, first, &group, &self.metrics).await
     }
 }
 

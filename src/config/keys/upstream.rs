@@ -41,8 +41,25 @@ pub(super) const KEYS: &[Key] = &[
             "A file of certificates (PEM) that encrypted ones are believed by, besides those that Mozilla trusts; \"\" for none.",
         ],
     ),
-    number("timeout_ms", (10, 30_000), "1500", "milliseconds", &["How long one try may take."]),
-    number("attempts", (1, 10), "3", "tries", &["How often a question is tried in all, over all servers."]),
+    number(
+        "timeout_ms",
+        (10, 30_000),
+        "1500",
+        "milliseconds",
+        &[
+            "How long one try may take at most. Over UDP, a server is given 200 milliseconds, more where its answers were",
+            "measured to take longer, and twice as much each time that it is asked again.",
+        ],
+    ),
+    number(
+        "attempts",
+        (1, 10),
+        "3",
+        "tries",
+        &[
+            "How many times timeout_ms a question may take in all, over all servers. A try that fails at once counts as whole.",
+        ],
+    ),
     number(
         "in_flight",
         (1, MANY),

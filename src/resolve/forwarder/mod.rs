@@ -41,8 +41,8 @@ pub struct Forwarder<W> {
     free: Vec<usize>,
     /// Goes up with each try, so that one that is over is not taken for another at its place.
     tries: u64,
-    /// When each try ends, in the order of their beginnings.
-    deadlines: VecDeque<(Instant, Flight)>,
+    /// When each try ends: those that may take equally long together, in the order of their beginnings.
+    deadlines: Vec<(Duration, VecDeque<(Instant, Flight)>)>,
     ports: Ports,
     room: Box<[Incoming]>,
     /// What leaves with the next call, all of it through one port.
@@ -58,7 +58,6 @@ pub struct Forwarder<W> {
 struct Question<W> {
     exchange: Exchange,
     group: Group,
-    timeout: Duration,
     /// Those who wait. Nobody does at the rival, nor once that has answered.
     asked: Option<Asked<W>>,
     race: Race,
@@ -122,7 +121,7 @@ impl<W> Streamed<W> {
     /// Asks until there is an answer or every try has failed.
     pub async fn drive(self) -> Answered<W> {
         let Self { mut exchange, action, group, asked, metrics } = self;
-        let driven = drive::drive(&mut exchange, action, &group, asked.asking.timeout, &metrics).await;
+        let driven = drive::drive(&mut exchange, action, &group, &metrics).await;
         let resolved = resolved(driven, &exchange, asked.asking.lifetimes);
         asked.answered(resolved)
     }
@@ -142,7 +141,7 @@ impl<W> Forwarder<W> {
             questions: Vec::new(),
             free: Vec::new(),
             tries: 0,
-            deadlines: VecDeque::new(),
+            deadlines: Vec::new(),
             ports: Ports::new()?,
             room: Incoming::batch(),
             letters: (0..BATCH).map(|_| Letter::new()).collect(),
@@ -201,12 +200,11 @@ impl<W> Forwarder<W> {
         let asked = Asked { lead, generation, asking: *asking, first: waiting, others: Vec::new() };
         let (order, second) = group.order(now).race(group.races() && asking.tries > 1);
         let first_tries = asking.tries - second.map_or(0, |_| 1);
-        let mut exchange = exchange(query, order, first_tries);
+        let mut exchange = exchange(query, order, (first_tries, asking.timeout));
         let action = exchange.next(dice());
         let question = Question {
             exchange,
             group: group.clone(),
-            timeout: asking.timeout,
             asked: Some(asked),
             race: Race::Alone,
             attempt: 0,
@@ -237,7 +235,8 @@ impl<W> Forwarder<W> {
     /// # Errors
     /// As epoll_wait(2) has it.
     pub fn wait(&mut self, most: Duration, now: Instant) -> io::Result<bool> {
-        let until_deadline = self.deadlines.front().map(|(deadline, _)| deadline.saturating_duration_since(now));
+        let next = self.deadlines.iter().filter_map(|(_, tries)| tries.front()).map(|(deadline, _)| *deadline).min();
+        let until_deadline = next.map(|deadline| deadline.saturating_duration_since(now));
         self.ports.wait(until_deadline.map_or(most, |left| left.min(most)))
     }
 
@@ -248,14 +247,16 @@ impl<W> Forwarder<W> {
             self.receive(port, now);
             self.ports.settle();
         }
-        while let Some((deadline, flight)) = self.deadlines.front().copied() {
-            let is_over = !self.is_present(flight);
-            if !is_over && deadline > now {
-                break;
-            }
-            self.deadlines.pop_front();
-            if !is_over {
-                self.end_try(flight, Failure::TimedOut, now);
+        for class in 0..self.deadlines.len() {
+            while let Some((deadline, flight)) = self.deadlines[class].1.front().copied() {
+                let is_over = !self.is_present(flight);
+                if !is_over && deadline > now {
+                    break;
+                }
+                self.deadlines[class].1.pop_front();
+                if !is_over {
+                    self.end_try(flight, Failure::TimedOut, now);
+                }
             }
         }
         // What is refused is tried elsewhere, and that sent in turn; the number of tries bounds it.
@@ -311,10 +312,10 @@ impl<W> Forwarder<W> {
     /// Puts the message of the exchange at `place` among those that leave next.
     fn depart(&mut self, place: usize, server: usize, now: Instant) -> io::Result<()> {
         let Some(question) = self.questions.get(place).and_then(Option::as_ref) else { return Ok(()) };
-        let server = question.group.address(server)?;
-        if !self.ports.is_open_to(self.through, server) {
+        let address = question.group.address(server)?;
+        if !self.ports.is_open_to(self.through, address) {
             self.flush();
-            self.through = self.ports.open(server)?;
+            self.through = self.ports.open(address)?;
         }
         let port = self.through;
         let Some(question) = self.questions.get_mut(place).and_then(Option::as_mut) else { return Ok(()) };
@@ -329,7 +330,12 @@ impl<W> Forwarder<W> {
         letter.clear();
         letter.extend_from_slice(exchange.message());
         self.leaving.push(flight);
-        self.deadlines.push_back((now + question.timeout, flight));
+        let wait = exchange.wait(question.group.patience(server));
+        let class = self.deadlines.iter().position(|(waits, _)| *waits == wait).unwrap_or_else(|| {
+            self.deadlines.push((wait, VecDeque::new()));
+            self.deadlines.len() - 1
+        });
+        self.deadlines[class].1.push_back((now + wait, flight));
         if self.leaving.len() == BATCH {
             self.flush();
         }
@@ -410,7 +416,8 @@ impl<W> Forwarder<W> {
         let Some(question) = self.questions.get_mut(place).and_then(Option::as_mut) else {
             return Action::Fail(failure);
         };
-        drive::note_failure(&question.group, (server, failure), now, &self.metrics);
+        let of = (question.begun, question.exchange.timeout());
+        drive::note_failure(&question.group, (server, failure), of, now, &self.metrics);
         if question.is_wanted() { question.exchange.fail(failure, dice()) } else { Action::Fail(failure) }
     }
 
@@ -431,8 +438,8 @@ impl<W> Forwarder<W> {
 }
 
 /// Prepares to ask servers the question of `query`.
-fn exchange(query: &Query, order: Picks, tries: usize) -> Exchange {
-    Exchange::new(query.question.clone(), query.dnssec_ok(), query.checking_disabled, order, tries)
+fn exchange(query: &Query, order: Picks, of: (usize, Duration)) -> Exchange {
+    Exchange::new(query.question.clone(), (query.dnssec_ok(), query.checking_disabled), order, of)
 }
 
 impl<W> fmt::Debug for Forwarder<W> {

@@ -40,11 +40,11 @@ impl<W> Forwarder<W> {
     /// Prepares to ask a second server, for those who wait at `leader`. Returns the place, and what is to be done there.
     pub(super) fn put_rival(&mut self, query: &Query, leader: usize, second: usize, now: Instant) -> (usize, Action) {
         let of = self.questions[leader].as_ref().expect("the leader was put there by the caller");
-        let (group, timeout) = (of.group.clone(), of.timeout);
-        let mut exchange = exchange(query, group.only(second), 1);
+        let (group, timeout) = (of.group.clone(), of.exchange.timeout());
+        let mut exchange = exchange(query, group.only(second), (1, timeout));
         let action = exchange.next(dice());
         let race = Race::Rival(leader);
-        let place = self.put(Question { exchange, group, timeout, asked: None, race, attempt: 0, port: 0, begun: now });
+        let place = self.put(Question { exchange, group, asked: None, race, attempt: 0, port: 0, begun: now });
         self.race(leader, Race::Leads(place));
         (place, action)
     }

@@ -204,15 +204,23 @@ impl Group {
         self.servers[place].answered(tried, after, now);
     }
 
-    /// Notes that a server gave no answer.
-    pub(super) fn failed(&self, place: usize, failure: Failure, now: Instant) {
-        self.servers[place].fell_silent(
-            match failure {
-                Failure::TimedOut => Tried::TimedOut,
-                Failure::Unreachable | Failure::Refused => Tried::Unreachable,
-            },
-            now,
-        );
+    /// Notes that a server gave no answer to what left at `begun`, in a try that could have taken `timeout` at most.
+    pub(super) fn failed(
+        &self,
+        (place, failure): (usize, Failure),
+        (begun, timeout): (Instant, Duration),
+        now: Instant,
+    ) {
+        let tried = match failure {
+            Failure::TimedOut => Tried::TimedOut,
+            Failure::Unreachable | Failure::Refused => Tried::Unreachable,
+        };
+        self.servers[place].failed(tried, (begun, timeout), now);
+    }
+
+    /// Returns how long a server is given for an answer to a datagram.
+    pub(super) fn patience(&self, place: usize) -> Duration {
+        self.servers[place].patience()
     }
 }
 
@@ -279,11 +287,15 @@ mod tests {
         let now = monotonic();
         for strategy in [Strategy::Order, Strategy::Fastest, Strategy::Race, Strategy::RoundRobin] {
             let group = group(strategy, 3, now);
-            group.failed(0, Failure::TimedOut, now);
+            let failed = |place, failure, after| {
+                let whole = Duration::from_millis(after);
+                group.failed((place, failure), (now, whole), now + whole);
+            };
+            failed(0, Failure::TimedOut, 1);
             for _ in 0..100 {
                 assert_eq!(order(&group, now)[2], 0, "{strategy:?}");
             }
-            group.failed(1, Failure::Unreachable, now + Duration::from_millis(5));
+            failed(1, Failure::Unreachable, 5);
             assert_eq!(order(&group, now), [2, 0, 1], "{strategy:?}");
             group.servers()[0].revive();
             group.servers()[2].leads_back();

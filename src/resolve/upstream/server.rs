@@ -12,6 +12,14 @@ use crate::resolve::channel::{Channel, Trust};
 /// asked, so that it is asked again at some time.
 const HALF_LIFE: Duration = Duration::from_secs(60);
 
+/// The least time that a server is given for an answer: one that asks others has answers at hand and answers that take it much
+/// longer.
+const LEAST_PATIENCE: Duration = Duration::from_millis(200);
+/// The time that a server is given of which no round-trip time is known.
+const FIRST_PATIENCE: Duration = Duration::from_millis(400);
+/// How long a server may answer nothing before it counts as silent. Less, and a question that takes it long would do.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// A server with what is known of it. All of it is only ever a hint, so that no two numbers need to fit together.
 #[derive(Debug)]
 pub struct Server {
@@ -24,6 +32,11 @@ pub struct Server {
     loops: AtomicBool,
     /// The smoothed round-trip time in microseconds; 0 while none was measured.
     rtt: AtomicU32,
+    /// How much it varies, in microseconds.
+    variation: AtomicU32,
+    /// When the first query left that it has not answered, with no answer to another since: in milliseconds since `born`, and
+    /// one more; 0 for none.
+    unanswered: AtomicU64,
     /// When it was measured last, in milliseconds since `born`.
     measured: AtomicU64,
     /// When it fell silent last, in milliseconds since `born`.
@@ -93,6 +106,8 @@ impl Server {
             silent: AtomicBool::new(false),
             loops: AtomicBool::new(false),
             rtt: AtomicU32::new(0),
+            variation: AtomicU32::new(0),
+            unanswered: AtomicU64::new(0),
             measured: AtomicU64::new(0),
             fell_silent: AtomicU64::new(0),
             born: now,
@@ -135,12 +150,16 @@ impl Server {
     /// Notes that it answered after this time, well or not.
     pub(super) fn answered(&self, tried: Tried, after: Duration, now: Instant) {
         self.count(tried);
-        self.silent.store(false, Ordering::Relaxed);
+        self.revive();
         // The smoothing of TCP (RFC 6298, section 2) and of the name servers that measure.
         let sample = u32::try_from(after.as_micros()).unwrap_or(u32::MAX).max(1);
-        let before = self.rtt.load(Ordering::Relaxed);
-        let smoothed = if before == 0 { sample } else { before - before / 8 + sample / 8 };
+        let (before, varied) = (self.rtt.load(Ordering::Relaxed), self.variation.load(Ordering::Relaxed));
+        let (smoothed, variation) = match before {
+            0 => (sample, sample / 2),
+            _ => (before - before / 8 + sample / 8, varied - varied / 4 + before.abs_diff(sample) / 4),
+        };
         self.rtt.store(smoothed.max(1), Ordering::Relaxed);
+        self.variation.store(variation, Ordering::Relaxed);
         self.measured.store(self.age(now), Ordering::Relaxed);
     }
 
@@ -151,9 +170,19 @@ impl Server {
         self.measured.store(self.age(now), Ordering::Relaxed);
     }
 
-    /// Notes that it gave no answer.
-    pub(super) fn fell_silent(&self, tried: Tried, now: Instant) {
+    /// Notes that it gave no answer to what left at `begun`. A way to it that is shut counts at once, silence once it has lasted
+    /// for [`SILENCE`], or for `timeout` where that is less.
+    pub(super) fn failed(&self, tried: Tried, (begun, timeout): (Instant, Duration), now: Instant) {
         self.count(tried);
+        let begun = self.age(begun) + 1;
+        let since = match self.unanswered.compare_exchange(0, begun, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => begun,
+            Err(earlier) => earlier,
+        };
+        let silent = Duration::from_millis((self.age(now) + 1).saturating_sub(since));
+        if tried == Tried::TimedOut && silent < SILENCE.min(timeout) {
+            return;
+        }
         self.silent.store(true, Ordering::Relaxed);
         self.fell_silent.store(self.age(now), Ordering::Relaxed);
     }
@@ -161,6 +190,20 @@ impl Server {
     /// Notes that it answers again, which nobody's query had to find out.
     pub fn revive(&self) {
         self.silent.store(false, Ordering::Relaxed);
+        self.unanswered.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns how long a first try of a question may take: as long as round-trip times are and vary (RFC 6298, section 2), in
+    /// steps of which each is twice the one before.
+    pub(super) fn patience(&self) -> Duration {
+        let rtt = self.rtt.load(Ordering::Relaxed);
+        if rtt == 0 || self.silent.load(Ordering::Relaxed) {
+            return FIRST_PATIENCE;
+        }
+        let wanted = u64::from(rtt) + 4 * u64::from(self.variation.load(Ordering::Relaxed));
+        let steps = Duration::from_micros(wanted).as_millis().div_ceil(LEAST_PATIENCE.as_millis()).max(1);
+        LEAST_PATIENCE
+            * u32::try_from(steps).unwrap_or(u32::MAX).checked_next_power_of_two().unwrap_or(1 << 10).min(1 << 10)
     }
 
     /// Leaves it out for good, since what is sent to it comes back.
@@ -221,8 +264,42 @@ mod tests {
         assert_eq!(server.weight(start + Duration::from_secs(60)), 45_000);
         assert_eq!(server.weight(start + Duration::from_secs(180)), 11_250);
         assert_eq!(server.weight(start + Duration::from_secs(86_400)), 0);
-        server.fell_silent(Tried::TimedOut, start);
+    }
+
+    #[test]
+    fn a_server_is_silent_once_it_was_for_a_second() {
+        let start = monotonic();
+        let server = Server::by(Endpoint::Plain("192.0.2.1:53".parse().unwrap()), None, start);
+        let (millis, timeout) = (Duration::from_millis, Duration::from_millis(1500));
+        let fails = |begun, after| {
+            server.failed(Tried::TimedOut, (start + millis(begun), timeout), start + millis(begun + after));
+            server.condition()
+        };
+        assert_eq!([fails(0, 200), fails(200, 400), fails(700, 200)], [Condition::Well; 3]);
+        assert_eq!(fails(800, 200), Condition::Silent, "since the first of them");
+        server.answered(Tried::Answered, millis(1), start + millis(1100));
+        assert_eq!(fails(1200, 400), Condition::Well, "it answered in between");
+        server.failed(Tried::Unreachable, (start + millis(1700), timeout), start + millis(1701));
         assert_eq!(server.condition(), Condition::Silent);
-        assert_eq!(server.tally().map(|(_, count)| count), [1, 1, 1, 0]);
+        assert_eq!(server.tally().map(|(_, count)| count), [1, 0, 5, 1]);
+        server.revive();
+        server.failed(Tried::TimedOut, (start + millis(2000), millis(100)), start + millis(2100));
+        assert_eq!(server.condition(), Condition::Silent, "no try may take longer");
+    }
+
+    #[test]
+    fn a_server_is_given_time_by_what_was_measured() {
+        let start = monotonic();
+        let server = Server::by(Endpoint::Plain("192.0.2.1:53".parse().unwrap()), None, start);
+        let millis = Duration::from_millis;
+        assert_eq!(server.patience(), millis(400), "nothing is known");
+        server.answered(Tried::Answered, millis(1), start);
+        assert_eq!(server.patience(), millis(200));
+        server.answered(Tried::Answered, millis(300), start);
+        assert_eq!(server.patience(), millis(400));
+        (0..60).for_each(|_| server.answered(Tried::Answered, millis(700), start));
+        assert_eq!(server.patience(), millis(800));
+        (0..50).for_each(|_| server.answered(Tried::Answered, millis(1), start));
+        assert_eq!(server.patience(), millis(200));
     }
 }
