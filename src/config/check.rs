@@ -10,6 +10,7 @@ use super::lists::check_lists;
 use super::load::Settings;
 use super::node::{Faults, Place, quote};
 use super::value::{Row, Value};
+use super::witness::check_witnesses;
 use crate::ledger::checkpoint::is_name;
 
 /// Notes every contradiction. Keys that are faulty themselves contradict nothing.
@@ -25,6 +26,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_lists(settings, faults);
     check_fetched(settings, faults);
     check_export(settings, faults);
+    check_witnesses(settings, faults);
     for row in rows(settings, "policy", "treatment") {
         check_treatment(row, faults);
     }

@@ -259,6 +259,7 @@ impl Settings {
                 publish: Some(take.take("ledger", "publish"))
                     .filter(|folder: &String| !folder.is_empty())
                     .map(PathBuf::from),
+                witnesses: take.witnesses(),
             },
             export: take.receivers(),
             log: LogConfig {

@@ -15,6 +15,7 @@ mod spec;
 mod types;
 mod value;
 mod ways_round;
+mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
     Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, FetchConfig, FetchedPolicy,
     ForwardZone, HostRecord, LedgerConfig, ListConfig, Listen, ListsConfig, LogConfig, Origin, PolicyConfig,
-    RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
+    RebindingConfig, UpstreamConfig, WaysRound, WitnessConfig, ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

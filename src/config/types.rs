@@ -9,8 +9,9 @@ use ipnet::IpNet;
 use crate::client::Group;
 use crate::export::Receiver;
 use crate::feed::Item;
-use crate::fetch::{self, Place};
+use crate::fetch::{self, Place, Url};
 use crate::identify::Sources;
+use crate::ledger::cosign::Cosigner;
 use crate::ledger::{Durability, Fail};
 use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
@@ -268,6 +269,17 @@ pub struct LedgerConfig {
     pub checkpoint: Duration,
     /// The folder that signed logs are copied to.
     pub publish: Option<PathBuf>,
+    pub witnesses: Vec<WitnessConfig>,
+}
+
+/// A witness that checkpoints are submitted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessConfig {
+    /// Below it is `add-checkpoint`.
+    pub url: Url,
+    pub key: Cosigner,
+    /// Whether its host may have a private address, or be this machine.
+    pub private: bool,
 }
 
 /// The log.

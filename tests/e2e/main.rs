@@ -55,3 +55,4 @@ mod shadow;
 mod streams;
 mod waivers;
 mod ways_round;
+mod witness;

@@ -1,6 +1,6 @@
 //! The keys of `[ledger]`.
 
-use super::{MANY, key, number};
+use super::{MANY, key, number, required};
 use crate::config::spec::{Key, Kind};
 
 pub(super) const KEYS: &[Key] = &[
@@ -108,6 +108,28 @@ pub(super) const KEYS: &[Key] = &[
         &[
             "A folder on another disk or machine that signed logs are copied to, for others to verify; \"\" for none. It has to be",
             "there. What was copied stays there, also beyond keep_days.",
+        ],
+    ),
+    key(
+        "witness",
+        Kind::Tables {
+            keys: &[
+                required("url", Kind::Url),
+                required("key", Kind::Text { least: 1, most: 300 }),
+                key("private", Kind::Switch, "false", "", &[]),
+            ],
+            example: &[
+                "[[ledger.witness]]",
+                "url = \"https://witness.example/\"",
+                "key = \"witness.example/w1+833a2b59+BEQpkwZQBKoeTEj03QFYGUwCNJvMZkzZbkAOommRio1R\"",
+            ],
+        },
+        "[]",
+        "",
+        &[
+            "A witness that bears checkpoints of the log out (c2sp.org/tlog-witness), as often as needed. `url` is its submission",
+            "prefix, `key` its verifier line for cosignatures; it has to know the line of `interdict ledger key`. `private = true`",
+            "where its host has a private address, or is this machine. Nothing waits for it. There is none at first; one looks so:",
         ],
     ),
 ];

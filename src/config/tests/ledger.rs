@@ -9,6 +9,7 @@ pub(super) fn defaults() -> LedgerConfig {
     LedgerConfig {
         keep_days: 0,
         publish: None,
+        witnesses: Vec::new(),
         networks_only: false,
         commit: Duration::from_millis(200),
         durability: Durability::Normal,
@@ -37,4 +38,14 @@ fn a_name_that_no_log_can_have_and_a_size_too_small_are_told() {
         assert_faults(&format!("[ledger]\norigin = \"{name}\"\n"), &[], &[fault]);
     }
     assert_faults("[ledger]\nsegment_mib = 1024\nmax_mib = 2000\n", &[], &[("file:3: ", "2048")]);
+}
+
+#[test]
+fn a_witness_has_a_key_for_cosignatures_and_is_named_once() {
+    let row = |key: &str| format!("[[ledger.witness]]\nurl = \"https://witness.example/\"\nkey = \"{key}\"\n");
+    let good = "witness.example/w1+833a2b59+BEQpkwZQBKoeTEj03QFYGUwCNJvMZkzZbkAOommRio1R";
+    assert_faults(&(row(good) + &row(good)), &[], &[("file:4: ", "once")]);
+    let fault = ("file:1: ", "tlog-cosignature");
+    assert_faults(&row(&good.replace("w1", "w2")), &[], &[fault]);
+    assert_faults(&row("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"), &[], &[fault]);
 }

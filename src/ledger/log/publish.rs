@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use super::place::{self, CHECKPOINT, KEY};
+use super::place::{self, CHECKPOINT, KEY, ROTATIONS};
 use super::{read_bundle, read_tile};
+use crate::clock::Clock;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::tree::{self, Tile, WIDTH};
@@ -48,11 +49,15 @@ enum PublishError {
 
 impl Publisher {
     /// Starts the thread, which copies the logs of the folder `from` to `to`.
-    pub(in crate::ledger) fn start(from: PathBuf, to: PathBuf, inbox: Arc<Inbox>) -> io::Result<Self> {
+    pub(in crate::ledger) fn start(
+        from: PathBuf,
+        to: PathBuf,
+        (inbox, clock): (Arc<Inbox>, Arc<dyn Clock>),
+    ) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let (finished, done) = channel();
         std::thread::Builder::new().name("publish".to_owned()).spawn(move || {
-            Work { from, to, inbox, compared: BTreeMap::new() }.run(&stopped);
+            Work { from, to, inbox, clock, compared: BTreeMap::new() }.run(&stopped);
             // Whoever waited for it may have gone.
             let _ = finished.send(());
         })?;
@@ -72,6 +77,7 @@ struct Work {
     from: PathBuf,
     to: PathBuf,
     inbox: Arc<Inbox>,
+    clock: Arc<dyn Clock>,
     /// How many leaves of each log were compared with what is published since the start.
     compared: BTreeMap<u64, u64>,
 }
@@ -89,28 +95,37 @@ impl Work {
         }
     }
 
-    fn round(&mut self) -> Result<(), PublishError> {
+    /// Copies what is new; returns whether there was any.
+    fn round(&mut self) -> Result<bool, PublishError> {
         // Never made here: where a disk is not mounted, nothing is to be written below its place.
         if !self.to.is_dir() {
             return Err(PublishError::NoFolder(self.to.clone()));
         }
         let logs = place::logs(&self.from).map_err(|source| PublishError::Read { path: self.from.clone(), source })?;
+        let mut fresh = false;
         for number in logs {
             let (from, to) = (self.from.join(number.to_string()), self.to.join(number.to_string()));
             let compared = self.compared.get(&number).copied().unwrap_or(0);
             if let Some(size) = publish(&from, &to, compared)? {
-                self.compared.insert(number, size);
+                fresh |= self.compared.insert(number, size) != Some(size);
             }
         }
-        Ok(())
+        Ok(fresh)
     }
 
-    fn tell(&self, done: Result<(), PublishError>) {
+    fn tell(&self, done: Result<bool, PublishError>) {
+        let fresh = matches!(done, Ok(true));
         let reason = done.err().map(|error| match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         });
-        let before = std::mem::replace(&mut self.inbox.told().log.unpublished, reason.clone());
+        let before = {
+            let mut health = self.inbox.told();
+            if fresh {
+                health.log.published_at = Some(self.clock.read().raw);
+            }
+            std::mem::replace(&mut health.log.unpublished, reason.clone())
+        };
         match (before, reason) {
             (None, Some(reason)) => tracing::error!(reason, "the log is not published"),
             (Some(_), None) => tracing::info!("the log is published again"),
@@ -125,12 +140,15 @@ fn publish(from: &Path, to: &Path, compared: u64) -> Result<Option<u64>, Publish
     let Some((note, checkpoint)) = checkpoint(from)? else { return Ok(None) };
     let before = checkpoint_of_copy(to, &checkpoint)?;
     let since = compared.min(before.as_ref().map_or(0, |(_, size)| *size));
-    if before.is_some_and(|(old, _)| old == note) && since == checkpoint.size {
+    if before.as_ref().is_some_and(|(old, _)| *old == note) && since == checkpoint.size {
         return Ok(Some(since));
     }
     let key = from.join(KEY);
     let line = place::read_text(&key).map_err(|source| PublishError::Read { path: key, source })?;
-    put_new(to, vec![(KEY.to_owned(), line.into_bytes())])?;
+    if before.is_none() {
+        put_new(to, vec![(KEY.to_owned(), line.clone().into_bytes())])?;
+    }
+    put_new(to, rotations(from)?)?;
     let mut batch = Vec::new();
     for file in files(since, checkpoint.size) {
         let path = file.path();
@@ -143,7 +161,29 @@ fn publish(from: &Path, to: &Path, compared: u64) -> Result<Option<u64>, Publish
     }
     put_new(to, batch)?;
     put(to, &[(CHECKPOINT.to_owned(), note.into_bytes())])?;
+    // Behind the checkpoint that the key has signed, where it was changed.
+    if place::read_text(&to.join(KEY)).ok().as_ref() != Some(&line) {
+        put(to, &[(KEY.to_owned(), line.into_bytes())])?;
+    }
     Ok(Some(checkpoint.size))
+}
+
+/// Returns the notes by which the key of a log was changed.
+fn rotations(from: &Path) -> Result<Vec<(String, Vec<u8>)>, PublishError> {
+    let folder = from.join(ROTATIONS);
+    let read = |source| PublishError::Read { path: folder.clone(), source };
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(read)?,
+    };
+    let mut notes = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(read)?;
+        if let Some(leaf) = entry.file_name().to_str().and_then(crate::ledger::checkpoint::number) {
+            notes.push((format!("{ROTATIONS}/{leaf}"), place::read_text(&entry.path()).map_err(read)?.into_bytes()));
+        }
+    }
+    Ok(notes)
 }
 
 fn checkpoint(folder: &Path) -> Result<Option<(String, Checkpoint)>, PublishError> {
