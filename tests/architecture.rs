@@ -70,7 +70,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["resolve"]),
     ("hickory_server", &["zones"]),
     ("http_body_util", &["fetch"]),
-    ("hyper", &["admin", "fetch"]),
+    // `daemon` names methods and headers of what it sends to a bucket.
+    ("hyper", &["admin", "daemon", "fetch"]),
     ("hyper_util", &["admin", "fetch"]),
     ("ipcrypt_rs", &["ledger"]),
     ("netlink_packet_core", &["identify"]),

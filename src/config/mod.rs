@@ -11,6 +11,7 @@ mod nearest;
 mod node;
 mod parse;
 mod process;
+mod publish;
 mod spec;
 mod types;
 mod value;
@@ -22,9 +23,9 @@ mod tests;
 
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
-    Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, FetchConfig, FetchedPolicy,
-    ForwardZone, HostRecord, LedgerConfig, ListConfig, Listen, ListsConfig, LogConfig, Origin, PolicyConfig,
-    RebindingConfig, UpstreamConfig, WaysRound, WitnessConfig, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, BucketConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, FetchConfig,
+    FetchedPolicy, ForwardZone, HostRecord, LedgerConfig, ListConfig, Listen, ListsConfig, LogConfig, Origin,
+    PolicyConfig, PublishConfig, RebindingConfig, UpstreamConfig, WaysRound, WitnessConfig, ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

@@ -267,9 +267,28 @@ pub struct LedgerConfig {
     pub origin: Option<String>,
     /// How long what was recorded may be unsigned.
     pub checkpoint: Duration,
-    /// The folder that signed logs are copied to.
-    pub publish: Option<PathBuf>,
+    /// Where signed logs are copied to.
+    pub publish: Option<PublishConfig>,
     pub witnesses: Vec<WitnessConfig>,
+}
+
+/// Where signed logs are copied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishConfig {
+    Folder(PathBuf),
+    Bucket(BucketConfig),
+}
+
+/// A bucket of an object store that speaks S3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketConfig {
+    pub bucket: String,
+    /// What every key begins with; may be empty.
+    pub prefix: String,
+    pub endpoint: Url,
+    pub region: String,
+    /// The file of the credentials; none for the environment.
+    pub credentials: Option<PathBuf>,
 }
 
 /// A witness that checkpoints are submitted to.

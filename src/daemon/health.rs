@@ -69,7 +69,9 @@ pub(super) fn readiness(
     };
     let unpublished = of.unpublished.as_ref().map(|reason| format!("; not published: {reason}"));
     let ok = of.failing.is_none() && unpublished.is_none();
-    let log = Check { name: "evidence", ok, detail: detail + &unpublished.unwrap_or_default() };
+    let unremoved = of.unremoved.as_ref().map(|reason| format!("; what went for its age stays published: {reason}"));
+    let detail = detail + &unpublished.unwrap_or_default() + &unremoved.unwrap_or_default();
+    let log = Check { name: "evidence", ok, detail };
     let standing = standing.lock().expect("no holder of this lock panics");
     let archive = Check {
         name: "archive",

@@ -1,6 +1,7 @@
 //! Connects the parts, reloads them, stops them.
 
 mod background;
+mod bucket;
 mod build;
 mod cached;
 mod candidate;
@@ -227,6 +228,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let served = runtime.block_on(async {
         daemon.fetch(&mut work, &built.tls);
         daemon.witness(&built.tls);
+        daemon.publish(&built.tls)?;
         daemon.serve(&mut work, admin, commands, invocation, &announcement).await
     });
     if let Some(path) = control {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
+use super::bucket::Bucket;
 use super::command::chain;
 use super::{Daemon, fetching};
 use crate::admin::Check;
 use crate::clock::Clock;
-use crate::config::WitnessConfig;
+use crate::config::{PublishConfig, WitnessConfig};
 use crate::control::harmless;
 use crate::fetch::{FetchError, Fetcher, Sent, Tls, Url};
 use crate::ledger::checkpoint::number;
@@ -105,6 +106,17 @@ impl Witnesses {
 }
 
 impl Daemon {
+    /// Publishes the log to a bucket, where one is configured.
+    pub(super) fn publish(&self, tls: &Tls) -> std::io::Result<()> {
+        match &self.config.ledger.publish {
+            Some(PublishConfig::Bucket(config)) if !self.folder.is_rehearsal() => {
+                let fetcher = fetching::fetcher(&self.config, tls, &self.pipeline, &self.ledger);
+                self.ledger.publish(Box::new(Bucket::new(config, fetcher, &self.clock)?))
+            }
+            Some(PublishConfig::Bucket(_) | PublishConfig::Folder(_)) | None => Ok(()),
+        }
+    }
+
     /// Submits checkpoints to witnesses. A rehearsal is nobody else's business.
     pub(super) fn witness(&self, tls: &Tls) {
         let witnesses = if self.folder.is_rehearsal() { &[] } else { self.config.ledger.witnesses.as_slice() };

@@ -9,6 +9,7 @@ mod connect;
 mod kept;
 mod roots;
 mod send;
+mod sigv4;
 mod trust;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use address::forbids;
 pub use kept::{Failing, Kept, Place};
 pub use roots::{RootsError, Tls};
 pub use send::{Answer, Sent};
+pub use sigv4::{Credentials, is_header, sign};
 pub use trust::{Distrust, NoKey, PublicKey, Trust, read_digest};
 pub use url::Url;
 

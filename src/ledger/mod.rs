@@ -54,7 +54,7 @@ pub use follow::Follower;
 pub use hold::{Hold, held, hold, release};
 pub use keys::{KeyError, KeyId, KeyRing, forget, forgotten};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
-pub use log::{CHECKPOINT, KEY, KeygenError, LogError, Submission, WitnessError, logs, newest};
+pub use log::{CHECKPOINT, KEY, KeygenError, LogError, Submission, Target, TargetError, WitnessError, logs, newest};
 pub use proof::{Proof, ProofError, ProveError};
 pub use read::{Position, ReadError, Reader, find, is_at_end, is_same_journal, read, segment_path, segments};
 pub use recover::RecoverError;
@@ -278,6 +278,8 @@ pub struct LogHealth {
     pub published_at: Option<Timestamp>,
     /// Why it is not copied to where it is to be published, if it is not.
     pub unpublished: Option<String>,
+    /// Why what went for its age is still there, if it is.
+    pub unremoved: Option<String>,
 }
 
 /// Whether leaves reach the disk.
@@ -297,6 +299,7 @@ type Threads = (JoinHandle<()>, Tiler, Option<Publisher>);
 /// The ledger of a running daemon: a thread that writes, and handles on it.
 pub struct Ledger {
     place: Place,
+    clock: Arc<dyn Clock>,
     exchange: Arc<Exchange>,
     inbox: Arc<Inbox>,
     ring: usize,
@@ -327,6 +330,7 @@ impl Ledger {
         let place = Place::of(&settings);
         let (journal, checkpoint) = (settings.journal(), settings.checkpoint);
         let publish = settings.publish.clone();
+        let tell = Arc::clone(&clock);
         let found = log::look(&place, &journal).map_err(OpenError::Log)?;
         if let Some(why) = found.why() {
             inbox.change(Change::own(Act::Origin, true, why, None));
@@ -334,19 +338,33 @@ impl Ledger {
         inbox.told().log.rotating = place.has_next();
         let (of, to) = (Arc::clone(&exchange), Arc::clone(&inbox));
         let writer = Writer::open(settings, Arc::clone(&clock), medium, of, to, found.next())?;
-        let tell = Arc::clone(&clock);
         let following = log::Following { journal, checkpoint, clock, inbox: Arc::clone(&inbox) };
         let tiler = Tiler::start(found, following).map_err(OpenError::Thread)?;
-        let publisher = publish
-            .map(|to| Publisher::start(place.folder.clone(), to, (Arc::clone(&inbox), tell)))
-            .transpose()
-            .map_err(OpenError::Thread)?;
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
         exchange.set_writer(thread.thread().clone());
-        Ok(Self { place, exchange, inbox, ring, threads: Mutex::new(Some((thread, tiler, publisher))) })
+        let threads = Mutex::new(Some((thread, tiler, None)));
+        let ledger = Self { place, clock: tell, exchange, inbox, ring, threads };
+        if let Some(folder) = publish {
+            ledger.publish(Box::new(log::Folder(folder))).map_err(OpenError::Thread)?;
+        }
+        Ok(ledger)
+    }
+
+    /// Publishes signed logs to a target from now on.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn publish(&self, to: Box<dyn Target>) -> std::io::Result<()> {
+        let (inbox, clock) = (Arc::clone(&self.inbox), Arc::clone(&self.clock));
+        let (logs, data) = (self.place.folder.clone(), self.place.data.clone());
+        let publisher = Publisher::start(log::Source { logs, data, inbox, clock }, to)?;
+        if let Some((_, _, of)) = self.threads.lock().expect("no holder of this lock panics").as_mut() {
+            *of = Some(publisher);
+        }
+        Ok(())
     }
 
     /// Returns a handle for one worker, with a ring of its own.

@@ -1,4 +1,4 @@
-//! A witness elsewhere bears the log out: it cosigns what only grows, and nothing else.
+//! The log elsewhere: a witness cosigns what only grows, and an object store holds what was published.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -111,5 +111,101 @@ fn a_witness_cosigns_what_grows_and_refuses_a_log_that_was_put_back() {
     std::fs::write(&kept, newest).unwrap();
     let verify = daemon.command(&["ledger", "verify", "--from", kept.to_str().unwrap()]);
     assert!(matches!(verify.status.code(), Some(3 | 4)), "{verify:?}");
+    drop(server);
+}
+
+/// A store that was found on this machine, or that of this test, which checks every signature.
+fn store(folder: &Path, moto: Option<&Path>, (ip, port): (std::net::IpAddr, u16)) -> Server {
+    let mut command = place::tied(moto.map_or_else(|| place::find("python3").unwrap(), Path::to_owned));
+    match moto {
+        Some(_) => command.args(["-H", &ip.to_string(), "-p", &port.to_string()]),
+        None => {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/store.py");
+            command.arg(script).args([ip.to_string(), port.to_string()]).arg(folder).args(["ID", "SECRET"])
+        }
+    };
+    let started = Server(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    place::until(PATIENCE, "the store to listen", || std::net::TcpStream::connect((ip, port)).ok());
+    started
+}
+
+/// Copies the objects of a store that checks no signature.
+const COPY: &str = "
+import os, re, sys, urllib.request
+to, folder = sys.argv[1:]
+by = {'Authorization': 'AWS4-HMAC-SHA256 Credential=ID/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0'}
+get = lambda path: urllib.request.urlopen(urllib.request.Request(to + path, headers=by)).read()
+for key in re.findall('<Key>([^<]*)</Key>', get('?list-type=2').decode()):
+    path = os.path.join(folder, key)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open(path, 'wb').write(get('/' + key))
+";
+
+#[test]
+fn a_log_that_is_published_to_a_bucket_verifies_and_goes_on_after_the_store_was_away() {
+    needs!("python3");
+    published_to(None);
+    // Another's store too, where this machine has one.
+    if let Some(moto) = place::find("moto_server") {
+        published_to(Some(&moto));
+    }
+}
+
+fn published_to(moto: Option<&Path>) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let folder = elsewhere.path().join("store");
+    std::fs::create_dir_all(folder.join("evidence")).unwrap();
+    let (ip, port) = (place::server_address(), place::port());
+    let credentials = elsewhere.path().join("credentials");
+    std::fs::write(&credentials, "[default]\naws_access_key_id = ID\naws_secret_access_key = SECRET\n").unwrap();
+    let daemon = Setup::new()
+        .set("ledger.checkpoint_s", 1)
+        .set("ledger.publish", "s3://evidence/site-1")
+        .set("ledger.publish_endpoint", format!("http://{ip}:{port}"))
+        .set("ledger.publish_credentials", credentials.display().to_string())
+        .start();
+    place::until(PATIENCE, "the store to be missed", || health(&daemon).contains("not published").then_some(()));
+    assert_eq!(daemon.metric("interdict_ledger_publish_failing"), 1.0);
+    let server = store(&folder, moto, (ip, port));
+    if moto.is_some() {
+        let made = "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], method='PUT'))";
+        place::run(Command::new("python3").args(["-c", made, &format!("http://{ip}:{port}/evidence")]));
+    }
+    let published = |daemon: &Daemon| daemon.metric("interdict_ledger_published_timestamp_seconds") > 0.0;
+    place::until(PATIENCE, "a checkpoint to be published", || published(&daemon).then_some(()));
+    place::until(PATIENCE, "health", || (!health(&daemon).contains("not published")).then_some(()));
+    for number in 0..300 {
+        ask(&daemon, &format!("n{number}.upd.kaspersky.com"));
+    }
+    assert!(!daemon.told().contains("SECRET") && !health(&daemon).contains("SECRET"));
+    let line = line_of(&daemon);
+    let setup = daemon.stop();
+    let newest = std::fs::read_to_string(setup.data().join("ledger/1/checkpoint")).unwrap();
+    let copy = elsewhere.path().join("copy");
+    if moto.is_some() {
+        let from = format!("http://{ip}:{port}/evidence");
+        place::run(Command::new("python3").args(["-c", COPY, &from]).arg(&copy));
+    } else {
+        std::fs::rename(folder.join("evidence"), &copy).unwrap();
+        std::fs::create_dir(folder.join("evidence")).unwrap();
+        let copied = Command::new("cp").arg("-a").args([copy.join("site-1"), folder.join("evidence")]).status();
+        assert!(copied.unwrap().success());
+    }
+    let of = copy.join("site-1");
+    assert_eq!(
+        std::fs::read_to_string(of.join("1/checkpoint")).unwrap(),
+        newest,
+        "a stop publishes what it has signed"
+    );
+    let verify =
+        Command::new(crate::daemon::program()).args(["ledger", "verify", "--key", &line]).arg(&of).output().unwrap();
+    assert_eq!(verify.status.code(), Some(0), "{}", String::from_utf8_lossy(&verify.stdout));
+    assert!(of.join("1/tile/entries/000").is_file() && !of.join("1/tile/entries/000.p").exists());
+    // A later start goes on, and writes nothing over.
+    let daemon = setup.start();
+    ask(&daemon, "later.upd.kaspersky.com");
+    place::until(PATIENCE, "a checkpoint to be published", || published(&daemon).then_some(()));
+    drop(daemon.stop());
+    assert!(!folder.with_extension("overwritten").exists());
     drop(server);
 }

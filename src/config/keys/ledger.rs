@@ -106,8 +106,32 @@ pub(super) const KEYS: &[Key] = &[
         r#""""#,
         "",
         &[
-            "A folder on another disk or machine that signed logs are copied to, for others to verify; \"\" for none. It has to be",
-            "there. What was copied stays there, also beyond keep_days.",
+            "A folder on another disk or machine that signed logs are copied to, for others to verify, or \"s3://bucket/prefix\" in",
+            "an object store; \"\" for none. It has to be there. Records that go for their age go there too, if it lets them.",
+        ],
+    ),
+    key(
+        "publish_endpoint",
+        Kind::Url,
+        r#""""#,
+        "",
+        &["The URL of that object store (S3); the bucket is asked for in its path."],
+    ),
+    key(
+        "publish_region",
+        Kind::Text { least: 1, most: 64 },
+        r#""us-east-1""#,
+        "",
+        &["The region that requests to it are signed for."],
+    ),
+    key(
+        "publish_credentials",
+        Kind::Text { least: 0, most: 4096 },
+        r#""""#,
+        "",
+        &[
+            "The file of its credentials, with lines `aws_access_key_id = …` and `aws_secret_access_key = …`; \"\" for the",
+            "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN).",
         ],
     ),
     key(

@@ -7,6 +7,7 @@ mod publish;
 mod removal;
 mod secret;
 mod signing;
+mod target;
 mod tiler;
 mod witnessed;
 
@@ -21,10 +22,12 @@ use super::tree::{self, Edge, Hash, Tile, WIDTH};
 pub(super) use found::look;
 pub use place::{CHECKPOINT, KEY, LogError, logs, newest};
 pub(super) use place::{Place, read_text};
-pub(super) use publish::Publisher;
+pub(super) use publish::{Publisher, Source};
 pub use secret::KeygenError;
 use signing::Keys;
 pub(super) use signing::keygen;
+pub(super) use target::Folder;
+pub use target::{Target, TargetError};
 pub(super) use tiler::{Following, Tiler};
 pub use witnessed::{Submission, WitnessError};
 
