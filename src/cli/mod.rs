@@ -233,6 +233,8 @@ mod tests {
             "ledger prove",
             "ledger hold",
             "ledger release",
+            "ledger keygen",
+            "ledger rotate-key",
             "privacy forget",
             "privacy subject",
             "index rebuild",

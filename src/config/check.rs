@@ -9,7 +9,9 @@ use super::fetched::check_fetched;
 use super::lists::check_lists;
 use super::load::Settings;
 use super::node::{Faults, Place, quote};
+use super::publish::check_publish;
 use super::value::{Row, Value};
+use super::witness::check_witnesses;
 use crate::ledger::checkpoint::is_name;
 use crate::resolve::{Endpoint, Secure};
 
@@ -27,6 +29,8 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_lists(settings, faults);
     check_fetched(settings, faults);
     check_export(settings, faults);
+    check_witnesses(settings, faults);
+    check_publish(settings, faults);
     for row in rows(settings, "policy", "treatment") {
         check_treatment(row, faults);
     }

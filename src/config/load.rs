@@ -277,9 +277,8 @@ impl Settings {
                 leaves_per_minute: take.take("ledger", "leaves_per_minute"),
                 origin: Some(take.take("ledger", "origin")).filter(|name: &String| !name.is_empty()),
                 checkpoint: Duration::from_secs(take.take("ledger", "checkpoint_s")),
-                publish: Some(take.take("ledger", "publish"))
-                    .filter(|folder: &String| !folder.is_empty())
-                    .map(PathBuf::from),
+                publish: take.publish(),
+                witnesses: take.witnesses(),
             },
             export: take.receivers(),
             log: LogConfig {

@@ -11,19 +11,22 @@ mod nearest;
 mod node;
 mod parse;
 mod process;
+mod publish;
 mod spec;
 mod types;
 mod value;
 mod ways_round;
+mod witness;
 
 #[cfg(test)]
 mod tests;
 
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
-    Admin, AnswerConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, FetchConfig, FetchedPolicy,
-    ForwardZone, GroupUpstream, HostRecord, LedgerConfig, ListConfig, Listen, ListsConfig, LogConfig, Origin,
-    PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, BucketConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, FetchConfig,
+    FetchedPolicy, ForwardZone, GroupUpstream, HostRecord, LedgerConfig, ListConfig, Listen, ListsConfig, LogConfig,
+    Origin, PolicyConfig, PublishConfig, RebindingConfig, UpstreamConfig, WaysRound, WitnessConfig, ZoneText,
+    ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

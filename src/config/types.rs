@@ -9,8 +9,9 @@ use ipnet::IpNet;
 use crate::client::Group;
 use crate::export::Receiver;
 use crate::feed::Item;
-use crate::fetch::{self, Place};
+use crate::fetch::{self, Place, Url};
 use crate::identify::Sources;
+use crate::ledger::cosign::Cosigner;
 use crate::ledger::{Durability, Fail};
 use crate::listen::limit::Rate;
 use crate::lists::{Action, Bounds, Dates, Source};
@@ -287,8 +288,38 @@ pub struct LedgerConfig {
     pub origin: Option<String>,
     /// How long what was recorded may be unsigned.
     pub checkpoint: Duration,
-    /// The folder that signed logs are copied to.
-    pub publish: Option<PathBuf>,
+    /// Where signed logs are copied to.
+    pub publish: Option<PublishConfig>,
+    pub witnesses: Vec<WitnessConfig>,
+}
+
+/// Where signed logs are copied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishConfig {
+    Folder(PathBuf),
+    Bucket(BucketConfig),
+}
+
+/// A bucket of an object store that speaks S3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketConfig {
+    pub bucket: String,
+    /// What every key begins with; may be empty.
+    pub prefix: String,
+    pub endpoint: Url,
+    pub region: String,
+    /// The file of the credentials; none for the environment.
+    pub credentials: Option<PathBuf>,
+}
+
+/// A witness that checkpoints are submitted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessConfig {
+    /// Below it is `add-checkpoint`.
+    pub url: Url,
+    pub key: Cosigner,
+    /// Whether its host may have a private address, or be this machine.
+    pub private: bool,
 }
 
 /// The log.

@@ -81,6 +81,8 @@ pub enum Command {
     LedgerHold { reason: String },
     /// End that.
     LedgerRelease { reason: String },
+    /// Sign the log with a new key, and for so many days with the one before too.
+    LedgerRotateKey { overlap_days: u16, reason: String },
 }
 
 /// The waiver that somebody asks for, as it was written.

@@ -38,6 +38,7 @@ impl Daemon {
             Command::PrivacyForget { month, reason } => self.forget(by, &month, &reason),
             Command::LedgerHold { reason } => self.hold(by, &reason),
             Command::LedgerRelease { reason } => self.release(by, &reason),
+            Command::LedgerRotateKey { overlap_days, reason } => self.rotate_key(by, overlap_days, &reason),
             Command::WaiverList { all } => self.list(work, |listed| all || listed.is_open()),
             Command::WaiverShow { id } => self.list(work, |listed| listed.id == id),
             Command::ClockShow => self.show_clock(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::StartError;
-use crate::config::LedgerConfig;
+use crate::config::{LedgerConfig, PublishConfig};
 use crate::feed::Archive;
 use crate::ledger::Settings;
 
@@ -120,7 +120,11 @@ impl Folder {
         settings.origin = config.origin.clone();
         settings.checkpoint = config.checkpoint;
         // A rehearsal has logs of the same numbers.
-        settings.publish = config.publish.clone().filter(|_| !rehearsal);
+        settings.publish = match &config.publish {
+            Some(PublishConfig::Folder(folder)) if !rehearsal => Some(folder.clone()),
+            // A bucket is asked once names can be looked up.
+            Some(PublishConfig::Folder(_) | PublishConfig::Bucket(_)) | None => None,
+        };
         settings.rehearsal = rehearsal;
         settings
     }

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::Standing;
-
-use crate::admin::{Check, Readiness, ShadowStatus};
+use super::{Daemon, Standing};
+use crate::admin::{self, Check, Readiness, ShadowStatus};
 use crate::clock::{Clock, Trust};
 use crate::export::Status;
 use crate::ledger::{self, Fail, Ledger};
@@ -59,7 +58,9 @@ pub(super) fn readiness(
     };
     let unpublished = of.unpublished.as_ref().map(|reason| format!("; not published: {reason}"));
     let ok = of.failing.is_none() && unpublished.is_none();
-    let log = Check { name: "evidence", ok, detail: detail + &unpublished.unwrap_or_default() };
+    let unremoved = of.unremoved.as_ref().map(|reason| format!("; what went for its age stays published: {reason}"));
+    let detail = detail + &unpublished.unwrap_or_default() + &unremoved.unwrap_or_default();
+    let log = Check { name: "evidence", ok, detail };
     let standing = standing.lock().expect("no holder of this lock panics");
     let archive = Check {
         name: "archive",
@@ -167,6 +168,37 @@ fn gauge(server: &Arc<Server>) -> UpstreamGauge {
     }
 }
 
+impl Daemon {
+    /// Returns what the HTTP listener tells of the daemon.
+    pub(super) fn admin_state(&self) -> admin::State {
+        let (ledger, pipeline, metrics) =
+            (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
+        let parts = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
+        let (fetches, fetched) = (self.fetches.clone(), self.fetches.clone());
+        let shadowed = (Arc::clone(&self.pipeline), Arc::clone(&self.standing));
+        let standing = Arc::clone(&self.standing);
+        let exports = self.exports.clone();
+        let (witnesses, witnessed) = (self.witnesses.clone(), self.witnesses.clone());
+        let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
+        admin::State {
+            readiness: Box::new(move || {
+                let fetches = fetches.faults(ready_clock.as_ref());
+                let mut of = readiness(&parts.0, &parts.1, ready_clock.as_ref(), &parts.2, fetches, &exports);
+                of.checks.extend(witnesses.health());
+                of
+            }),
+            shadow: Box::new(move || shadow(&shadowed.0, &shadowed.1)),
+            metrics: Box::new(move || {
+                let fetches = fetched.gauges(clock.as_ref());
+                let (witnesses_failing, log_cosigned) = witnessed.gauges();
+                let of = gauges(&ledger, &pipeline, clock.as_ref(), &standing);
+                metrics.encode(&Gauges { fetches, witnesses_failing, log_cosigned, ..of })
+            }),
+            hosts: self.config.admin.hosts.clone(),
+        }
+    }
+}
+
 /// Tells what the candidate decides otherwise, or why there is none.
 pub(super) fn shadow(pipeline: &Pipeline, standing: &Mutex<Standing>) -> ShadowStatus {
     let counted = pipeline.moment().state.shadow.as_ref().map(|shadow| shadow.report());
@@ -197,6 +229,10 @@ pub(super) fn gauges(ledger: &Ledger, pipeline: &Pipeline, clock: &dyn Clock, st
         log_signed: health.log.signed,
         log_octets: health.log.bytes,
         log_failing: health.log.failing.is_some(),
+        publish_failing: health.log.unpublished.is_some(),
+        log_published: health.log.published_at.map_or(0, |at| at.as_second().unsigned_abs()),
+        witnesses_failing: 0,
+        log_cosigned: 0,
         policy_entries: snapshot.entry_count() as u64,
         policy_orders: snapshot.inputs().orders.len() as u64,
         waivers_in_force: waivers.in_force,

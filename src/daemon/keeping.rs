@@ -1,8 +1,10 @@
-//! Commands on how long records are kept and whose they are: forgetting a month, and the legal hold. Each is on record before
-//! it is done, so that a key never goes unrecorded.
+//! Commands on how long records are kept, whose they are and who signs them: forgetting a month, the legal hold, and changing
+//! the key of the log. Each is on record before it is done, so that a key never goes unrecorded.
 
-use super::Daemon;
+use jiff::SignedDuration;
+
 use super::command::{UNRECORDED, chain};
+use super::{Daemon, RECORD_TIME};
 use crate::control::{Actor, Reply, harmless, reason as checked};
 use crate::ledger::{self, Act, Change, Hold, KeyId};
 
@@ -90,7 +92,47 @@ impl Daemon {
         tracing::warn!(by = %by, ?reason, "the legal hold was ended");
         Reply::done("the hold has ended; records are removed again as configured")
     }
+
+    /// Puts a new key in the place of the one that signs the log.
+    pub(super) fn rotate_key(&self, by: &Actor, overlap_days: u16, reason: &str) -> Reply {
+        let able = checked(reason).and_then(|reason| {
+            if overlap_days > MAX_OVERLAP {
+                return Err(format!("both keys may sign for {MAX_OVERLAP} days at most"));
+            }
+            self.recordable().map(|()| reason)
+        });
+        let asked = Some(format!("asked for: both keys for {overlap_days} days"));
+        let reason = match able {
+            Ok(reason) => reason,
+            Err(fault) => return self.refuse(Act::Rotate, by, vec![fault], asked),
+        };
+        let overlap = SignedDuration::from_hours(24 * i64::from(overlap_days));
+        match self.ledger.rotate((&by.to_string(), &reason), (self.clock.read().ends, overlap), RECORD_TIME) {
+            Err(error) => self.refuse(Act::Rotate, by, vec![chain(&error)], asked),
+            Ok(rotated) => {
+                let (old, new) = (rotated.old.to_string(), rotated.new.to_string());
+                tracing::warn!(by = %by, ?reason, old, new, "the key of the log was changed");
+                let mut told = vec![
+                    format!("checkpoints are signed with {new}"),
+                    format!(
+                        "and until {:.0} with the key before too; hand the new line out to those who verify",
+                        rotated.until
+                    ),
+                ];
+                if !rotated.done {
+                    told.push(
+                        "the disk has not taken it yet, and the key changes once it does; see `interdict ledger key`"
+                            .to_owned(),
+                    );
+                }
+                Reply::Done { told, shown: Some(serde_json::json!({ "old": old, "new": new, "done": rotated.done })) }
+            }
+        }
+    }
 }
+
+/// How many days two keys may sign at most.
+const MAX_OVERLAP: u16 = 366;
 
 fn by_actor(act: Act, by: &Actor, why: &str, what: String) -> Change {
     Change { by: by.to_string(), what: Some(what), ..Change::own(act, true, why, None) }

@@ -1,6 +1,7 @@
 //! Connects the parts, reloads them, stops them.
 
 mod background;
+mod bucket;
 mod build;
 mod cached;
 mod candidate;
@@ -17,6 +18,7 @@ mod standing;
 mod waivers;
 mod watch;
 mod welcome;
+mod witnesses;
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,7 +41,7 @@ use crate::feed::{self, Archive};
 use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
 use crate::listen::{self, BindError, Listeners};
-use crate::observe::{Gauges, Metrics};
+use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Snapshot};
 use crate::resolve::Servers;
@@ -52,6 +54,7 @@ pub use lists::{CheckedList, told};
 use standing::Standing;
 use waivers::Waivers;
 use welcome::announcement;
+use witnesses::Witnesses;
 
 /// How long a stop waits for the answers that are under way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -223,9 +226,12 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         standing,
         fetches,
         exports: exports.statuses(),
+        witnesses: Witnesses::default(),
     };
     let served = runtime.block_on(async {
         daemon.fetch(&mut work, &built.tls);
+        daemon.witness(&built.tls);
+        daemon.publish(&built.tls)?;
         daemon.serve(&mut work, admin, commands, invocation, &announcement).await
     });
     if let Some(path) = control {
@@ -275,6 +281,7 @@ struct Daemon {
     standing: Arc<Mutex<Standing>>,
     fetches: Statuses,
     exports: Vec<Arc<export::Status>>,
+    witnesses: Witnesses,
 }
 
 /// What reloads, commands and the passing of time work on, one after the other.
@@ -352,29 +359,6 @@ impl Daemon {
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
             }
-        }
-    }
-
-    fn admin_state(&self) -> admin::State {
-        let (ledger, pipeline, metrics) =
-            (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.metrics));
-        let readiness = (Arc::clone(&self.ledger), Arc::clone(&self.pipeline), Arc::clone(&self.standing));
-        let (fetches, fetched) = (self.fetches.clone(), self.fetches.clone());
-        let shadow = (Arc::clone(&self.pipeline), Arc::clone(&self.standing));
-        let standing = Arc::clone(&self.standing);
-        let exports = self.exports.clone();
-        let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
-        admin::State {
-            readiness: Box::new(move || {
-                let fetches = fetches.faults(ready_clock.as_ref());
-                health::readiness(&readiness.0, &readiness.1, ready_clock.as_ref(), &readiness.2, fetches, &exports)
-            }),
-            shadow: Box::new(move || health::shadow(&shadow.0, &shadow.1)),
-            metrics: Box::new(move || {
-                let fetches = fetched.gauges(clock.as_ref());
-                metrics.encode(&Gauges { fetches, ..health::gauges(&ledger, &pipeline, clock.as_ref(), &standing) })
-            }),
-            hosts: self.config.admin.hosts.clone(),
         }
     }
 

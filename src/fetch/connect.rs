@@ -4,11 +4,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{self, HeaderValue};
-use hyper::{Request, Response};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -33,7 +33,7 @@ const AGENT: &str = concat!("interdict/", env!("CARGO_PKG_VERSION"));
 /// An open connection.
 pub(super) struct Connection {
     host: String,
-    sender: Mutex<SendRequest<Empty<Bytes>>>,
+    sender: Mutex<SendRequest<Full<Bytes>>>,
     driver: Driver,
 }
 
@@ -82,6 +82,38 @@ impl Connection {
 
     /// Asks for what is at `url`, if it is not what `known` tells.
     pub(super) async fn get(&self, url: &Url, known: &Validators) -> Result<Response<Body>, FetchError> {
+        let mut request = self.request(url, Vec::new());
+        let headers = request.headers_mut();
+        let mut set = |name, text: &str| {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                headers.insert(name, value);
+            }
+        };
+        set(header::ACCEPT_ENCODING, "gzip, zstd");
+        known.etag.iter().for_each(|etag| set(header::IF_NONE_MATCH, etag));
+        known.last_modified.iter().for_each(|date| set(header::IF_MODIFIED_SINCE, date));
+        let answered = self.sender.lock().await.send_request(request).await;
+        answered.map_err(|source| FetchError::Http { host: self.host.clone(), source })
+    }
+
+    /// Sends a request of another kind.
+    pub(super) async fn send(
+        &self,
+        (method, url): (Method, &Url),
+        headers: &[(HeaderName, String)],
+        body: Vec<u8>,
+    ) -> Result<Response<Body>, FetchError> {
+        let mut request = self.request(url, body);
+        *request.method_mut() = method;
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).map_err(|_| FetchError::Header(name.to_string()))?;
+            request.headers_mut().insert(name, value);
+        }
+        let answered = self.sender.lock().await.send_request(request).await;
+        answered.map_err(|source| FetchError::Http { host: self.host.clone(), source })
+    }
+
+    fn request(&self, url: &Url, body: Vec<u8>) -> Request<Full<Bytes>> {
         let path = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
@@ -90,24 +122,22 @@ impl Connection {
             Some(port) => format!("{}:{port}", self.host),
             None => self.host.clone(),
         };
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::from(body));
         // A URL has only what may stand there; one that has not is answered like a path that is not there.
         *request.uri_mut() = path.parse().unwrap_or_default();
         let headers = request.headers_mut();
-        let mut set = |name, text: &str| {
+        let set = [
+            (header::HOST, host.as_str()),
+            (header::USER_AGENT, AGENT),
+            (header::ACCEPT, "*/*"),
+            (header::CONNECTION, "close"),
+        ];
+        for (name, text) in set {
             if let Ok(value) = HeaderValue::from_str(text) {
                 headers.insert(name, value);
             }
-        };
-        set(header::HOST, &host);
-        set(header::USER_AGENT, AGENT);
-        set(header::ACCEPT, "*/*");
-        set(header::ACCEPT_ENCODING, "gzip, zstd");
-        set(header::CONNECTION, "close");
-        known.etag.iter().for_each(|etag| set(header::IF_NONE_MATCH, etag));
-        known.last_modified.iter().for_each(|date| set(header::IF_MODIFIED_SINCE, date));
-        let answered = self.sender.lock().await.send_request(request).await;
-        answered.map_err(|source| FetchError::Http { host: self.host.clone(), source })
+        }
+        request
     }
 
     /// Reads a body to its end, which has to come within `most` octets.

@@ -8,6 +8,8 @@ mod address;
 mod connect;
 mod kept;
 mod roots;
+mod send;
+mod sigv4;
 mod trust;
 
 use std::fmt;
@@ -25,6 +27,8 @@ use tokio::time::timeout;
 pub use address::forbids;
 pub use kept::{Failing, Kept, Place};
 pub use roots::{RootsError, Tls};
+pub use send::{Answer, Sent};
+pub use sigv4::{Credentials, is_header, sign};
 pub use trust::{Distrust, NoKey, PublicKey, Trust, read_digest};
 pub use url::Url;
 
@@ -109,6 +113,8 @@ pub enum FetchError {
     Tls { host: String, source: std::io::Error },
     #[error("{host} does not speak HTTP as it should")]
     Http { host: String, source: hyper::Error },
+    #[error("the header {0} has a value that no request can have")]
+    Header(String),
     #[error("{url} answers {status}")]
     Status { url: String, status: u16 },
     #[error("it is led further more than {MAX_REDIRECTS} times")]

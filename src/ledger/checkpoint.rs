@@ -123,10 +123,13 @@ pub fn open<'a>(note: &'a str, verifier: &Verifier) -> Result<&'a str, NoteError
 }
 
 /// A name with the octets of a signature.
-type Line<'a> = (&'a str, Vec<u8>);
+pub type Line<'a> = (&'a str, Vec<u8>);
 
 /// Parts a note into its text and its signatures, of which none is checked.
-fn parts(note: &str) -> Result<(&str, Vec<Line<'_>>), NoteError> {
+///
+/// # Errors
+/// Where it is no note.
+pub fn parts(note: &str) -> Result<(&str, Vec<Line<'_>>), NoteError> {
     let strange = |c: char| c < ' ' && c != '\n';
     if note.len() > MAX_NOTE || note.contains(strange) {
         return Err(NoteError::Malformed);
@@ -212,10 +215,19 @@ impl Signer {
 
     /// Returns the checkpoint as a note with one signature.
     pub fn sign(&self, checkpoint: &Checkpoint) -> String {
-        let text = checkpoint.text();
-        let signature = [&self.verifier().id[..], &self.key.sign(text.as_bytes()).to_bytes()].concat();
-        format!("{text}\n{DASH}{} {}\n", self.name, STANDARD.encode(signature))
+        note(&checkpoint.text(), &[self])
     }
+
+    fn line(&self, text: &str) -> String {
+        let signature = [&self.verifier().id[..], &self.key.sign(text.as_bytes()).to_bytes()].concat();
+        format!("{DASH}{} {}\n", self.name, STANDARD.encode(signature))
+    }
+}
+
+/// Returns a text, which ends in a line feed, as a note with a signature of each signer.
+pub fn note(text: &str, signers: &[&Signer]) -> String {
+    let lines: String = signers.iter().map(|signer| signer.line(text)).collect();
+    format!("{text}\n{lines}")
 }
 
 #[cfg(test)]

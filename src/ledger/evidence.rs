@@ -96,7 +96,7 @@ pub(super) fn copy(from: &Path, to: &Path) {
 }
 
 /// Writes a log of these entries, as somebody could who has the key.
-fn forge(folder: &Path, entries: &[Vec<u8>], signer: &Signer) {
+pub(super) fn forge(folder: &Path, entries: &[Vec<u8>], signer: &Signer) {
     let _ = fs::remove_dir_all(folder);
     let mut edge = Edge::default();
     let put = |path: String, octets: &[u8]| {

@@ -147,6 +147,7 @@ mod tests {
                 policy: None,
                 first_seq: None,
                 last_seq: None,
+                rotation: None,
                 rehearsal: false,
             };
             let [body] = &fit(Body::Change(Box::new(changed)))[..] else { panic!("a change is one leaf") };

@@ -230,6 +230,9 @@ pub struct Changed {
     /// Where leaves were removed: the number of the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seq: Option<u64>,
+    /// Where the key of the log changes: the note that both keys have signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<String>,
     pub rehearsal: bool,
 }
 
@@ -271,6 +274,8 @@ pub enum Act {
     Hold,
     /// A hold was ended.
     Release,
+    /// The log is signed with another key from then on.
+    Rotate,
 }
 
 impl Act {
@@ -295,6 +300,7 @@ impl Act {
             Self::Forget => "forget",
             Self::Hold => "hold",
             Self::Release => "release",
+            Self::Rotate => "rotate",
         }
     }
 }

@@ -10,6 +10,7 @@ mod attempt;
 mod canonical;
 mod changes;
 pub mod checkpoint;
+pub mod cosign;
 mod counts;
 mod device;
 mod durable;
@@ -29,6 +30,8 @@ mod proof;
 mod read;
 mod recover;
 mod ring;
+mod rotate;
+pub mod rotation;
 pub mod tree;
 pub mod verify;
 mod writer;
@@ -51,11 +54,12 @@ pub use follow::Follower;
 pub use hold::{Hold, held, hold, release};
 pub use keys::{KeyError, KeyId, KeyRing, forget, forgotten};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
-pub use log::{CHECKPOINT, KEY, LogError, logs, newest};
+pub use log::{CHECKPOINT, KEY, KeygenError, LogError, Submission, Target, TargetError, WitnessError, logs, newest};
 pub use proof::{Proof, ProofError, ProveError};
 pub use read::{Position, ReadError, Reader, find, is_at_end, is_same_journal, read, segment_path, segments};
 pub use recover::RecoverError;
 pub use ring::Recorder;
+pub use rotate::{RotateError, Rotated, keygen};
 
 use crate::clock::Clock;
 use crate::policy::Snapshot;
@@ -178,6 +182,8 @@ pub struct Change {
     pub what: Option<String>,
     /// The digest of the policy from then on; of the refused one where it could be read.
     pub policy: Option<[u8; 32]>,
+    /// Where the key of the log changes: the note that both keys have signed.
+    pub rotation: Option<String>,
 }
 
 impl Change {
@@ -209,7 +215,7 @@ impl Change {
 
     /// A change that the daemon makes by itself.
     pub fn own(act: Act, accepted: bool, why: &str, policy: Option<[u8; 32]>) -> Self {
-        Self { act, accepted, by: OWN.to_owned(), why: why.to_owned(), what: None, policy }
+        Self { act, accepted, by: OWN.to_owned(), why: why.to_owned(), what: None, policy, rotation: None }
     }
 }
 
@@ -264,10 +270,16 @@ pub struct LogHealth {
     pub signed_at: Option<Timestamp>,
     /// How large it is, in octets.
     pub bytes: u64,
+    /// Whether another key is to follow, and no checkpoint is signed with it yet.
+    pub rotating: bool,
     /// Why it falls behind the journal, if it does.
     pub failing: Option<String>,
+    /// What the system clock told when a checkpoint was published last, since the start.
+    pub published_at: Option<Timestamp>,
     /// Why it is not copied to where it is to be published, if it is not.
     pub unpublished: Option<String>,
+    /// Why what went for its age is still there, if it is.
+    pub unremoved: Option<String>,
 }
 
 /// Whether leaves reach the disk.
@@ -286,6 +298,8 @@ type Threads = (JoinHandle<()>, Tiler, Option<Publisher>);
 
 /// The ledger of a running daemon: a thread that writes, and handles on it.
 pub struct Ledger {
+    place: Place,
+    clock: Arc<dyn Clock>,
     exchange: Arc<Exchange>,
     inbox: Arc<Inbox>,
     ring: usize,
@@ -313,33 +327,44 @@ impl Ledger {
         let exchange = Arc::new(Exchange::new(durable));
         let inbox = Arc::new(Inbox::new(settings.fail));
         let ring = settings.ring;
-        let place = Place {
-            folder: settings.log(),
-            keys: settings.keys.clone(),
-            name: settings.origin.clone(),
-            rehearsal: settings.rehearsal,
-            data: settings.folder.clone(),
-        };
+        let place = Place::of(&settings);
         let (journal, checkpoint) = (settings.journal(), settings.checkpoint);
         let publish = settings.publish.clone();
+        let tell = Arc::clone(&clock);
         let found = log::look(&place, &journal).map_err(OpenError::Log)?;
         if let Some(why) = found.why() {
             inbox.change(Change::own(Act::Origin, true, why, None));
         }
+        inbox.told().log.rotating = place.has_next();
         let (of, to) = (Arc::clone(&exchange), Arc::clone(&inbox));
         let writer = Writer::open(settings, Arc::clone(&clock), medium, of, to, found.next())?;
         let following = log::Following { journal, checkpoint, clock, inbox: Arc::clone(&inbox) };
         let tiler = Tiler::start(found, following).map_err(OpenError::Thread)?;
-        let publisher = publish
-            .map(|to| Publisher::start(place.folder, to, Arc::clone(&inbox)))
-            .transpose()
-            .map_err(OpenError::Thread)?;
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
         exchange.set_writer(thread.thread().clone());
-        Ok(Self { exchange, inbox, ring, threads: Mutex::new(Some((thread, tiler, publisher))) })
+        let threads = Mutex::new(Some((thread, tiler, None)));
+        let ledger = Self { place, clock: tell, exchange, inbox, ring, threads };
+        if let Some(folder) = publish {
+            ledger.publish(Box::new(log::Folder(folder))).map_err(OpenError::Thread)?;
+        }
+        Ok(ledger)
+    }
+
+    /// Publishes signed logs to a target from now on.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn publish(&self, to: Box<dyn Target>) -> std::io::Result<()> {
+        let (inbox, clock) = (Arc::clone(&self.inbox), Arc::clone(&self.clock));
+        let (logs, data) = (self.place.folder.clone(), self.place.data.clone());
+        let publisher = Publisher::start(log::Source { logs, data, inbox, clock }, to)?;
+        if let Some((_, _, of)) = self.threads.lock().expect("no holder of this lock panics").as_mut() {
+            *of = Some(publisher);
+        }
+        Ok(())
     }
 
     /// Returns a handle for one worker, with a ring of its own.
@@ -424,5 +449,7 @@ pub(crate) mod fixtures;
 mod resumed;
 #[cfg(test)]
 mod retained;
+#[cfg(test)]
+mod rotated;
 #[cfg(test)]
 mod tests;

@@ -33,7 +33,9 @@ fn removed(settings: &Settings) -> Vec<String> {
 #[test]
 fn what_is_too_old_goes_from_the_journal_and_every_log_and_is_told() {
     let data = tempfile::tempdir().unwrap();
-    let settings = Settings { keep: Some(10 * DAY), ..settings(data.path()) };
+    let elsewhere = tempfile::tempdir().unwrap();
+    let publish = Some(elsewhere.path().to_owned());
+    let settings = Settings { keep: Some(10 * DAY), publish, ..settings(data.path()) };
     let clock = Arc::new(ManualClock::new(AT.parse().unwrap()));
     let open = |settings: &Settings| Ledger::open(settings.clone(), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
     // An earlier log, one that is written to, and nothing older than it may be yet.
@@ -64,6 +66,12 @@ fn what_is_too_old_goes_from_the_journal_and_every_log_and_is_told() {
     assert_eq!(found.integrity, Integrity::Intact, "{found:?}");
     assert!(found.logs[0].pruned == 512 && found.logs[1].pruned >= 512, "{found:?}");
     assert_eq!(checked(&log_of(&data, 1)).integrity, Integrity::Incomplete, "without the later log, nothing says why");
+    // What is published follows.
+    let published = verify_folder(elsewhere.path(), Against::default()).unwrap();
+    assert_eq!(published.integrity, Integrity::Intact, "{published:?}");
+    for (log, of) in found.logs.iter().zip(&published.logs) {
+        assert_eq!((of.pruned, of.leaves), (log.pruned, log.leaves));
+    }
     // One bundle more than any leaf says.
     let bundle = log_of(&data, 2).join(tree::bundle_path(found.logs[1].pruned / tree::WIDTH, tree::WIDTH));
     if bundle.exists() {

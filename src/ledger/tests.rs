@@ -140,7 +140,15 @@ fn changes_say_who_and_why_refused_ones_too() {
     let ledger = Ledger::open(settings.clone(), clock()).unwrap();
     for accepted in [true, false] {
         let (by, why) = ("signal SIGHUP".to_owned(), "reload\n\"quoted\"".to_owned());
-        ledger.change(Change { act: Act::Reload, accepted, by, why, what: None, policy: Some([7; 32]) });
+        ledger.change(Change {
+            act: Act::Reload,
+            accepted,
+            by,
+            why,
+            what: None,
+            policy: Some([7; 32]),
+            rotation: None,
+        });
     }
     assert!(ledger.flush(PROMPT));
     let leaves = leaves(&settings);

@@ -8,6 +8,8 @@ mod coverage;
 mod files;
 mod folder;
 mod journal;
+mod keys;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,12 +18,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::checkpoint::{Checkpoint, Verifier};
+use super::cosign::Cosigner;
 use super::tree::{self, Edge, Hash, Tile, WIDTH};
 pub use coverage::{Covered, Hole};
 use coverage::{Covering, Entry};
 use files::{Files, Variant};
 pub use folder::{NoLog, Verification, verify_folder};
 use journal::{Bundle, Line, Lines};
+pub use keys::Retired;
+pub use witness::Witnessed;
 
 /// The most faults that are told; what comes behind them is counted.
 const MAX_FAULTS: usize = 100;
@@ -34,6 +39,8 @@ const MAX_TILE: u64 = WIDTH * 32;
 pub struct Against<'a> {
     /// The keys that are trusted; where there are none, the one that lies beside the log is taken.
     pub keys: &'a [Verifier],
+    /// The keys of witnesses that are trusted.
+    pub witnesses: &'a [Cosigner],
     /// A checkpoint that was kept elsewhere, as a signed note.
     pub earlier: Option<&'a str>,
     /// The folder of the journal that the log was made from: what it still has must be what the log has.
@@ -97,7 +104,13 @@ pub struct Report {
     /// How many faults are not listed.
     pub more_faults: u64,
     pub key: Option<KeySource>,
+    /// The verifier line of the key that has signed the newest checkpoint.
+    pub signer: Option<String>,
+    /// The keys that signed before it, the first one first.
+    pub retired: Vec<Retired>,
     pub anchored: Option<Anchor>,
+    /// What trusted witnesses bear out.
+    pub witnessed: Vec<Witnessed>,
     /// How many leaves have only their hashes left, because their entries were removed for their age, as a leaf says.
     pub pruned: u64,
     /// The number of the first record whose entry is there, and of the last.
@@ -114,10 +127,12 @@ pub struct Report {
 pub fn verify(folder: &Path, against: Against<'_>) -> Report {
     let mut walk = Walk::new(folder);
     walk.removed = against.removed;
-    if let Some((head, verifier)) = walk.head(against) {
+    if let Some((head, note)) = walk.head(against) {
         walk.report.leaves = head.size;
-        walk.earlier = against.earlier.and_then(|note| walk.earlier(note, &head, verifier.as_ref()));
+        walk.earlier = against.earlier.and_then(|note| walk.earlier(note, &head));
+        walk.cosigned(against.witnesses, &head, [Some(note.as_str()), against.earlier]);
         walk.leaves(&head);
+        walk.signed((&head.origin, head.size), &note, against.earlier);
         walk.removed();
         if let Some(journal) = against.journal {
             walk.compare(Lines::of(journal));
@@ -135,6 +150,14 @@ struct Walk {
     edge: Edge,
     /// The checkpoint that was kept elsewhere, as long as its size was not reached.
     earlier: Option<Checkpoint>,
+    /// Checkpoints that witnesses have cosigned, as long as their sizes were not reached.
+    awaited: Vec<(Checkpoint, Witnessed)>,
+    /// Whether that is of this log.
+    has_earlier: bool,
+    /// The keys that are trusted to have signed, once.
+    trusted: Vec<Verifier>,
+    /// The notes that change the key, by leaf, and whether they stand in one that is there.
+    rotations: BTreeMap<u64, (String, bool)>,
     /// The number of the first leaf of each bundle that is there, with the place of the bundle.
     bundles: Vec<(u64, u64)>,
     covering: Covering,
@@ -157,7 +180,10 @@ impl Walk {
             faults: Vec::new(),
             more_faults: 0,
             key: None,
+            signer: None,
+            retired: Vec::new(),
             anchored: None,
+            witnessed: Vec::new(),
             pruned: 0,
             records: None,
             kinds: BTreeMap::new(),
@@ -169,6 +195,10 @@ impl Walk {
             report,
             edge: Edge::default(),
             earlier: None,
+            awaited: Vec::new(),
+            has_earlier: false,
+            trusted: Vec::new(),
+            rotations: BTreeMap::new(),
             bundles: Vec::new(),
             covering: Covering::default(),
             numbers: None,
@@ -198,8 +228,8 @@ impl Walk {
         self.fault(Integrity::Incomplete, leaf, text);
     }
 
-    /// Returns the newest checkpoint, and the key that has signed it where that could be shown.
-    fn head(&mut self, against: Against<'_>) -> Option<(Checkpoint, Option<Verifier>)> {
+    /// Returns the newest checkpoint and its note, whose signature is not checked yet.
+    fn head(&mut self, against: Against<'_>) -> Option<(Checkpoint, String)> {
         let Some(note) = self.files.text("checkpoint") else {
             self.incomplete(None, "there is no checkpoint that can be read");
             return None;
@@ -209,21 +239,15 @@ impl Walk {
             return None;
         };
         self.report.origin = Some(head.origin.clone());
-        let Some(verifier) = self.key(&head.origin, against.keys) else { return Some((head, None)) };
-        match Checkpoint::open(&note, &verifier) {
-            Ok(_) => Some((head, Some(verifier))),
-            Err(error) => {
-                self.tampered(None, format!("the checkpoint: {error}"));
-                Some((head, None))
-            }
-        }
+        self.trusted = self.trusted(&head.origin, against.keys);
+        Some((head, note))
     }
 
-    fn key(&mut self, origin: &str, keys: &[Verifier]) -> Option<Verifier> {
+    fn trusted(&mut self, origin: &str, keys: &[Verifier]) -> Vec<Verifier> {
         if !keys.is_empty() {
-            let found = keys.iter().find(|key| key.name() == origin).cloned();
-            self.report.key = found.is_some().then_some(KeySource::Given);
-            if found.is_none() {
+            let found: Vec<_> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
+            self.report.key = (!found.is_empty()).then_some(KeySource::Given);
+            if found.is_empty() {
                 self.incomplete(
                     None,
                     format!("no key was given for the log {origin}, so nobody is known to have signed it"),
@@ -236,32 +260,26 @@ impl Walk {
                 None,
                 "no key was given and none lies beside the log, so nobody is known to have signed it",
             );
-            return None;
+            return Vec::new();
         };
         let read = text.strip_suffix('\n').and_then(|line| line.parse::<Verifier>().ok());
         match read.filter(|key| key.name() == origin) {
             Some(key) => {
                 self.report.key = Some(KeySource::Beside);
-                Some(key)
+                vec![key]
             }
             None => {
                 self.tampered(None, "the key that lies beside the log is none of this log");
-                None
+                Vec::new()
             }
         }
     }
 
     /// Reads the checkpoint that was kept elsewhere. One of another log says nothing of this one.
-    fn earlier(&mut self, note: &str, head: &Checkpoint, verifier: Option<&Verifier>) -> Option<Checkpoint> {
+    fn earlier(&mut self, note: &str, head: &Checkpoint) -> Option<Checkpoint> {
         let end = note.rfind("\n\n")?;
         let earlier = Checkpoint::parse(&note[..=end]).ok().filter(|earlier| earlier.origin == head.origin)?;
-        if let Err(error) = Checkpoint::open(note, verifier?) {
-            self.tampered(
-                None,
-                format!("the checkpoint that was kept elsewhere is not of the key of this log: {error}"),
-            );
-            return None;
-        }
+        self.has_earlier = true;
         if earlier.size > head.size {
             let text = format!(
                 "leaves {} to {} were signed, and are not here: the end was cut off, or this copy is older",
@@ -299,6 +317,9 @@ impl Walk {
     }
 
     fn compare_earlier(&mut self) {
+        if !self.awaited.is_empty() {
+            self.compare_cosigned();
+        }
         let Some(earlier) = self.earlier.take_if(|earlier| earlier.size == self.edge.size()) else { return };
         if earlier.root == self.edge.root() {
             self.report.anchored = Some(Anchor { leaves: earlier.size, at: self.at });
@@ -381,6 +402,9 @@ impl Walk {
             }
         }
         self.removed = self.removed.max(entry.removed());
+        if let Some(note) = entry.rotation() {
+            self.note_rotation(note, index);
+        }
         self.covering.take(&entry);
         entry.at()
     }

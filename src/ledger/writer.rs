@@ -294,10 +294,10 @@ impl Writer {
 
     fn changed(&self, reading: Reading, change: Change) -> Body {
         let (Reading { at, raw, .. }, rehearsal) = (reading, self.settings.rehearsal);
-        let Change { act, accepted, by, why, what, policy } = change;
+        let Change { act, accepted, by, why, what, policy, rotation } = change;
         let policy = policy.map(hex::encode);
         let (first_seq, last_seq) = (None, None);
-        let body = Changed { at, raw, act, accepted, by, why, what, policy, first_seq, last_seq, rehearsal };
+        let body = Changed { at, raw, act, accepted, by, why, what, policy, first_seq, last_seq, rotation, rehearsal };
         Body::Change(Box::new(body))
     }
 

@@ -74,3 +74,36 @@ fn a_forgotten_month_is_anonymous_and_its_proofs_stay_valid() {
     refused(&with_reason(&daemon, &["privacy", "forget", &month]), "holds everything");
     done(&daemon.command(&["ledger", "verify"]));
 }
+
+/// The line is known before the first start, and leads to the log after its key was changed.
+#[test]
+fn a_key_that_was_handed_out_first_leads_to_the_one_that_follows() {
+    let daemon = Setup::new().start();
+    let lines = |daemon: &Daemon| done(&daemon.command(&["ledger", "key"]));
+    refused_plainly(&daemon.command(&["ledger", "keygen"]), "there is a key already");
+    let first = lines(&daemon).trim().to_owned();
+    ask(&daemon, "a.upd.kaspersky.com");
+    done(&with_reason(&daemon, &["ledger", "hold"]));
+    refused(&daemon.command(&["ledger", "rotate-key", "--overlap-days", "400", "--reason", "x"]), "at most");
+    let told = done(&with_reason(&daemon, &["ledger", "rotate-key", "--overlap-days", "0"]));
+    let second = lines(&daemon).trim().to_owned();
+    assert!(told.contains(&second) && first != second, "{told}");
+    let made = acts(&daemon, "rotate");
+    assert!(made.iter().any(|change| change["accepted"] == true && change["why"] == "case 7"), "{made:?}");
+    assert!(made.iter().any(|change| change["accepted"] == false), "{made:?}");
+    let verify = |daemon: &Daemon, key: &str| done(&daemon.command(&["ledger", "verify", "--key", key]));
+    assert!(verify(&daemon, &first).contains("follows on the key given"));
+    assert!(verify(&daemon, &second).contains("vouches for every leaf"));
+    let daemon = daemon.stop().start();
+    assert_eq!(lines(&daemon).trim(), second);
+    ask(&daemon, "b.upd.kaspersky.com");
+    let daemon = daemon.stop().start();
+    verify(&daemon, &first);
+    assert!(!daemon.data().join("keys/ledger.old").exists(), "after no days of overlap the old secret goes");
+}
+
+#[track_caller]
+fn refused_plainly(output: &Output, words: &str) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && told.contains(words), "{told}");
+}

@@ -61,3 +61,4 @@ mod upstream_choice;
 mod upstream_faults;
 mod waivers;
 mod ways_round;
+mod witness;

@@ -16,7 +16,7 @@ use super::settings::{ConfigArgs, FolderArgs};
 use crate::control::Command as Commanded;
 use crate::ledger::checkpoint::{Checkpoint, MAX_NOTE, Verifier};
 use crate::ledger::verify::Integrity;
-use crate::ledger::{CHECKPOINT, KEY, Proof, ProofError, logs, newest};
+use crate::ledger::{self, CHECKPOINT, KEY, Proof, ProofError, Settings, logs, newest};
 
 /// The largest proof that is read, in octets: the longest leaf, its path and a note, in base64.
 const MAX_PROOF: u64 = 256 * 1024;
@@ -44,6 +44,10 @@ enum Command {
     Hold(Act),
     /// End a hold.
     Release(Act),
+    /// Make the key of a node before its first start, and write the line by which others verify what it signs.
+    Keygen(Here),
+    /// Sign the log with a new key from now on. The leaf that says so is signed with both keys.
+    RotateKey(RotateKey),
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +74,15 @@ struct Act {
     reason: String,
     #[command(flatten)]
     daemon: DaemonArgs,
+}
+
+#[derive(Debug, Args)]
+struct RotateKey {
+    /// For how many days checkpoints have a signature of the key before too.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    overlap_days: u16,
+    #[command(flatten)]
+    act: Act,
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +137,11 @@ pub(super) fn run(of: &Ledger, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Release(Act { reason, daemon }) => {
             daemon.ask(&Commanded::LedgerRelease { reason: reason.clone() })?.write(out)
         }
+        Command::Keygen(here) => keygen(here, out),
+        Command::RotateKey(RotateKey { overlap_days, act: Act { reason, daemon } }) => {
+            let command = Commanded::LedgerRotateKey { overlap_days: *overlap_days, reason: reason.clone() };
+            daemon.ask(&command)?.write(out)
+        }
     }
 }
 
@@ -131,6 +149,18 @@ impl Here {
     fn folder(&self) -> anyhow::Result<Folder> {
         Ok(self.folder.of(&self.config.load()?))
     }
+}
+
+fn keygen(here: &Here, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = here.config.load()?;
+    let folder = here.folder.of(&config);
+    let settings = Settings {
+        origin: config.ledger.origin.clone(),
+        rehearsal: here.folder.is_rehearsal(),
+        ..Settings::new(folder.root())
+    };
+    let verifier = ledger::keygen(&settings).context("no key was made")?;
+    Ok(writeln!(out, "{verifier}")?)
 }
 
 fn show_checkpoint(logs: &Path, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -7,7 +7,10 @@ use clap::Args;
 
 use super::{ConfigArgs, FolderArgs, MAX_NOTE, Unsound, Verifier, read_text};
 use crate::cli::output::plain;
-use crate::ledger::verify::{Against, Covered, Fault, Hole, Integrity, KeySource, Report, Verification, verify_folder};
+use crate::ledger::cosign::Cosigner;
+use crate::ledger::verify::{
+    Against, Covered, Fault, Hole, Integrity, KeySource, Report, Retired, Verification, Witnessed, verify_folder,
+};
 
 /// How many stretches of time without coverage the text lists; JSON lists them all.
 const MAX_HOLES: usize = 10;
@@ -23,6 +26,9 @@ pub(super) struct Verify {
     /// The verifier line of the log, from somebody you trust; once for each log of the folder.
     #[arg(long, value_name = "VKEY")]
     key: Vec<Verifier>,
+    /// The verifier line of a witness, from somebody you trust: what it has cosigned of the log.
+    #[arg(long, value_name = "VKEY")]
+    witness: Vec<Cosigner>,
     /// Write a JSON object.
     #[arg(long)]
     json: bool,
@@ -43,7 +49,10 @@ pub(super) fn run(of: &Verify, out: &mut dyn Write) -> anyhow::Result<()> {
         crate::ledger::checkpoint::Checkpoint::parse(text)
             .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     }
-    let found = verify_folder(&folder, Against { keys: &of.key, earlier: earlier.as_deref(), ..Against::default() })?;
+    let found = verify_folder(
+        &folder,
+        Against { keys: &of.key, witnesses: &of.witness, earlier: earlier.as_deref(), ..Against::default() },
+    )?;
     if of.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;
     } else {
@@ -60,14 +69,11 @@ fn write(found: &Verification, out: &mut dyn Write) -> io::Result<()> {
         write_log(log, out)?;
     }
     write_faults(&found.faults, out)?;
-    let anchored = found.logs.iter().any(|log| log.anchored.is_some());
+    let anchored = found.logs.iter().any(|log| log.anchored.is_some() || !log.witnessed.is_empty());
     let beside = found.logs.iter().any(|log| log.key == Some(KeySource::Beside));
     writeln!(out)?;
     if anchored {
-        writeln!(
-            out,
-            "Leaves behind the checkpoint that was kept elsewhere could still be written anew by whoever holds the key."
-        )?;
+        writeln!(out, "Leaves behind what is anchored could still be written anew by whoever holds the key.")?;
     } else {
         writeln!(
             out,
@@ -78,6 +84,13 @@ fn write(found: &Verification, out: &mut dyn Write) -> io::Result<()> {
     if beside {
         writeln!(out, "The key lay beside the log: compare it with one that you were given (--key).")?;
     }
+    if found.logs.iter().any(|log| log.key == Some(KeySource::Given) && log.retired.iter().all(|retired| retired.given))
+    {
+        writeln!(
+            out,
+            "Whether a key that was given has been retired meanwhile, only the newer key or a newer checkpoint tells."
+        )?;
+    }
     writeln!(out, "Nothing here shows what never entered the log.")
 }
 
@@ -86,14 +99,12 @@ fn write_log(log: &Report, out: &mut dyn Write) -> io::Result<()> {
     let origin = log.origin.as_deref().unwrap_or("unknown");
     row("log", format!("{origin} in {}", log.folder.display()))?;
     row("leaves", leaves(log))?;
-    row(
-        "signed by",
-        match log.key {
-            Some(KeySource::Given) => "the key given".to_owned(),
-            Some(KeySource::Beside) => "the key that lies beside the log".to_owned(),
-            None => "nobody known".to_owned(),
-        },
-    )?;
+    row("signed by", signed_by(log))?;
+    for Retired { key, leaf, given } in &log.retired {
+        let leaf = leaf.map_or_else(|| "a leaf that was removed".to_owned(), |leaf| format!("leaf {leaf}"));
+        let given = if *given { ", which was given" } else { "" };
+        row("before", format!("{key}{given}, until {leaf}, which both keys have signed"))?;
+    }
     row(
         "integrity",
         match (log.integrity, log.first_bad_leaf) {
@@ -106,19 +117,39 @@ fn write_log(log: &Report, out: &mut dyn Write) -> io::Result<()> {
     row(
         "anchored",
         match &log.anchored {
-            None => "none".to_owned(),
+            None if log.witnessed.is_empty() => "none".to_owned(),
+            None => "by witnesses".to_owned(),
             Some(anchor) => match anchor.at {
                 Some(at) => format!("{at} (leaves 0 to {}, by their own time)", anchor.leaves.saturating_sub(1)),
                 None => format!("the first {} leaves", anchor.leaves),
             },
         },
     )?;
+    for Witnessed { witness, leaves, at } in &log.witnessed {
+        row("witnessed", format!("{at} (leaves 0 to {}, by {witness} and its clock)", leaves.saturating_sub(1)))?;
+    }
     row("coverage", coverage(&log.coverage))?;
     write_faults(&log.faults, out)?;
     if log.more_faults > 0 {
         writeln!(out, "  and {} more", log.more_faults)?;
     }
     Ok(())
+}
+
+fn signed_by(log: &Report) -> String {
+    let follows = log.retired.iter().any(|retired| retired.given);
+    let signer = log.signer.as_deref().unwrap_or("nobody known");
+    match log.key {
+        _ if follows => format!("{signer}, which follows on the key given"),
+        Some(KeySource::Given) => format!("the key given{}", vouches(log)),
+        Some(KeySource::Beside) => format!("the key that lies beside the log{}", vouches(log)),
+        None => "nobody known".to_owned(),
+    }
+}
+
+/// Returns what a key vouches for that was not the first.
+fn vouches(log: &Report) -> &'static str {
+    if log.retired.is_empty() { "" } else { ", which vouches for every leaf, those before it was in use too" }
 }
 
 fn write_faults(faults: &[Fault], out: &mut dyn Write) -> io::Result<()> {

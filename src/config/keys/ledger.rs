@@ -1,6 +1,6 @@
 //! The keys of `[ledger]`.
 
-use super::{MANY, key, number};
+use super::{MANY, key, number, required};
 use crate::config::spec::{Key, Kind};
 
 pub(super) const KEYS: &[Key] = &[
@@ -106,8 +106,54 @@ pub(super) const KEYS: &[Key] = &[
         r#""""#,
         "",
         &[
-            "A folder on another disk or machine that signed logs are copied to, for others to verify; \"\" for none. It has to be",
-            "there. What was copied stays there, also beyond keep_days.",
+            "A folder on another disk or machine that signed logs are copied to, for others to verify, or \"s3://bucket/prefix\" in",
+            "an object store; \"\" for none. It has to be there. Records that go for their age go there too, if it lets them.",
+        ],
+    ),
+    key(
+        "publish_endpoint",
+        Kind::Url,
+        r#""""#,
+        "",
+        &["The URL of that object store (S3); the bucket is asked for in its path."],
+    ),
+    key(
+        "publish_region",
+        Kind::Text { least: 1, most: 64 },
+        r#""us-east-1""#,
+        "",
+        &["The region that requests to it are signed for."],
+    ),
+    key(
+        "publish_credentials",
+        Kind::Text { least: 0, most: 4096 },
+        r#""""#,
+        "",
+        &[
+            "The file of its credentials, with lines `aws_access_key_id = …` and `aws_secret_access_key = …`; \"\" for the",
+            "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN).",
+        ],
+    ),
+    key(
+        "witness",
+        Kind::Tables {
+            keys: &[
+                required("url", Kind::Url),
+                required("key", Kind::Text { least: 1, most: 300 }),
+                key("private", Kind::Switch, "false", "", &[]),
+            ],
+            example: &[
+                "[[ledger.witness]]",
+                "url = \"https://witness.example/\"",
+                "key = \"witness.example/w1+833a2b59+BEQpkwZQBKoeTEj03QFYGUwCNJvMZkzZbkAOommRio1R\"",
+            ],
+        },
+        "[]",
+        "",
+        &[
+            "A witness that bears checkpoints of the log out (c2sp.org/tlog-witness), as often as needed. `url` is its submission",
+            "prefix, `key` its verifier line for cosignatures; it has to know the line of `interdict ledger key`. `private = true`",
+            "where its host has a private address, or is this machine. Nothing waits for it. There is none at first; one looks so:",
         ],
     ),
 ];

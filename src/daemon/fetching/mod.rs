@@ -133,6 +133,12 @@ impl Drop for Task {
     }
 }
 
+/// Returns what asks servers elsewhere, and looks them up here.
+pub(super) fn fetcher(config: &Config, tls: &Tls, pipeline: &Arc<Pipeline>, ledger: &Ledger) -> Fetcher {
+    let lookup = OwnLookup { pipeline: Arc::clone(pipeline), recorder: ledger.recorder() };
+    Fetcher::new(Arc::new(lookup), tls.clone(), config.fetch.bounds, fetch::forbids)
+}
+
 /// The tasks of all fetched files.
 pub(super) struct Fetching {
     tasks: BTreeMap<Id, Task>,
@@ -158,8 +164,7 @@ impl Fetching {
     ) {
         // A rehearsal fetches nothing: it has what was fetched for real.
         let mut wanted = if clock.is_rehearsal() { BTreeMap::new() } else { wanted(config) };
-        let lookup = OwnLookup { pipeline: Arc::clone(pipeline), recorder: ledger.recorder() };
-        let fetcher = Arc::new(Fetcher::new(Arc::new(lookup), tls.clone(), config.fetch.bounds, fetch::forbids));
+        let fetcher = Arc::new(fetcher(config, tls, pipeline, ledger));
         let shared = self.shared.get_or_insert_with(|| {
             Arc::new(Shared {
                 fetcher: ArcSwap::new(Arc::clone(&fetcher)),

@@ -101,6 +101,7 @@ const fn lifecycle(change: &Changed) -> (u32, &'static str) {
         | Act::Clock
         | Act::Hold
         | Act::Release
+        | Act::Rotate
         | Act::Forget
         | Act::Origin => (99, change.act.as_str()),
     }

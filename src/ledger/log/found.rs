@@ -6,9 +6,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::place::{self, CHECKPOINT, KEY, LogError, Place};
+use super::place::{self, CHECKPOINT, LogError, Place};
+use super::signing::{self, Keys, opened};
 use super::{Log, hash_octets, number_of, read_bundle, read_tile};
-use crate::ledger::checkpoint::{Checkpoint, Signer, is_name};
+use crate::ledger::checkpoint::{Checkpoint, is_name};
 use crate::ledger::journal::MAX_NUMBER;
 use crate::ledger::read::{self, ReadError};
 use crate::ledger::tree::{self, Edge, Tile, WIDTH};
@@ -103,19 +104,20 @@ fn resume(
         return Err(unfit(&format!("it is named {name}, and the configuration names it {}", place.fresh_name())));
     }
     let secret = secret.ok_or_else(|| unfit("its key is not there"))?;
-    let verifier = Signer::new(origin, secret).verifier();
-    let opened = notes.iter().flatten().filter_map(|note| Checkpoint::open(note, &verifier).ok());
-    let opened: Vec<_> = opened.filter(|opened| opened.origin == origin).collect();
-    let head = opened.iter().max_by_key(|opened| opened.size);
-    let head = head.ok_or_else(|| unfit("no checkpoint of it was signed with the key of this node"))?;
-    if opened.iter().any(|other| other.size == head.size && other.root != head.root) {
+    let opened = notes.iter().flatten().filter_map(|note| Some((opened(note, origin, secret).ok()?, note)));
+    let opened: Vec<_> = opened.filter(|(opened, _)| opened.origin == origin).collect();
+    let head = opened.iter().max_by_key(|(opened, _)| opened.size);
+    let (head, note) = head.ok_or_else(|| unfit("no checkpoint of it was signed with the key of this node"))?;
+    if opened.iter().any(|(other, _)| other.size == head.size && other.root != head.root) {
         return Err(unfit("two checkpoints of it contradict each other"));
     }
-    let log = match restore(place, number, Signer::new(origin, secret), folder, head) {
-        Some(log) => log,
+    let keys = Keys::found(place, origin, *secret, note).map_err(|error| unfit(&error.to_string()))?;
+    let verifier = keys.verifier();
+    let log = match restore(folder, head) {
+        Some(restored) => restored.log(place, number, keys),
         None if replays(journal, head) => {
             tracing::warn!(origin, "files of the log are lost or damaged; they are made again from the journal");
-            let mut log = Log::at(place, number, Signer::new(origin, secret), Edge::default());
+            let mut log = Log::at(place, number, keys, Edge::default());
             log.signed = head.size;
             log
         }
@@ -124,10 +126,7 @@ fn resume(
     match log.last.filter(|last| !agrees(journal, *last, &log)) {
         Some(last) => Err(unfit(&format!("the journal has another leaf {last} than the log"))),
         None => {
-            // Whoever lost this file gets it again.
-            if !folder.join(KEY).exists() {
-                let _ = place::put(folder, KEY, format!("{verifier}\n").as_bytes());
-            }
+            signing::mend_key(folder, &verifier);
             Ok(log)
         }
     }
@@ -144,13 +143,28 @@ fn number_behind(folder: &Path) -> u64 {
     last().filter(|last| *last < MAX_NUMBER).map_or(0, |last| last + 1)
 }
 
-/// Returns the log as its files have it, where they add up to the checkpoint.
-fn restore(place: &Place, number: u64, signer: Signer, folder: &Path, head: &Checkpoint) -> Option<Log> {
+/// What the files of a log have, where they add up to its checkpoint.
+struct Restored {
+    edge: Edge,
+    last: Option<u64>,
+    bundle: Vec<u8>,
+    kept: u64,
+    bundles: u64,
+}
+
+impl Restored {
+    fn log(self, place: &Place, number: u64, keys: Keys) -> Log {
+        let Self { edge, last, bundle, kept, bundles } = self;
+        Log { last, bundle, kept, bundles, ..Log::at(place, number, keys, edge) }
+    }
+}
+
+fn restore(folder: &Path, head: &Checkpoint) -> Option<Restored> {
     let edge = Edge::read(head.size, |tile| read_tile(folder, tile).ok_or(())).ok()??;
     if edge.root() != head.root {
         return None;
     }
-    let mut log = Log::at(place, number, signer, edge);
+    let (mut last, mut bundle) = (None, Vec::new());
     let (full, width) = (head.size / WIDTH, head.size % WIDTH);
     if head.size > 0 {
         let index = (head.size - 1) / WIDTH;
@@ -159,10 +173,10 @@ fn restore(place: &Place, number: u64, signer: Signer, folder: &Path, head: &Che
         if entries.iter().map(|entry| tree::leaf_hash(entry)).ne(hashes) {
             return None;
         }
-        log.last = Some(number_of(entries.last()?)?);
+        last = Some(number_of(entries.last()?)?);
         let partial = if width == 0 { &[][..] } else { &entries[..] };
         for entry in partial {
-            tree::push_entry(&mut log.bundle, entry).ok()?;
+            tree::push_entry(&mut bundle, entry).ok()?;
         }
     }
     let there = |index: u64| fs::metadata(folder.join(tree::bundle_path(index, WIDTH)));
@@ -172,10 +186,9 @@ fn restore(place: &Place, number: u64, signer: Signer, folder: &Path, head: &Che
         let middle = low + (high - low) / 2;
         if there(middle).is_ok() { high = middle } else { low = middle + 1 }
     }
-    log.kept = low;
-    log.bundles = (low..full).filter_map(|index| Some(there(index).ok()?.len())).sum();
-    tracing::debug!(leaves = head.size, octets = hash_octets(head.size) + log.bundles, "the log is gone on with");
-    Some(log)
+    let bundles = (low..full).filter_map(|index| Some(there(index).ok()?.len())).sum();
+    tracing::debug!(leaves = head.size, octets = hash_octets(head.size) + bundles, "the log is gone on with");
+    Some(Restored { edge, last, bundle, kept: low, bundles })
 }
 
 /// Returns whether the journal still has everything that the checkpoint tells of.

@@ -5,21 +5,31 @@ mod found;
 mod place;
 mod publish;
 mod removal;
+mod secret;
+mod signing;
+mod target;
 mod tiler;
+mod witnessed;
 
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::LogHealth;
-use super::checkpoint::{Checkpoint, Signer};
+use super::checkpoint::Signer;
 use super::leaf::Numbered;
 use super::tree::{self, Edge, Hash, Tile, WIDTH};
 pub(super) use found::look;
 pub use place::{CHECKPOINT, KEY, LogError, logs, newest};
 pub(super) use place::{Place, read_text};
-pub(super) use publish::Publisher;
+pub(super) use publish::{Publisher, Source};
+pub use secret::KeygenError;
+use signing::Keys;
+pub(super) use signing::keygen;
+pub(super) use target::Folder;
+pub use target::{Target, TargetError};
 pub(super) use tiler::{Following, Tiler};
+pub use witnessed::{Submission, WitnessError};
 
 /// A log that is written to.
 #[derive(Debug)]
@@ -27,7 +37,7 @@ pub(super) struct Log {
     place: Place,
     /// The folder of this log.
     folder: PathBuf,
-    signer: Signer,
+    keys: Keys,
     edge: Edge,
     /// The entries of the partial bundle.
     bundle: Vec<u8>,
@@ -52,19 +62,19 @@ impl Log {
     fn create(place: &Place, number: u64, name: &str) -> Result<Self, LogError> {
         let secret = place.make_secret()?;
         let origin = format!("{name}/{number}");
-        let signer = Signer::new(&origin, &secret);
-        let log = Self::at(place, number, signer, Edge::default());
+        let keys = Keys::new(Signer::new(&origin, &secret), secret);
+        let mut log = Self::at(place, number, keys, Edge::default());
         place::make_folder(&log.folder).map_err(|source| LogError::Write { path: log.folder.clone(), source })?;
-        log.put(KEY, format!("{}\n", log.signer.verifier()).as_bytes())?;
+        log.put(KEY, format!("{}\n", log.keys.verifier()).as_bytes())?;
         log.put_checkpoint()?;
         Ok(log)
     }
 
-    fn at(place: &Place, number: u64, signer: Signer, edge: Edge) -> Self {
+    fn at(place: &Place, number: u64, keys: Keys, edge: Edge) -> Self {
         Self {
             folder: place.folder.join(number.to_string()),
             place: place.clone(),
-            signer,
+            keys,
             signed: edge.size(),
             edge,
             bundle: Vec::new(),
@@ -89,7 +99,7 @@ impl Log {
 
     /// Returns the name of the log.
     pub(super) fn origin(&self) -> String {
-        self.signer.verifier().name().to_owned()
+        self.keys.verifier().name().to_owned()
     }
 
     /// Returns how large the log is on disk, in octets.
@@ -131,32 +141,6 @@ impl Log {
             let _ = fs::remove_dir_all(self.folder.join(format!("{path}.p")));
         }
         Ok(())
-    }
-
-    /// Signs what the log has, if that is more than was signed before. Everything that the checkpoint tells of is on disk
-    /// before the checkpoint itself.
-    pub(super) fn sign(&mut self) -> Result<(), LogError> {
-        self.flush()?;
-        if self.size() <= self.signed {
-            return Ok(());
-        }
-        let mut files: Vec<_> = self.edge.tiles().map(|(tile, hashes)| (tile.path(), hashes.concat())).collect();
-        if !self.bundle.is_empty() {
-            files.push((tree::bundle_path(self.size() / WIDTH, self.size() % WIDTH), self.bundle.clone()));
-        }
-        self.put_all(&files)?;
-        self.put_checkpoint()?;
-        self.signed = self.size();
-        self.prune();
-        Ok(())
-    }
-
-    fn put_checkpoint(&self) -> Result<(), LogError> {
-        let checkpoint = Checkpoint { origin: self.origin(), size: self.size(), root: self.edge.root() };
-        let note = self.signer.sign(&checkpoint);
-        // First where it stays when this folder is lost or put back: nothing older is ever signed under this name.
-        self.place.keep(&note)?;
-        self.put(CHECKPOINT, note.as_bytes())
     }
 
     fn put_all(&self, files: &[(String, Vec<u8>)]) -> Result<(), LogError> {

@@ -6,14 +6,15 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::ledger::Settings;
 use crate::ledger::checkpoint::MAX_NOTE;
 
 /// The name of the file that holds the newest checkpoint of a log.
 pub const CHECKPOINT: &str = "checkpoint";
 /// The name of the file that holds the verifier line of a log.
 pub const KEY: &str = "key";
-/// The secret of the key, in the key folder.
-const SECRET: &str = "ledger.key";
+/// The folder in a log that holds the notes by which its key was changed, each named by the leaf that it is in.
+pub(in crate::ledger) const ROTATIONS: &str = "rotations";
 /// The checkpoint that was signed last, in the key folder.
 const KEPT: &str = "ledger.checkpoint";
 /// A file before it is whole.
@@ -28,6 +29,8 @@ pub enum LogError {
     NotAKey { path: PathBuf },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("the log says that {key} signs it from now on, and {} does not hold that key; put it back, or move ledger.key away, and a new log begins", folder.display())]
+    NextKey { key: String, folder: PathBuf },
 }
 
 /// Where logs are kept, and what they are called.
@@ -45,37 +48,21 @@ pub(in crate::ledger) struct Place {
 }
 
 impl Place {
+    /// Returns the place that these settings name.
+    pub(in crate::ledger) fn of(settings: &Settings) -> Self {
+        Self {
+            folder: settings.log(),
+            keys: settings.keys.clone(),
+            name: settings.origin.clone(),
+            rehearsal: settings.rehearsal,
+            data: settings.folder.clone(),
+        }
+    }
+
     /// Returns the name of a log that begins now.
     pub(super) fn fresh_name(&self) -> String {
         let name = self.name.clone().unwrap_or_else(default_name);
         if self.rehearsal { format!("{name}/rehearsal") } else { name }
-    }
-
-    /// Returns the secret of the key; `None` where there is none yet.
-    pub(super) fn secret(&self) -> Result<Option<[u8; 32]>, LogError> {
-        let path = self.keys.join(SECRET);
-        let text = match read_text(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(LogError::Read { path, source }),
-        };
-        let mut secret = [0; 32];
-        match hex::decode_to_slice(text.trim_end(), &mut secret) {
-            Ok(()) => Ok(Some(secret)),
-            Err(_) => Err(LogError::NotAKey { path }),
-        }
-    }
-
-    /// Returns the secret of the key, which is made where there is none.
-    pub(super) fn make_secret(&self) -> Result<[u8; 32], LogError> {
-        if let Some(secret) = self.secret()? {
-            return Ok(secret);
-        }
-        let secret: [u8; 32] = rand::random();
-        let write = |source| LogError::Write { path: self.keys.join(SECRET), source };
-        make_folder(&self.keys).map_err(write)?;
-        put(&self.keys, SECRET, format!("{}\n", hex::encode(secret)).as_bytes()).map_err(write)?;
-        Ok(secret)
     }
 
     /// Keeps the checkpoint that is about to be published beside the key.
@@ -197,7 +184,7 @@ pub(super) fn put_all(folder: &Path, files: &[(String, Vec<u8>)]) -> io::Result<
     written
 }
 
-fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
+pub(super) fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
     let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }

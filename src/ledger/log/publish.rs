@@ -1,5 +1,5 @@
-//! The thread that copies signed logs to a folder elsewhere. It reads what is on disk already, and nothing waits for it:
-//! neither the log nor, for longer than a moment, a stop.
+//! The thread that copies signed logs elsewhere. It reads what is on disk already, and nothing waits for it: neither the log
+//! nor, for longer than a moment, a stop.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,9 +9,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use super::place::{self, CHECKPOINT, KEY};
+use super::place::{self, CHECKPOINT, KEY, ROTATIONS};
+use super::target::{Target, TargetError};
+use super::witnessed::COSIGNED;
 use super::{read_bundle, read_tile};
-use crate::ledger::checkpoint::Checkpoint;
+use crate::clock::Clock;
+use crate::ledger::checkpoint::{Checkpoint, MAX_NOTE};
+use crate::ledger::hold;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::tree::{self, Tile, WIDTH};
 
@@ -34,25 +38,34 @@ pub(in crate::ledger) struct Publisher {
 /// Why a log is not copied.
 #[derive(Debug, thiserror::Error)]
 enum PublishError {
-    #[error("{} is no folder that is there; it is gone on with once it is", .0.display())]
-    NoFolder(PathBuf),
+    #[error(transparent)]
+    Target(#[from] TargetError),
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not what it was signed as", .0.display())]
     Unsound(PathBuf),
-    #[error("cannot write to {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("{} is there already and differs; nothing is published until a start at which it no longer does", .0.display())]
-    Differs(PathBuf),
+    #[error("{0} is there already and differs; nothing is published until a start at which it no longer does")]
+    Differs(String),
+}
+
+/// What is published, and who is told of it.
+pub(in crate::ledger) struct Source {
+    /// The folder of the logs.
+    pub(in crate::ledger) logs: PathBuf,
+    /// The data folder, which a legal hold is on.
+    pub(in crate::ledger) data: PathBuf,
+    pub(in crate::ledger) inbox: Arc<Inbox>,
+    pub(in crate::ledger) clock: Arc<dyn Clock>,
 }
 
 impl Publisher {
-    /// Starts the thread, which copies the logs of the folder `from` to `to`.
-    pub(in crate::ledger) fn start(from: PathBuf, to: PathBuf, inbox: Arc<Inbox>) -> io::Result<Self> {
+    /// Starts the thread, which copies logs to a target.
+    pub(in crate::ledger) fn start(source: Source, to: Box<dyn Target>) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let (finished, done) = channel();
         std::thread::Builder::new().name("publish".to_owned()).spawn(move || {
-            Work { from, to, inbox, compared: BTreeMap::new() }.run(&stopped);
+            Work { source, to, compared: BTreeMap::new(), removed: BTreeMap::new(), cosigned: BTreeMap::new() }
+                .run(&stopped);
             // Whoever waited for it may have gone.
             let _ = finished.send(());
         })?;
@@ -63,17 +76,20 @@ impl Publisher {
     pub(in crate::ledger) fn end(self) {
         drop(self.stop);
         if let Err(RecvTimeoutError::Timeout) = self.done.recv_timeout(LAST) {
-            tracing::warn!("the folder of published logs is slow; the next start goes on with it");
+            tracing::warn!("publishing the log is slow; the next start goes on with it");
         }
     }
 }
 
 struct Work {
-    from: PathBuf,
-    to: PathBuf,
-    inbox: Arc<Inbox>,
+    source: Source,
+    to: Box<dyn Target>,
     /// How many leaves of each log were compared with what is published since the start.
     compared: BTreeMap<u64, u64>,
+    /// Up to which bundle those of each log that went for their age were removed, or were tried to be.
+    removed: BTreeMap<u64, u64>,
+    /// The cosigned checkpoints that were copied since the start.
+    cosigned: BTreeMap<String, Vec<u8>>,
 }
 
 impl Work {
@@ -89,28 +105,66 @@ impl Work {
         }
     }
 
-    fn round(&mut self) -> Result<(), PublishError> {
-        // Never made here: where a disk is not mounted, nothing is to be written below its place.
-        if !self.to.is_dir() {
-            return Err(PublishError::NoFolder(self.to.clone()));
-        }
-        let logs = place::logs(&self.from).map_err(|source| PublishError::Read { path: self.from.clone(), source })?;
+    /// Copies what is new; returns whether there was any.
+    fn round(&mut self) -> Result<bool, PublishError> {
+        self.to.ready()?;
+        let from = self.source.logs.clone();
+        let logs = place::logs(&from).map_err(|source| PublishError::Read { path: from.clone(), source })?;
+        let mut fresh = false;
         for number in logs {
-            let (from, to) = (self.from.join(number.to_string()), self.to.join(number.to_string()));
-            let compared = self.compared.get(&number).copied().unwrap_or(0);
-            if let Some(size) = publish(&from, &to, compared)? {
+            let compared = self.compared.get(&number).copied();
+            let log = Published { from: from.join(number.to_string()), number };
+            if let Some(size) = log.publish(self.to.as_mut(), compared)? {
+                fresh |= compared != Some(size);
                 self.compared.insert(number, size);
+                self.remove(&log, size);
+                self.put_cosigned(&log)?;
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// Copies what witnesses have cosigned since.
+    fn put_cosigned(&mut self, log: &Published) -> Result<(), PublishError> {
+        for (path, octets) in notes(&log.from, COSIGNED)? {
+            let path = log.path(&path);
+            if self.cosigned.get(&path) != Some(&octets) {
+                self.to.put(&path, &octets)?;
+                self.cosigned.insert(path, octets);
             }
         }
         Ok(())
     }
 
-    fn tell(&self, done: Result<(), PublishError>) {
-        let reason = done.err().map(|error| match std::error::Error::source(&error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        });
-        let before = std::mem::replace(&mut self.inbox.told().log.unpublished, reason.clone());
+    /// Removes the bundles that are no longer here, because they went for their age. A target that refuses keeps them.
+    fn remove(&mut self, log: &Published, size: u64) {
+        let kept = first(size / WIDTH, |index| Ok::<_, ()>(log.from.join(tree::bundle_path(index, WIDTH)).exists()));
+        let Ok(kept) = kept else { return };
+        let before = self.removed.get(&log.number).copied().unwrap_or(0);
+        if kept <= before || hold::keeps_all(&self.source.data) {
+            return;
+        }
+        self.removed.insert(log.number, kept);
+        let path = |index| log.path(&tree::bundle_path(index, WIDTH));
+        let removed = first(kept, |index| self.to.is_there(&path(index)))
+            .and_then(|there| (there..kept).try_for_each(|index| self.to.remove(&path(index))));
+        let reason = removed.err().map(|error| in_words(&error));
+        if let Some(reason) = &reason {
+            tracing::warn!(reason, "what went for its age stays where the log is published");
+        }
+        self.source.inbox.told().log.unremoved = reason;
+    }
+
+    fn tell(&self, done: Result<bool, PublishError>) {
+        let fresh = matches!(done, Ok(true));
+        let reason = done.err().map(|error| in_words(&error));
+        let before = {
+            let mut health = self.source.inbox.told();
+            if fresh {
+                health.log.published_at = Some(self.source.clock.read().raw);
+            }
+            std::mem::replace(&mut health.log.unpublished, reason.clone())
+        };
         match (before, reason) {
             (None, Some(reason)) => tracing::error!(reason, "the log is not published"),
             (Some(_), None) => tracing::info!("the log is published again"),
@@ -119,57 +173,164 @@ impl Work {
     }
 }
 
-/// Copies what the newest checkpoint of a log tells of, and that checkpoint last. Files of the first `compared` leaves are not
-/// looked at, where what is published has them. Returns how many leaves are published.
-fn publish(from: &Path, to: &Path, compared: u64) -> Result<Option<u64>, PublishError> {
-    let Some((note, checkpoint)) = checkpoint(from)? else { return Ok(None) };
-    let before = checkpoint_of_copy(to, &checkpoint)?;
-    let since = compared.min(before.as_ref().map_or(0, |(_, size)| *size));
-    if before.is_some_and(|(old, _)| old == note) && since == checkpoint.size {
-        return Ok(Some(since));
+fn in_words(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", in_words(source)),
+        None => error.to_string(),
     }
-    let key = from.join(KEY);
-    let line = place::read_text(&key).map_err(|source| PublishError::Read { path: key, source })?;
-    put_new(to, vec![(KEY.to_owned(), line.into_bytes())])?;
-    let mut batch = Vec::new();
-    for file in files(since, checkpoint.size) {
-        let path = file.path();
-        if let Some(octets) = file.read(from)? {
-            batch.push((path, octets));
-        }
-        if batch.len() == BATCH {
-            put_new(to, std::mem::take(&mut batch))?;
-        }
-    }
-    put_new(to, batch)?;
-    put(to, &[(CHECKPOINT.to_owned(), note.into_bytes())])?;
-    Ok(Some(checkpoint.size))
 }
 
-fn checkpoint(folder: &Path) -> Result<Option<(String, Checkpoint)>, PublishError> {
-    let path = folder.join(CHECKPOINT);
-    let note = match place::read_text(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        note => note.map_err(|source| PublishError::Read { path: path.clone(), source })?,
-    };
-    let text = note.rfind("\n\n").map(|end| &note[..=end]);
-    let checkpoint = text.and_then(|text| Checkpoint::parse(text).ok()).ok_or(PublishError::Unsound(path))?;
-    Ok(Some((note, checkpoint)))
+/// Returns the first of `end` places, which are there from some place on, that is there.
+fn first<E>(end: u64, mut is_there: impl FnMut(u64) -> Result<bool, E>) -> Result<u64, E> {
+    let (mut low, mut high) = (0, end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_there(middle)? { high = middle } else { low = middle + 1 }
+    }
+    Ok(low)
 }
 
-/// Returns the checkpoint that is published and its size. One of another log, or of more than was signed here, is not
-/// gone beyond.
-fn checkpoint_of_copy(to: &Path, own: &Checkpoint) -> Result<Option<(String, u64)>, PublishError> {
-    let differs = || PublishError::Differs(to.join(CHECKPOINT));
-    let Some((note, of)) = checkpoint(to).map_err(|error| match error {
-        PublishError::Unsound(_) => differs(),
-        other => other,
-    })?
-    else {
-        return Ok(None);
+/// A log that is published.
+struct Published {
+    from: PathBuf,
+    number: u64,
+}
+
+impl Published {
+    fn path(&self, path: &str) -> String {
+        format!("{}/{path}", self.number)
+    }
+
+    /// Copies what the newest checkpoint of the log tells of, and that checkpoint last. Files of the first `compared` leaves are not
+    /// looked at, where what is published has them. Returns how many leaves are published.
+    fn publish(&self, to: &mut dyn Target, compared: Option<u64>) -> Result<Option<u64>, PublishError> {
+        let Some((note, checkpoint)) = self.checkpoint()? else { return Ok(None) };
+        // What was seen there since the start says enough while there is nothing new.
+        if !to.is_near() && compared == Some(checkpoint.size) {
+            return Ok(compared);
+        }
+        let before = self.checkpoint_of_copy(to, &checkpoint)?;
+        let known = if to.is_near() { compared.unwrap_or(0) } else { checkpoint.size };
+        let since = known.min(before.as_ref().map_or(0, |(_, size)| *size));
+        if before.as_ref().is_some_and(|(old, _)| *old == note) && since == checkpoint.size {
+            return Ok(Some(since));
+        }
+        let key = self.from.join(KEY);
+        let line = place::read_text(&key).map_err(|source| PublishError::Read { path: key, source })?;
+        if before.is_none() {
+            self.put_new(to, vec![(KEY.to_owned(), line.clone().into_bytes())])?;
+        }
+        self.put_new(to, notes(&self.from, ROTATIONS)?)?;
+        let mut batch = Vec::new();
+        for file in files(since, checkpoint.size) {
+            if let Some(octets) = file.read(&self.from)? {
+                batch.push((file.path(), octets));
+            }
+            if batch.len() == BATCH {
+                self.put_new(to, std::mem::take(&mut batch))?;
+            }
+        }
+        self.put_new(to, batch)?;
+        to.put(&self.path(CHECKPOINT), note.as_bytes())?;
+        // Behind the checkpoint that the key has signed, where it was changed.
+        if before.is_some() && to.read(&self.path(KEY), MAX_NOTE as u64)?.as_deref() != Some(line.as_bytes()) {
+            to.put(&self.path(KEY), line.as_bytes())?;
+        }
+        Ok(Some(checkpoint.size))
+    }
+
+    fn checkpoint(&self) -> Result<Option<(String, Checkpoint)>, PublishError> {
+        let path = self.from.join(CHECKPOINT);
+        let note = match place::read_text(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            note => note.map_err(|source| PublishError::Read { path: path.clone(), source })?,
+        };
+        let checkpoint = read_checkpoint(&note).ok_or(PublishError::Unsound(path))?;
+        Ok(Some((note, checkpoint)))
+    }
+
+    /// Returns the checkpoint that is published and its size. One of another log, of another history, or of more than was
+    /// signed here, is not gone beyond.
+    fn checkpoint_of_copy(&self, to: &mut dyn Target, own: &Checkpoint) -> Result<Option<(String, u64)>, PublishError> {
+        let path = self.path(CHECKPOINT);
+        let differs = |to: &dyn Target| PublishError::Differs(to.shown(&path));
+        let octets = match to.read(&path, MAX_NOTE as u64) {
+            Err(TargetError::TooLarge(_)) => return Err(differs(to)),
+            octets => octets?,
+        };
+        let Some(octets) = octets else { return Ok(None) };
+        let read = String::from_utf8(octets).ok().and_then(|note| Some((read_checkpoint(&note)?, note)));
+        let Some((of, note)) = read else { return Err(differs(to)) };
+        let tile = |tile| read_tile(&self.from, tile).ok_or(());
+        let root = || match of.size == own.size {
+            true => Some(own.root),
+            false => tree::Reader::new(own.size, tile).root(of.size).ok(),
+        };
+        let same = of.origin == own.origin && of.size <= own.size && root() == Some(of.root);
+        if same { Ok(Some((note, of.size))) } else { Err(differs(to)) }
+    }
+
+    /// Writes files that are not there. One that is there is never written over.
+    fn put_new(&self, to: &mut dyn Target, files: Vec<(String, Vec<u8>)>) -> Result<(), PublishError> {
+        let mut fresh = Vec::new();
+        for (path, octets) in files {
+            let path = self.path(&path);
+            // Far away, writing tells by itself whether there is one.
+            if !to.is_near() || !is_same(to, &path, &octets)? {
+                fresh.push((path, octets));
+            }
+        }
+        let mut rest = fresh.as_slice();
+        while let Some(there) = to.put_new(rest)? {
+            let place = rest.iter().position(|(path, _)| path == there).unwrap_or(0);
+            if !is_same(to, there, &rest[place].1)? {
+                return Err(PublishError::Differs(to.shown(there)));
+            }
+            rest = &rest[place + 1..];
+        }
+        for (path, _) in fresh.iter().filter(|(path, _)| path.contains("/tile/") && !path.contains(".p/")) {
+            // The standard lets partial ones go once the full one is there.
+            to.remove_below(&format!("{path}.p/"));
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether a file is there, as it should be.
+fn is_same(to: &mut dyn Target, path: &str, octets: &[u8]) -> Result<bool, PublishError> {
+    match to.read(path, MOST) {
+        Ok(None) => Ok(false),
+        Ok(Some(there)) if there == octets => Ok(true),
+        Ok(Some(_)) | Err(TargetError::TooLarge(_)) => Err(PublishError::Differs(to.shown(path))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read_checkpoint(note: &str) -> Option<Checkpoint> {
+    Checkpoint::parse(&note[..=note.rfind("\n\n")?]).ok()
+}
+
+/// Returns the notes in a folder of a log, with their paths.
+fn notes(from: &Path, name: &str) -> Result<Vec<(String, Vec<u8>)>, PublishError> {
+    let folder = from.join(name);
+    let read = |source| PublishError::Read { path: folder.clone(), source };
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(read)?,
     };
-    let same = of.size < own.size || (of.size == own.size && of.root == own.root);
-    if of.origin == own.origin && same { Ok(Some((note, of.size))) } else { Err(differs()) }
+    let mut notes = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(read)?.file_name();
+        // Not one that is being written.
+        if let Some(file) = file.to_str().filter(|file| file.bytes().all(|octet| octet.is_ascii_hexdigit())) {
+            match place::read_text(&folder.join(file)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                text => notes.push((format!("{name}/{file}"), text.map_err(read)?.into_bytes())),
+            }
+        }
+    }
+    notes.sort();
+    Ok(notes)
 }
 
 /// A file of a log.
@@ -221,27 +382,5 @@ fn files(since: u64, size: u64) -> impl Iterator<Item = File> {
     bundles.chain(tiles)
 }
 
-/// Writes files that are not there. One that is there is never written over.
-fn put_new(to: &Path, files: Vec<(String, Vec<u8>)>) -> Result<(), PublishError> {
-    let mut fresh = Vec::new();
-    for (path, octets) in files {
-        let target = to.join(&path);
-        match place::read(&target, MOST) {
-            Ok(there) if there == octets => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fresh.push((path, octets)),
-            Ok(_) => return Err(PublishError::Differs(target)),
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(PublishError::Differs(target)),
-            Err(source) => return Err(PublishError::Read { path: target, source }),
-        }
-    }
-    put(to, &fresh)?;
-    for (path, _) in fresh {
-        // The standard lets partial ones go once the full one is there.
-        let _ = fs::remove_dir_all(to.join(format!("{path}.p")));
-    }
-    Ok(())
-}
-
-fn put(to: &Path, files: &[(String, Vec<u8>)]) -> Result<(), PublishError> {
-    place::put_all(to, files).map_err(|source| PublishError::Write { path: to.to_owned(), source })
-}
+#[cfg(test)]
+mod tests;

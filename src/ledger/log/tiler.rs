@@ -87,6 +87,8 @@ struct Work {
     /// Where the journal is gone on with; none before it was looked at.
     position: Option<Position>,
     due: Duration,
+    /// Whether everything was taken in once that was there at the start.
+    caught_up: bool,
     failing: bool,
 }
 
@@ -97,7 +99,7 @@ impl Work {
             fresh @ Found::Fresh { .. } => (Some(fresh), None),
         };
         let due = pace() + following.checkpoint;
-        Self { following, found, log, position: None, due, failing: false }
+        Self { following, found, log, position: None, due, caught_up: false, failing: false }
     }
 
     fn run(mut self, stop: &Stop) {
@@ -135,13 +137,17 @@ impl Work {
         loop {
             log.flush()?;
             let all = take(&self.following.journal, position, durable, log)?;
+            if all && !std::mem::replace(&mut self.caught_up, true) {
+                // A start was cut off before the leaf was durable.
+                log.forget_next()?;
+            }
             if all || (last && pace() > until) {
                 break;
             }
         }
         log.flush()?;
-        if last || pace() >= self.due {
-            log.sign()?;
+        if last || log.is_rotating() || pace() >= self.due {
+            log.sign(self.following.clock.read().ends)?;
             self.due = pace() + self.following.checkpoint;
         }
         Ok(())
@@ -155,6 +161,7 @@ impl Work {
                 health.log.signed_at = Some(self.following.clock.read().raw);
             }
             health.log.origin = Some(log.origin());
+            health.log.rotating = log.has_next();
             (health.log.leaves, health.log.signed, health.log.bytes) = (log.size(), signed, log.octets());
         }
         match done {
@@ -194,7 +201,7 @@ fn make(found: &mut Option<Found>) -> Result<Log, LogError> {
     match found {
         Some(Found::Fresh { place, number, name, why: _, next: _ }) => {
             let log = Log::create(place, *number, name)?;
-            tracing::info!(origin = log.origin(), key = %log.signer.verifier(), "a log begins");
+            tracing::info!(origin = log.origin(), key = %log.verifier(), "a log begins");
             *found = None;
             Ok(log)
         }
@@ -248,11 +255,12 @@ fn append(log: &mut Log, leaf: &Leaf, entry: &[u8]) {
         tracing::error!(leaf = leaf.seq, %error, "a leaf cannot enter the log, and is missing there");
         return;
     }
-    if let Body::Change(change) = &leaf.body
-        && change.act == Act::Removed
-        && let Some(last) = change.last_seq
-    {
+    let Body::Change(change) = &leaf.body else { return };
+    if let (Act::Removed, Some(last)) = (change.act, change.last_seq) {
         log.note_removed(last);
+    }
+    if let (Act::Rotate, Some(note)) = (change.act, &change.rotation) {
+        log.note_rotation(note);
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Entry {
     act: Option<String>,
     last_seq: Option<u64>,
     count: Option<u64>,
+    accepted: Option<bool>,
+    rotation: Option<String>,
 }
 
 impl Entry {
@@ -56,6 +58,12 @@ impl Entry {
     /// Returns the number up to which the leaf says that leaves were removed.
     pub(super) fn removed(&self) -> Option<u64> {
         (self.kind == "change" && self.act.as_deref() == Some("removed")).then_some(self.last_seq).flatten()
+    }
+
+    /// Returns the note by which the leaf changes the key of the log.
+    pub(super) fn rotation(&self) -> Option<&str> {
+        let changes = self.kind == "change" && self.act.as_deref() == Some("rotate") && self.accepted == Some(true);
+        self.rotation.as_deref().filter(|_| changes)
     }
 }
 

@@ -39,14 +39,19 @@ impl Files {
     }
 
     fn widths(&self, folder: &str) -> Vec<u64> {
+        let numbers = self.numbers(folder, usize::MAX).into_iter();
+        // Names are unique, so that there are not more than widths.
+        numbers.filter(|width| (1..WIDTH).contains(width)).collect()
+    }
+
+    /// Returns the names in a folder that are numbers, `most` of them at most, in order.
+    pub(super) fn numbers(&self, folder: &str, most: usize) -> Vec<u64> {
         let Some(path) = self.inside(folder).filter(|path| path.is_dir()) else { return Vec::new() };
         let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
-        let width =
-            |entry: fs::DirEntry| number(entry.file_name().to_str()?).filter(|width| (1..WIDTH).contains(width));
-        // Names are unique, so that there are not more than widths.
-        let mut widths: Vec<_> = entries.filter_map(Result::ok).filter_map(width).collect();
-        widths.sort_unstable();
-        widths
+        let named = |entry: fs::DirEntry| number(entry.file_name().to_str()?);
+        let mut numbers: Vec<_> = entries.filter_map(Result::ok).filter_map(named).take(most).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// Returns the octets of a regular file of at most `most` octets. One that is longer is returned with one octet too many,

@@ -25,6 +25,12 @@ pub struct Gauges {
     pub log_signed: u64,
     pub log_octets: u64,
     pub log_failing: bool,
+    pub publish_failing: bool,
+    /// When a checkpoint was published last, in seconds since 1970; 0 for never.
+    pub log_published: u64,
+    pub witnesses_failing: u64,
+    /// When the witness that is furthest behind has cosigned last, in seconds since 1970; 0 for never.
+    pub log_cosigned: u64,
     pub policy_entries: u64,
     pub policy_orders: u64,
     pub waivers_in_force: u64,
@@ -35,7 +41,7 @@ pub struct Gauges {
     pub clock_state: Option<&'static str>,
 }
 
-pub(super) const GAUGES: [(&str, &str); 15] = [
+pub(super) const GAUGES: [(&str, &str); 19] = [
     ("cache_entries", "Answers that are kept"),
     ("cache_size_bytes", "About how much memory the kept answers take"),
     ("ledger_leaves", "Leaves of the ledger that are on disk"),
@@ -46,6 +52,10 @@ pub(super) const GAUGES: [(&str, &str); 15] = [
     ("ledger_log_signed_leaves", "Leaves that the last checkpoint of the log tells of"),
     ("ledger_log_size_bytes", "Size of the log, which holds the records once more and their hashes"),
     ("ledger_log_failing", "1 while the log falls behind the journal"),
+    ("ledger_publish_failing", "1 while the log is not published as it should be"),
+    ("ledger_published_timestamp_seconds", "When a checkpoint of the log was published last; 0 for never"),
+    ("ledger_witnesses_failing", "Witnesses that do not cosign the log at the moment"),
+    ("ledger_cosigned_timestamp_seconds", "When the witness that is furthest behind has cosigned the log; 0 for never"),
     ("policy_entries", "Entries of all catalogues"),
     ("policy_orders", "Orders that are loaded"),
     ("waivers_in_force", "Waivers that are in force"),
