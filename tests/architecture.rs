@@ -92,7 +92,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["observe"]),
     ("twox_hash", &["lists"]),
     ("webpki_roots", &["export", "fetch"]),
-    ("zip", &["report"]),
+    ("zip_archive", &["report"]),
 ];
 
 /// What reads a clock.

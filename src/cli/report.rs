@@ -4,9 +4,10 @@ mod made;
 mod node;
 mod verify;
 
-use std::fs;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -92,6 +93,13 @@ pub(super) fn run(of: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
     }
 }
 
+/// Writes a file that others cannot read, since it tells whose devices asked for what.
+fn keep(path: &Path, octets: &[u8]) -> anyhow::Result<()> {
+    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let written = open().and_then(|mut file| file.write_all(octets));
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Whoever gives one log twice would count everything in it twice.
 fn distinct(nodes: &[node::Opened]) -> anyhow::Result<()> {
     let mut seen = std::collections::BTreeSet::new();
@@ -135,7 +143,7 @@ fn write(of: &Make, out: &mut dyn Write) -> anyhow::Result<()> {
         out.write_all(&octets)?;
         return Ok(());
     }
-    fs::write(output, &octets).with_context(|| format!("cannot write {}", output.display()))?;
+    keep(output, &octets)?;
     // Beside what a program may read.
     let _ = writeln!(io::stderr(), "wrote {}", output.display());
     Ok(())

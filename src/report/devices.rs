@@ -73,7 +73,7 @@ pub(super) type Devices = BTreeMap<Person, Use>;
 /// Returns how many devices attempted contact, and how many of them used each service or waiver that `of` tells.
 pub(super) fn count(devices: &Devices, places: usize, of: impl Fn(&Use) -> &BTreeSet<u16>) -> Vec<u64> {
     let mut counts = vec![0; places];
-    for place in devices.values().flat_map(|device| of(device)) {
+    for place in devices.values().flat_map(of) {
         if let Some(count) = counts.get_mut(usize::from(*place)) {
             *count += 1;
         }

@@ -9,6 +9,9 @@ use super::texts::Texts;
 /// Nothing is loaded, whatever a name says.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
+/// Texts of so many characters at most are not broken.
+const SHORT: usize = 18;
+
 pub(super) fn write(page: &Page, texts: &Texts) -> String {
     let mut out = String::new();
     let title = escaped(&format!("{} – {}", page.title, page.subtitle));
@@ -78,7 +81,10 @@ fn write_table(table: &Table, texts: &Texts, out: &mut String) {
         for (column, cell) in row.iter().enumerate() {
             let _ = match cell {
                 Cell::Number(number) => write!(out, "<td{}>{}</td>", class(column), texts.number(*number)),
-                Cell::Text(text) => write!(out, "<td><bdi>{}</bdi></td>", breakable(&escaped(text))),
+                Cell::Text(text) => {
+                    let short = if text.chars().count() <= SHORT { " class=\"s\"" } else { "" };
+                    write!(out, "<td{short}><bdi>{}</bdi></td>", breakable(&escaped(text)))
+                }
             };
         }
         out.push_str("</tr>\n");

@@ -318,6 +318,30 @@ fn no_cell_of_csv_is_a_formula_and_json_is_read_back() {
 }
 
 #[test]
+fn no_cell_of_a_workbook_is_a_formula_or_a_link_and_pdf_does_nothing() {
+    use std::io::Read as _;
+    let book = hostile(Format::Xlsx, "en").render().unwrap();
+    let mut archive = zip_archive::ZipArchive::new(std::io::Cursor::new(&book)).unwrap();
+    let mut all = String::new();
+    for place in 0..archive.len() {
+        archive.by_index(place).unwrap().read_to_string(&mut all).unwrap();
+    }
+    for wrong in ["<f>", "<f ", "<hyperlink>", "<hyperlink ", "<script", "<externalLink", "\u{202e}", "\u{1b}"] {
+        assert!(!all.contains(wrong), "{wrong:?}");
+    }
+    assert!(all.contains("&lt;script&gt;alert(1)") && all.contains("=HYPERLINK("), "texts stay what they are");
+    assert!(!all.contains("TargetMode=\"External\""));
+    let pdf = hostile(Format::Pdf, "en").render().unwrap();
+    let text = String::from_utf8_lossy(&pdf);
+    for wrong in ["/JavaScript", "/JS", "/URI", "/Action", "/OpenAction", "/AA", "/Launch", "/CreationDate"] {
+        assert!(!text.contains(wrong), "{wrong}");
+    }
+    // What would end a text is escaped in it, so that there are as many ends of streams as pages.
+    let pages = text.matches("/Type /Page\n").count();
+    assert!(pages > 1 && text.matches("\nendstream").count() == pages, "{pages}");
+}
+
+#[test]
 fn the_same_records_give_the_same_octets_and_name_what_they_come_from() {
     for format in Format::ALL {
         let (one, other) = (hostile(format, "de"), hostile(format, "de"));

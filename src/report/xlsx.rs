@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{Cursor, Read as _};
 
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet, XlsxError};
-use zip::ZipArchive;
+use zip_archive::ZipArchive;
 
 use super::page::{Block, Cell, Page, Table};
 

@@ -50,7 +50,8 @@ fn a_report_has_the_figures_of_the_records_and_is_made_again_from_the_log() {
     }
     // What was recorded is signed at a stop.
     let daemon = daemon.stop().start();
-    let of = |name: &str| daemon.folder().join(name);
+    let folder = daemon.folder().to_owned();
+    let of = |name: &str| folder.join(name);
     report(&daemon, &of("r.json"), &["--format", "json", "--duty", "none of 15 CFR 791.106"]);
     let found = read(&of("r.json"));
 
@@ -77,13 +78,21 @@ fn a_report_has_the_figures_of_the_records_and_is_made_again_from_the_log() {
     for (format, lang) in [("json", "en"), ("html", "de"), ("csv", "en"), ("pdf", "de"), ("xlsx", "en")] {
         report(&daemon, &of(&format!("r.{format}")), &["--format", format, "--lang", lang]);
     }
+    // With a key and a checkpoint that were kept elsewhere.
+    let text = |arguments: &[&str]| String::from_utf8(daemon.command(arguments).stdout).unwrap();
+    fs::write(of("note"), text(&["ledger", "checkpoint"])).unwrap();
+    let (key, note) = (text(&["ledger", "key"]), of("note").display().to_string());
+    report(&daemon, &of("kept.json"), &["--format", "json", "--key", key.trim(), "--anchor", &note]);
+    let kept = read(&of("kept.json"));
+    assert_eq!(kept["nodes"][0]["key_given"], true);
+    assert_eq!(kept["nodes"][0]["anchored"][0], kept["nodes"][0]["checkpoints"][0]["size"]);
     wire::udp(daemon.dns, &wire::query("late.upd.kaspersky.com", wire::A));
     let daemon = daemon.stop().start();
     let data = daemon.data();
-    for format in ["json", "html", "csv", "pdf", "xlsx"] {
-        let output = verify(&of(&format!("r.{format}")), &data);
+    for name in ["r.json", "r.html", "r.csv", "r.pdf", "r.xlsx", "kept.json"] {
+        let output = verify(&of(name), &data);
         let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && told.starts_with("the same"), "{format}: {told}");
+        assert!(output.status.success() && told.starts_with("the same"), "{name}: {told}");
     }
     report(&daemon, &of("later.json"), &["--format", "json"]);
     assert_eq!(read(&of("later.json"))["totals"]["attempted"], 5);
@@ -104,7 +113,8 @@ fn a_report_has_the_figures_of_the_records_and_is_made_again_from_the_log() {
     let found = read(&of("alone.json"));
     assert_eq!((&found["totals"]["sums"]["withheld"], &found["totals"]["anonymous"]), (&5.into(), &1.into()));
     assert!(found["orders"][0]["act"].is_null(), "{}", found["orders"][0]);
-    let twice = [&["report"], PERIOD.as_slice(), &["-o", "-", "--format", "csv", "--ledger", &alone, "--ledger", &alone]];
+    let twice =
+        [&["report"], PERIOD.as_slice(), &["-o", "-", "--format", "csv", "--ledger", &alone, "--ledger", &alone]];
     let output = daemon.command(&twice.concat());
     assert!(String::from_utf8_lossy(&output.stderr).contains("twice"), "{output:?}");
 }

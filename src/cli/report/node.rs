@@ -126,8 +126,8 @@ fn finish(
 
 /// What verification says, as far as it stays the same while a sound log grows.
 fn tell(found: &Verification, node: &mut Node) {
-    let word = |kind| serde_json::to_value(kind).ok().and_then(|word| word.as_str().map(str::to_owned));
-    node.integrity = word(found.integrity);
+    let word = serde_json::to_value(found.integrity).ok();
+    node.integrity = word.and_then(|word| word.as_str().map(str::to_owned));
     let faults = found.faults.iter().chain(found.logs.iter().flat_map(|log| &log.faults));
     node.faults = faults.map(|fault| fault.text.clone()).collect();
     node.key_given = found.logs.iter().all(|log| log.key == Some(KeySource::Given));
@@ -192,7 +192,7 @@ fn ends(logs: &[Log]) -> anyhow::Result<(u64, u64)> {
     first.zip(last).context("no leaf is signed yet; a checkpoint comes once a minute")
 }
 
-fn number(entry: &Vec<u8>) -> Option<u64> {
+fn number(entry: &[u8]) -> Option<u64> {
     serde_json::from_slice::<Leaf>(entry).ok().map(|leaf| leaf.seq)
 }
 

@@ -1,6 +1,6 @@
 //! `interdict report verify`: makes a report again from what it names, and compares.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read as _, Write};
 use std::path::PathBuf;
 
@@ -50,7 +50,7 @@ pub(super) fn run(of: &Verify, out: &mut dyn Write) -> anyhow::Result<()> {
         return Ok(());
     }
     let beside = beside(&of.file);
-    fs::write(&beside, &again).with_context(|| format!("cannot write {}", beside.display()))?;
+    super::keep(&beside, &again)?;
     let line = octets.split(|octet| *octet == b'\n').zip(again.split(|octet| *octet == b'\n'));
     let line = line.take_while(|(one, other)| one == other).count() + 1;
     writeln!(

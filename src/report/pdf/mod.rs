@@ -18,8 +18,8 @@ const BODY: f32 = 9.5;
 const CELL: f32 = 7.5;
 /// Between the columns of a table.
 const GAP: f32 = 7.0;
-/// How wide a column of text becomes before columns of numbers have to give way.
-const WIDE: f32 = 190.0;
+/// How wide a column is at least for the sake of a long word.
+const WORD: f32 = 64.0;
 
 pub(super) fn write(page: &Page, texts: &Texts) -> Vec<u8> {
     let mut sheets = Sheets::new();
@@ -28,7 +28,7 @@ pub(super) fn write(page: &Page, texts: &Texts) -> Vec<u8> {
     for block in &page.blocks {
         match block {
             Block::Heading(text) => {
-                sheets.keep(60.0);
+                sheets.keep(150.0);
                 sheets.space(14.0);
                 sheets.rule(0.8);
                 sheets.space(4.0);
@@ -105,32 +105,7 @@ struct Column {
 }
 
 fn columns(table: &Table, rows: &[Vec<String>]) -> Vec<Column> {
-    let count = table.heads.len().max(1);
-    let natural: Vec<f32> = (0..count)
-        .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|text| font::width(text, Face::Plain, CELL));
-            // A head may be broken between its words.
-            let head = table.heads[column].split(' ').map(|word| font::width(word, Face::Bold, CELL));
-            cells.chain(head).fold(14.0, f32::max) + 1.0
-        })
-        .collect();
-    let room = WITHIN - GAP * (count as f32 - 1.0);
-    let capped: Vec<f32> = natural.iter().map(|width| width.min(WIDE)).collect();
-    let (whole, capped_sum): (f32, f32) = (natural.iter().sum(), capped.iter().sum());
-    let widths: Vec<f32> = if whole <= room {
-        natural
-    } else if capped_sum <= room {
-        // What is left goes to the columns that were cut.
-        let cut: f32 = natural.iter().zip(&capped).map(|(natural, capped)| natural - capped).sum();
-        let share = ((room - capped_sum) / cut.max(1.0)).min(1.0);
-        natural.iter().zip(&capped).map(|(natural, capped)| capped + (natural - capped) * share).collect()
-    } else {
-        let fixed = |column: usize| table.is_numeric(column);
-        let of_numbers: f32 = (0..count).filter(|column| fixed(*column)).map(|column| capped[column]).sum();
-        let of_texts = (capped_sum - of_numbers).max(1.0);
-        let share = ((room - of_numbers) / of_texts).max(0.1);
-        (0..count).map(|column| if fixed(column) { capped[column] } else { capped[column] * share }).collect()
-    };
+    let widths = widths(table, rows, WITHIN - GAP * (table.heads.len() as f32 - 1.0));
     let mut x = LEFT;
     let mut columns = Vec::new();
     for (column, width) in widths.into_iter().enumerate() {
@@ -138,6 +113,32 @@ fn columns(table: &Table, rows: &[Vec<String>]) -> Vec<Column> {
         x += width + GAP;
     }
     columns
+}
+
+/// Parts the room between columns: each as wide as it would be, or else between that and its longest word.
+fn widths(table: &Table, rows: &[Vec<String>], room: f32) -> Vec<f32> {
+    let (mut least, mut most) = (Vec::new(), Vec::new());
+    for (column, head) in table.heads.iter().enumerate() {
+        // A head may be broken between its words, and so may a text; numbers may not.
+        let head = head.split(' ').map(|word| font::width(word, Face::Bold, CELL)).fold(12.0, f32::max);
+        let cells = || rows.iter().filter_map(|row| row.get(column));
+        let whole = cells().map(|text| font::width(text, Face::Plain, CELL)).fold(head, f32::max) + 1.0;
+        let words = cells().flat_map(|text| text.split(' ')).map(|word| font::width(word, Face::Plain, CELL));
+        let word = words.fold(head, f32::max).min(WORD.max(head)) + 1.0;
+        least.push(if table.is_numeric(column) { whole } else { word });
+        most.push(whole);
+    }
+    let (needed, wanted): (f32, f32) = (least.iter().sum(), most.iter().sum());
+    if wanted <= room {
+        return most;
+    }
+    if needed >= room {
+        return least.iter().map(|width| width * room / needed).collect();
+    }
+    // Long texts share what is left, each by the root of its length, so that none takes it all.
+    let roots: Vec<f32> = least.iter().zip(&most).map(|(least, most)| (most - least).max(0.0).sqrt()).collect();
+    let share = (room - needed) / roots.iter().sum::<f32>().max(1.0);
+    least.iter().zip(&most).zip(roots).map(|((least, most), root)| (least + root * share).min(*most)).collect()
 }
 
 /// Writes a row; one that does not fit goes to the next sheet whole, and only one that fits no sheet is parted.
