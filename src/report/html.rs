@@ -10,7 +10,7 @@ use super::texts::Texts;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// Texts of so many characters at most are not broken.
-const SHORT: usize = 18;
+const SHORT: usize = 21;
 
 pub(super) fn write(page: &Page, texts: &Texts) -> String {
     let mut out = String::new();
@@ -82,8 +82,11 @@ fn write_table(table: &Table, texts: &Texts, out: &mut String) {
             let _ = match cell {
                 Cell::Number(number) => write!(out, "<td{}>{}</td>", class(column), texts.number(*number)),
                 Cell::Text(text) => {
-                    let short = if text.chars().count() <= SHORT { " class=\"s\"" } else { "" };
-                    write!(out, "<td{short}><bdi>{}</bdi></td>", breakable(&escaped(text)))
+                    let text = escaped(text);
+                    match text.chars().count() <= SHORT {
+                        true => write!(out, "<td class=\"s\"><bdi>{text}</bdi></td>"),
+                        false => write!(out, "<td><bdi>{}</bdi></td>", breakable(&text)),
+                    }
                 }
             };
         }
