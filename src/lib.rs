@@ -25,6 +25,7 @@ pub mod observe;
 pub mod pipeline;
 pub mod policy;
 pub mod query;
+pub mod report;
 pub mod resolve;
 pub mod store;
 pub mod unpack;

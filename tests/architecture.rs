@@ -33,9 +33,11 @@ const MODULES: &[(&str, May)] = &[
     ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
     // Of `policy`, the words for verdicts only; of `client`, the name of the default group.
     ("store", May::Use(&["client", "policy", "ledger"])),
+    // Of `client`, the name of the default group; of `ledger`, leaves and the words of verification.
+    ("report", May::Use(&["client", "policy", "ledger", "store"])),
     // Of `clock`, instants to measure waits by.
     ("export", May::Use(&["client", "clock", "observe", "ledger"])),
-    ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store", "export"])),
+    ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store", "report", "export"])),
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`; of `resolve`, the forwarder, likewise.
     ("listen", May::Use(&["query", "clock", "datagram", "observe", "ledger", "resolve", "pipeline"])),
     ("config", May::UseAllBut(&[])),
@@ -79,9 +81,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("netlink_packet_route", &["identify"]),
     ("memmap2", &["lists"]),
     ("minisign_verify", &["fetch"]),
+    ("pdf_writer", &["report"]),
     ("prometheus_client", &["observe"]),
     ("quick_cache", &["cache"]),
     ("rusqlite", &["store"]),
+    ("rust_xlsxwriter", &["report"]),
     // `resolve` is given the settings of `fetch`, and only names their type and that of a server's name.
     ("rustls", &["export", "fetch", "resolve"]),
     ("ruzstd", &["unpack"]),
@@ -91,6 +95,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["observe"]),
     ("twox_hash", &["lists"]),
     ("webpki_roots", &["export", "fetch"]),
+    ("zip_archive", &["report"]),
 ];
 
 /// What reads a clock.

@@ -79,6 +79,7 @@ fn told(difference: &Difference) -> String {
             format!("{verdict} by `{rule}` of {order}: {count} by the journal, {index} by the index")
         }
         Difference::Days { sums } => format!("{sums} sums by day are not those by segment"),
+        Difference::Tallies { rules } => format!("the tallies of {rules} rules are not those of their records"),
         Difference::Clients { clients } => {
             format!("the sums of {clients} clients are not those of their records")
         }

@@ -21,6 +21,7 @@ mod orders;
 mod output;
 mod policy;
 mod privacy;
+mod report;
 mod run;
 mod settings;
 mod waiver;
@@ -77,6 +78,8 @@ enum Command {
     Attempts(Box<attempts::Attempts>),
     /// Write what was recorded in a format of other systems, oldest first.
     Export(export::Export),
+    /// Write a compliance report on a period, or make one again and compare.
+    Report(Box<report::Report>),
     /// List what was changed, by whom and why, newest first.
     Changes(changes::Changes),
     /// Add, list, confirm and revoke exceptions, each with a scope, an end and somebody who answers for it.
@@ -141,6 +144,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Explain(of) => explain::run(&of, &mut out),
         Command::Attempts(of) => attempts::run(&of, &mut out),
         Command::Export(of) => export::run(&of, &mut out),
+        Command::Report(of) => report::run(&of, &mut out),
         Command::Changes(of) => changes::run(&of, &mut out),
         Command::Waiver(of) => waiver::run(&of, &mut out),
         Command::MonitorOnly(of) => monitor_only::run(&of, &mut out),
@@ -210,6 +214,7 @@ mod tests {
             "explain",
             "attempts",
             "export",
+            "report verify",
             "changes",
             "waiver add",
             "waiver list",

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
 use super::schema::signed;
-use crate::ledger::{Body, Folded, Leaf, Record, RuleCount};
+use crate::ledger::{Body, Coverage, Folded, Leaf, Record, RuleCount};
 use crate::message::Name;
 
 const HOUR: i64 = 3_600_000_000;
-const DAY: i64 = 24 * HOUR;
+/// Microseconds of a day.
+pub(super) const DAY: i64 = 24 * HOUR;
+/// The numbers that tallies have for what look-ups were put together by.
+pub(super) const FOLDED: [Option<Folded>; 4] = [None, Some(Folded::Network), Some(Folded::Rule), Some(Folded::Counter)];
 
 /// Puts leaves into the tables; what it knows holds for one transaction.
 #[derive(Debug, Default)]
@@ -26,7 +29,11 @@ pub(super) struct Filler {
     seen: BTreeMap<i64, Seen>,
     client_rules: BTreeMap<(i64, i64), (i64, u64)>,
     hours: BTreeMap<i64, (i64, i64)>,
+    tallies: BTreeMap<TallyKey, Seen>,
 }
+
+/// Day, rule, client, name, group and what look-ups were put together by.
+type TallyKey = (i64, i64, i64, i64, i64, i64);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Rule {
@@ -69,13 +76,28 @@ struct Summed {
     verdict: String,
 }
 
-/// What is added to the sums of a client.
+/// What is added to the sums of a client, or to a tally.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     leaves: i64,
     count: u64,
     first: i64,
     last: i64,
+}
+
+impl Seen {
+    fn add(&mut self, count: u64, at: i64, last: i64) {
+        (self.leaves, self.count) = (self.leaves + 1, self.count.saturating_add(count));
+        (self.first, self.last) = (self.first.min(at), self.last.max(last));
+    }
+}
+
+/// The leaf that sums come from, and the instant that they are of.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    segment: u64,
+    seq: i64,
+    at: Timestamp,
 }
 
 impl Filler {
@@ -86,14 +108,22 @@ impl Filler {
                 self.insert_attempt(connection, signed(leaf.seq), record)?;
                 let Record { order, rule, service, verdict, count, .. } = record.as_ref();
                 let source = if record.threat { "threat" } else { "recorded" };
-                self.add(connection, (segment, record.at), source, [order, rule, service, verdict], *count)
+                self.add(connection, (segment, record.at), source, [order, rule, service, verdict], *count)?;
+                Ok(())
             }
             Body::Coverage(of) => {
-                self.add_all(connection, (segment, of.at), "counted", &of.counted)?;
-                self.add_all(connection, (segment, of.at), "threat", &of.threats)
+                self.cover(connection, signed(leaf.seq), of)?;
+                let place = Place { segment, seq: signed(leaf.seq), at: of.at };
+                self.add_all(connection, place, "counted", &of.counted)?;
+                self.add_all(connection, place, "threat", &of.threats)
             }
-            Body::Gap(gap) => self.add_all(connection, (segment, gap.from.unwrap_or(gap.at)), "missed", &gap.rules),
-            Body::Change(_) | Body::Unknown => Ok(()),
+            Body::Gap(gap) => {
+                tell(connection, leaf)?;
+                let place = Place { segment, seq: signed(leaf.seq), at: gap.from.unwrap_or(gap.at) };
+                self.add_all(connection, place, "missed", &gap.rules)
+            }
+            Body::Change(_) => tell(connection, leaf),
+            Body::Unknown => Ok(()),
         }
     }
 
@@ -127,11 +157,16 @@ impl Filler {
             record.clients.map(signed),
             record.ends.map(|ends| micros(ends) - at),
         ])?;
+        let folded = FOLDED.iter().position(|of| *of == record.folded).unwrap_or_default();
+        let of = |id: Option<i64>| id.unwrap_or_default();
+        let key =
+            (at.div_euclid(DAY), rule, of(client), of(name), of(group), i64::try_from(folded).unwrap_or_default());
+        let tally = self.tallies.entry(key).or_insert(Seen { leaves: 0, count: 0, first: at, last });
+        tally.add(record.count, at, last);
         if let Some(client) = client {
             let seen = Seen { leaves: 0, count: 0, first: at, last };
             let seen = self.seen.entry(client).or_insert(seen);
-            (seen.leaves, seen.count) = (seen.leaves + 1, seen.count.saturating_add(record.count));
-            (seen.first, seen.last) = (seen.first.min(at), seen.last.max(last));
+            seen.add(record.count, at, last);
             let (leaves, count) = self.client_rules.entry((client, rule)).or_default();
             (*leaves, *count) = (*leaves + 1, count.saturating_add(record.count));
         }
@@ -180,6 +215,32 @@ impl Filler {
         for (hour, (first, last)) in std::mem::take(&mut self.hours) {
             add.execute(params![hour, first, last])?;
         }
+        let mut add = connection.prepare_cached(
+            "INSERT INTO tallies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO UPDATE SET \
+             leaves = leaves + excluded.leaves, count = count + excluded.count, first = min(first, excluded.first), \
+             last = max(last, excluded.last)",
+        )?;
+        for ((day, rule, client, name, group, folded), of) in std::mem::take(&mut self.tallies) {
+            let Seen { leaves, count, first, last } = of;
+            add.execute(params![day, rule, client, name, group, folded, leaves, signed(count), first, last])?;
+        }
+        Ok(())
+    }
+
+    fn cover(&mut self, connection: &Connection, seq: i64, of: &Coverage) -> rusqlite::Result<()> {
+        let clock = of.clock.as_ref().map(|clock| text(connection, &mut self.texts, clock)).transpose()?;
+        let policies = text(connection, &mut self.texts, &of.policies.join(" "))?;
+        let span = covered(of);
+        let queries = of.queries.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
+        connection.prepare_cached("INSERT INTO covers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
+            seq,
+            of.at.as_microsecond(),
+            span.map(|(from, _)| from.as_microsecond()),
+            span.map(|(_, until)| until.as_microsecond()),
+            clock,
+            policies,
+            signed(queries),
+        ])?;
         Ok(())
     }
 
@@ -260,12 +321,17 @@ impl Filler {
     fn add_all(
         &mut self,
         connection: &Connection,
-        place: (u64, Timestamp),
+        place: Place,
         source: &'static str,
         counts: &[RuleCount],
     ) -> rusqlite::Result<()> {
+        let mut add = connection.prepare_cached(
+            "INSERT INTO counted VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        )?;
         for RuleCount { order, rule, service, verdict, count } in counts {
-            self.add(connection, place, source, [order, rule, service, verdict], *count)?;
+            let Place { segment, seq, at } = place;
+            let id = self.add(connection, (segment, at), source, [order, rule, service, verdict], *count)?;
+            add.execute(params![seq, id, at.as_microsecond(), signed(*count)])?;
         }
         Ok(())
     }
@@ -277,7 +343,7 @@ impl Filler {
         source: &'static str,
         of: [&String; 4],
         count: u64,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<i64> {
         let [order, rule, service, verdict] = of.map(Clone::clone);
         let key = Summed { source, order, rule, service, verdict };
         let id = intern(&mut self.summed, key, |Summed { source, order, rule, service, verdict }| {
@@ -290,8 +356,32 @@ impl Filler {
         })?;
         let sum = self.sums.entry((signed(segment), day_of(at), id)).or_default();
         *sum = sum.saturating_add(count);
-        Ok(())
+        Ok(id)
     }
+}
+
+/// How far instants of leaves beside each other may be apart where the clock leapt, as verification of a log takes it.
+const SLACK: SignedDuration = SignedDuration::from_secs(1);
+
+/// Returns the time that a coverage leaf speaks for: where the clock leapt, no more than what passed since the boot of the
+/// machine, up to the instant that was trusted.
+fn covered(of: &Coverage) -> Option<(Timestamp, Timestamp)> {
+    let (from, until) = match of.lasted_ms {
+        Some(lasted) => {
+            let until = of.ends.unwrap_or(of.at);
+            let lasted = SignedDuration::from_millis(i64::try_from(lasted).unwrap_or(i64::MAX));
+            (until.checked_sub(SLACK.checked_add(lasted)?).ok()?, until)
+        }
+        None if of.clock.as_deref() == Some("ahead") => return None,
+        None => (of.from, of.at),
+    };
+    (from <= until).then_some((from, until))
+}
+
+fn tell(connection: &Connection, leaf: &Leaf) -> rusqlite::Result<()> {
+    let text = serde_json::to_string(leaf).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    connection.prepare_cached("INSERT INTO told VALUES (?1, ?2)")?.execute(params![signed(leaf.seq), text])?;
+    Ok(())
 }
 
 /// Returns how many days in UTC since 1970 are over at an instant.

@@ -5,7 +5,9 @@ mod fill;
 mod find;
 mod follow;
 mod query;
+mod reports;
 mod schema;
+mod tally;
 mod verify;
 
 use std::fs::{self, OpenOptions};
@@ -19,6 +21,8 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 pub use follow::follow;
 pub use query::{ClientFilter, Filter, NameFilter, Row, Seen, Sum, SumSource};
+pub use reports::{FillError, LogReadError, bundle};
+pub use tally::{Cover, Ruled, Slice, Tally};
 pub use verify::{Agreement, Difference};
 
 use crate::ledger::{Leaf, Position, ReadError, Reader, is_at_end, is_same_journal, segments};

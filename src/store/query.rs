@@ -235,7 +235,7 @@ pub(super) fn sums_by_day(connection: &Connection, from: Date, to: Date) -> rusq
     Ok(sums)
 }
 
-fn sum(of: &SqlRow<'_>, first: usize) -> rusqlite::Result<Sum> {
+pub(super) fn sum(of: &SqlRow<'_>, first: usize) -> rusqlite::Result<Sum> {
     let source = match of.get::<_, String>(first)?.as_str() {
         "recorded" => SumSource::Recorded,
         "threat" => SumSource::Threat,
@@ -255,28 +255,30 @@ fn sum(of: &SqlRow<'_>, first: usize) -> rusqlite::Result<Sum> {
 pub(super) fn seen(connection: &Connection, client: Option<&ClientFilter>) -> rusqlite::Result<Vec<Seen>> {
     const COLUMNS: &str =
         "SELECT client, key, prefix, device, leaves, count, first, last FROM clients WHERE leaves > 0";
-    let read = |row: &SqlRow<'_>| {
-        Ok(Seen {
-            client: row.get(0)?,
-            key: row.get(1)?,
-            prefix: row.get(2)?,
-            device: row.get(3)?,
-            records: unsigned(row.get(4)?),
-            count: unsigned(row.get(5)?),
-            first: instant(row.get(6)?)?,
-            last: instant(row.get(7)?)?,
-        })
-    };
     let Some(client) = client else {
-        return connection.prepare(&format!("{COLUMNS} ORDER BY id"))?.query_map([], read)?.collect();
+        return connection.prepare(&format!("{COLUMNS} ORDER BY id"))?.query_map([], seen_of)?.collect();
     };
     let mut select = connection.prepare(&format!("{COLUMNS} AND client = ?1 ORDER BY id"))?;
     let mut seen = Vec::new();
     for text in client.texts() {
-        let found = select.query_map([text], read)?;
+        let found = select.query_map([text], seen_of)?;
         seen.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
     }
     Ok(seen)
+}
+
+/// Reads client, key, prefix, device, records, count, first and last.
+pub(super) fn seen_of(row: &SqlRow<'_>) -> rusqlite::Result<Seen> {
+    Ok(Seen {
+        client: row.get(0)?,
+        key: row.get(1)?,
+        prefix: row.get(2)?,
+        device: row.get(3)?,
+        records: unsigned(row.get(4)?),
+        count: unsigned(row.get(5)?),
+        first: instant(row.get(6)?)?,
+        last: instant(row.get(7)?)?,
+    })
 }
 
 /// Returns of how many clients the sums say something else than their records.

@@ -2,10 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, Transaction, params};
 
+use super::fill::DAY;
 use crate::ledger::Position;
 
 /// Raised whenever the tables change; an index of another version is made anew.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// What many records have in common stands once, in tables of its own; a record refers to it by number. Records are found
 /// newest first by their numbers, which every index of SQLite ends with, so that no index holds an instant: `hours` turns
@@ -131,6 +132,44 @@ CREATE TABLE sums (
     count INTEGER NOT NULL,
     PRIMARY KEY (segment, day, summed_id)
 ) STRICT, WITHOUT ROWID;
+-- Records by day in UTC and by what reports ask for, so that nobody has to read them one by one. 0 stands for none; `folded`
+-- is a number of `fill::FOLDED`. Instants are those of look-ups.
+CREATE TABLE tallies (
+    day INTEGER NOT NULL,
+    rule_id INTEGER NOT NULL,
+    client_id INTEGER NOT NULL,
+    name_id INTEGER NOT NULL,
+    group_id INTEGER NOT NULL,
+    folded INTEGER NOT NULL,
+    leaves INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (day, rule_id, client_id, name_id, group_id, folded)
+) STRICT, WITHOUT ROWID;
+-- Coverage leaves: the time that one speaks for, by the clock that was trusted; no time where that is not known.
+CREATE TABLE covers (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    covered_from INTEGER,
+    covered_until INTEGER,
+    clock_id INTEGER,
+    policies_id INTEGER NOT NULL,
+    queries INTEGER NOT NULL
+) STRICT;
+-- What coverage leaves and gaps say of look-ups that are only counted.
+CREATE TABLE counted (
+    seq INTEGER NOT NULL,
+    summed_id INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (seq, summed_id)
+) STRICT, WITHOUT ROWID;
+-- Changes and gaps as they stand in the journal.
+CREATE TABLE told (
+    seq INTEGER PRIMARY KEY,
+    text TEXT NOT NULL
+) STRICT;
 ";
 
 /// Empties the index, whatever it holds.
@@ -175,19 +214,51 @@ pub(super) fn forget_before(connection: &Connection, first: u64) -> rusqlite::Re
     if connection.execute("DELETE FROM sums WHERE segment < ?1", first)? > 0 {
         connection.execute("DELETE FROM days WHERE count <= 0", [])?;
     }
+    for table in ["covers", "counted", "told"] {
+        connection.execute(&format!("DELETE FROM {table} WHERE seq < ?1"), first)?;
+    }
     let has: bool =
         connection.query_row("SELECT EXISTS (SELECT 1 FROM attempts WHERE seq < ?1)", first, |row| row.get(0))?;
     if !has {
         return Ok(());
     }
-    connection
-        .execute_batch("CREATE TEMP TABLE gone AS SELECT client_id, rule_id, name_id, count FROM attempts LIMIT 0;")?;
-    connection
-        .execute("INSERT INTO gone SELECT client_id, rule_id, name_id, count FROM attempts WHERE seq < ?1", first)?;
+    connection.execute_batch(
+        "CREATE TEMP TABLE gone AS SELECT at, client_id, rule_id, name_id, count FROM attempts LIMIT 0;",
+    )?;
+    connection.execute(
+        "INSERT INTO gone SELECT at, client_id, rule_id, name_id, count FROM attempts WHERE seq < ?1",
+        first,
+    )?;
     connection.execute("DELETE FROM attempts WHERE seq < ?1", first)?;
     connection.execute("DELETE FROM hours WHERE last_seq < ?1", first)?;
+    tally_again(connection)?;
     connection.execute_batch(FORGET)
 }
+
+/// Makes the tallies of the days again from which records went: what is left of them is one day, or none, but where the
+/// clock was set back.
+fn tally_again(connection: &Connection) -> rusqlite::Result<()> {
+    let mut days = connection.prepare(&format!("SELECT DISTINCT at / {DAY} FROM gone"))?;
+    let days: Vec<i64> = days.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for day in days {
+        connection.execute("DELETE FROM tallies WHERE day = ?1", [day])?;
+        let bounds = "SELECT min(first_seq), max(last_seq) FROM hours WHERE hour BETWEEN ?1 AND ?2";
+        let bounds = connection.query_row(bounds, [day * 24, day * 24 + 23], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (Some(first), Some(last)): (Option<i64>, Option<i64>) = bounds else { continue };
+        connection.execute(TALLY, [day, first, last])?;
+    }
+    Ok(())
+}
+
+/// Records of a day, between two numbers, as tallies.
+const TALLY: &str = "
+INSERT INTO tallies SELECT ?1, rule_id, coalesce(client_id, 0), coalesce(name_id, 0), coalesce(group_id, 0),
+        CASE folded WHEN 'network' THEN 1 WHEN 'rule' THEN 2 WHEN 'counter' THEN 3 ELSE 0 END AS how,
+        count(*), sum(count), min(at), max(at + last)
+    FROM attempts NOT INDEXED JOIN manners ON manners.id = manner_id
+    WHERE seq BETWEEN ?2 AND ?3 AND at / 86400000000 = ?1
+    GROUP BY rule_id, client_id, name_id, group_id, how;
+";
 
 /// Instants at which a client was first seen go on to its oldest record that is left.
 const FORGET: &str = "

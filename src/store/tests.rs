@@ -251,11 +251,11 @@ fn an_index_that_differs_from_the_journal_is_told_with_the_first_number() {
         (String::new(), vec![]),
         (
             format!("DELETE FROM attempts WHERE seq = {second}"),
-            vec![format!("Missing {{ seq: {second} }}"), "Clients".into()],
+            vec![format!("Missing {{ seq: {second} }}"), "Tallies".into(), "Clients".into()],
         ),
         (
             format!("DELETE FROM attempts WHERE seq = {last}"),
-            vec![format!("Missing {{ seq: {last} }}"), "Clients".into()],
+            vec![format!("Missing {{ seq: {last} }}"), "Tallies".into(), "Clients".into()],
         ),
         (format!("UPDATE attempts SET at = at + 1 WHERE seq = {first}"), vec![format!("Changed {{ seq: {first} }}")]),
         (
@@ -266,6 +266,7 @@ fn an_index_that_differs_from_the_journal_is_told_with_the_first_number() {
         ("UPDATE days SET count = count + 1".to_owned(), vec!["Sum".into(), "Days".into()]),
         ("DELETE FROM days".to_owned(), vec!["Sum".into(), "Days".into()]),
         ("UPDATE clients SET leaves = leaves + 1".to_owned(), vec!["Clients".into()]),
+        ("UPDATE tallies SET count = count + 1".to_owned(), vec!["Tallies".into()]),
     ] {
         let mut store = data.open();
         store.rebuild(&journal).unwrap();

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::StoreError;
 use super::query::{self, Row, Sum, SumSource};
 use super::schema;
+use super::tally;
 use crate::ledger::{self, Body, Gap, Leaf, ReadError, Reader, Record, RuleCount};
 
 /// How many faults of one kind are told one by one.
@@ -41,6 +42,8 @@ pub enum Difference {
     Sum { sum: Sum, index: u64 },
     /// The sums by segment, which go when the journal removes one, are not those by day.
     Days { sums: u64 },
+    /// The tallies of rules say something else than their records.
+    Tallies { rules: u64 },
     /// The sums by client say something else than the records.
     Clients { clients: u64 },
 }
@@ -83,6 +86,10 @@ pub(super) fn verify(
     let sums = query::unlike_days(connection).map_err(&fault)?;
     if sums > 0 {
         side.agreement.add(Difference::Days { sums });
+    }
+    let rules = tally::unlike(connection).map_err(&fault)?;
+    if rules > 0 {
+        side.agreement.add(Difference::Tallies { rules });
     }
     let clients = query::unlike_clients(connection).map_err(&fault)?;
     if clients > 0 {

@@ -51,6 +51,7 @@ mod proxies;
 mod readme;
 mod reload;
 mod replays;
+mod reports;
 mod resolves;
 mod reviewed;
 mod rpz;

@@ -197,7 +197,7 @@ fn no_log(logs: &Path) -> anyhow::Error {
 }
 
 /// Reads a small text file that somebody has named.
-fn read_text(path: &Path, most: u64) -> anyhow::Result<String> {
+pub(super) fn read_text(path: &Path, most: u64) -> anyhow::Result<String> {
     let read = || {
         let file = File::open(path)?;
         let mut octets = Vec::new();

@@ -1,0 +1,101 @@
+//! How long a compliance report takes over an index of many records, and how much memory:
+//! `RECORDS=5000000 cargo bench --bench report`. A year in which some devices ask for some names each day.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement tells by printing")]
+#![allow(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+
+use std::time::Instant;
+
+use interdict::ledger::{Body, Leaf, Record, VERSION as LEAF};
+use interdict::report::{Basis, Format, Gatherer, Node, NodeBasis, Revealed, Source, VERSION};
+use interdict::store::{Seen, Store};
+use jiff::{Timestamp, ToSpan as _};
+
+const YEAR: i64 = 365 * 86_400;
+
+fn leaf(seq: u64, of: u64) -> Leaf {
+    let start: Timestamp = "2025-01-01T00:00:00Z".parse().unwrap();
+    let second = i64::try_from(u128::from(seq) * u128::from(YEAR.unsigned_abs()) / u128::from(of)).unwrap();
+    let at = start.checked_add(second.seconds()).unwrap();
+    // Scattered, and the same at each run.
+    let random = seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+    let (client, name) = (random % 2000, (random >> 16) % 40);
+    let record = Record {
+        at,
+        last: at,
+        ends: None,
+        raw: at,
+        raw_last: at,
+        count: 1 + random % 3,
+        folded: None,
+        client: Some(format!("10.{}.{}.7", client / 250, client % 250)),
+        key: Some(at.strftime("%Y-%m").to_string()),
+        prefix: None,
+        group: None,
+        identified: None,
+        via: None,
+        device: None,
+        transport: Some("udp".to_owned()),
+        name: Some(format!("s{name}.upd.vendor.example")),
+        r#type: Some("A".to_owned()),
+        names: None,
+        clients: None,
+        verdict: if name == 7 { "waived" } else { "sunk" }.to_owned(),
+        order: "act-2024".to_owned(),
+        prohibition: Some("updates".to_owned()),
+        waiver: (name == 7).then(|| "W-1".to_owned()),
+        rule: "suffix:upd.vendor.example".to_owned(),
+        service: "update".to_owned(),
+        confidence: "high".to_owned(),
+        threat: false,
+        subject: None,
+        through: None,
+        policy: "00".repeat(32),
+        rcode: Some("NXDOMAIN".to_owned()),
+        rehearsal: false,
+    };
+    Leaf { v: LEAF, seq, body: Body::Attempt(Box::new(record)) }
+}
+
+fn resident() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    format!("{}; {}", line("VmHWM"), line("VmRSS"))
+}
+
+fn main() {
+    let records: u64 = std::env::var("RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000);
+    let mut store = Store::temporary().unwrap();
+    let started = Instant::now();
+    for first in (0..records).step_by(100_000) {
+        let last = records.min(first + 100_000);
+        store.fill((first..last).map(|seq| (0, leaf(seq, records)))).unwrap();
+    }
+    println!("indexed {records} records in {:.1} s; {}", started.elapsed().as_secs_f64(), resident());
+    for (from, to) in [
+        ("2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("2025-01-15T10:00:00Z", "2025-12-20T11:00:00Z"),
+        ("2025-06-01T00:00:00Z", "2025-07-01T00:00:00Z"),
+    ] {
+        let node = NodeBasis { first: 0, last: records - 1, logs: vec![], keys: vec![], anchor: None, verified: false };
+        let basis = Basis {
+            version: VERSION,
+            format: Format::Html,
+            lang: "en".to_owned(),
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+            order: None,
+            group: None,
+            duty: None,
+            nodes: vec![node],
+        };
+        let started = Instant::now();
+        let mut gatherer = Gatherer::new(basis.clone(), &[]);
+        let mut reveal = |seen: &Seen| Ok(Revealed { hardware: None, address: Some(seen.client.clone()) });
+        let source = Source { store: &store, basis: &basis.nodes[0], node: Node::default(), reveal: &mut reveal };
+        gatherer.add(source).unwrap();
+        let octets = gatherer.finish().render().unwrap();
+        let took = started.elapsed().as_secs_f64();
+        println!("{from} to {to}: {took:.2} s, {} octets; {}", octets.len(), resident());
+    }
+}

@@ -1,0 +1,66 @@
+//! From opened resolvers to the octets of a report.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use jiff::Timestamp;
+
+use super::node::Opened;
+use crate::cli::folder;
+use crate::feed::Archive;
+use crate::ledger::checkpoint::Verifier;
+use crate::ledger::{KeyId, KeyRing, hardware_of};
+use crate::policy::Snapshot;
+use crate::report::{self, Basis, Gatherer, Revealed, Source};
+use crate::store::Seen;
+
+/// What logs are held against.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) keys: &'a [Verifier],
+    pub(super) anchors: &'a [String],
+    pub(super) verify: bool,
+}
+
+pub(super) fn make(basis: Basis, mut nodes: Vec<Opened>) -> anyhow::Result<Vec<u8>> {
+    let policies = policies(&basis, &nodes)?;
+    let mut gatherer = Gatherer::new(basis, &policies);
+    for Opened { store, basis, node, keys, .. } in &mut nodes {
+        let mut reveal = |seen: &Seen| reveal(seen, keys);
+        gatherer.add(Source { store, basis, node: node.clone(), reveal: &mut reveal })?;
+    }
+    Ok(gatherer.finish().render()?)
+}
+
+/// Returns the archived policies that were in use, those used last at the end. One that no folder has is left out, and
+/// the report says so; one that this program does not read is as if it were not there.
+fn policies(basis: &Basis, nodes: &[Opened]) -> anyhow::Result<Vec<(String, Snapshot)>> {
+    let mut used: BTreeMap<String, Timestamp> = BTreeMap::new();
+    for node in nodes {
+        for (at, digest) in report::policies(&node.store, &node.basis, (basis.from, basis.to))? {
+            let last = used.entry(digest).or_insert(at);
+            *last = (*last).max(at);
+        }
+    }
+    let mut used: Vec<_> = used.into_iter().map(|(digest, at)| (at, digest)).collect();
+    used.sort_unstable();
+    let mut policies = Vec::new();
+    for (_, text) in used {
+        let Ok(digest) = folder::digest(&text) else { continue };
+        let archives = nodes.iter().filter_map(|node| Archive::open(node.policies.as_deref()?, &digest).ok());
+        if let Some(snapshot) = archives.into_iter().find_map(|archive| archive.compile(1).ok()) {
+            policies.push((text, snapshot));
+        }
+    }
+    Ok(policies)
+}
+
+fn reveal(seen: &Seen, keys: &mut KeyRing) -> Result<Revealed, Box<dyn Error + Send + Sync>> {
+    let Some(key) = seen.key.as_deref().and_then(KeyId::parse) else { return Ok(Revealed::default()) };
+    let device = seen.device.as_ref().map(|device| keys.decrypt(device, &key)).transpose()?.flatten();
+    let address = keys.decrypt(&seen.client, &key)?.map(|address| match seen.prefix {
+        Some(prefix) => format!("{address}/{prefix}"),
+        None => address.to_string(),
+    });
+    Ok(Revealed { hardware: device.and_then(hardware_of).map(|device| device.to_string()), address })
+}

@@ -1,0 +1,380 @@
+//! From records, verification and archived policy to a report: each resolver is taken in once, and only sums are kept.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::error::Error;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::basis::{Basis, NodeBasis};
+use super::devices::{Devices, Person, Revealed, Use};
+use super::legal::Legal;
+use super::node;
+use super::sums::{Class, Sums};
+use super::trend::Bins;
+use super::value::{Mark, Node, Report};
+use crate::client::DEFAULT_GROUP;
+use crate::policy::Snapshot;
+use crate::store::{Ruled, Seen, Slice, Store, StoreError, Sum, SumSource, Tally};
+
+/// How many days before and after an instant are compared.
+const AROUND: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Why a report cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum GatherError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Reveal(Box<dyn Error + Send + Sync>),
+}
+
+/// Tells whose the records of a client are, as far as the key ring does.
+pub type Reveal<'a> = dyn FnMut(&Seen) -> Result<Revealed, Box<dyn Error + Send + Sync>> + 'a;
+
+/// One resolver.
+pub struct Source<'a> {
+    pub store: &'a Store,
+    pub basis: &'a NodeBasis,
+    /// What verification says; what the records say is filled in.
+    pub node: Node,
+    pub reveal: &'a mut Reveal<'a>,
+}
+
+impl std::fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// What is summed up over all resolvers.
+#[derive(Debug)]
+pub struct Gatherer<'a> {
+    pub(super) basis: Basis,
+    pub(super) legal: Legal<'a>,
+    pub(super) known: BTreeSet<String>,
+    /// Instants at which what a report may claim changes, the ends of the period among them.
+    cuts: Vec<Timestamp>,
+    pub(super) bins: Bins,
+    pub(super) nodes: Vec<Node>,
+    /// Orders with services, by their places.
+    pub(super) services: Vec<(String, String)>,
+    pub(super) service_sums: Vec<Sums>,
+    pub(super) waivers: Vec<(String, String)>,
+    pub(super) waiver_sums: Vec<u64>,
+    pub(super) devices: Devices,
+    pub(super) names: BTreeMap<(String, u16), Named>,
+    pub(super) around: BTreeMap<Mark, [Around; 2]>,
+    pub(super) titles: BTreeMap<Mark, String>,
+    pub(super) unattributed: u64,
+    pub(super) unrecorded: u64,
+    pub(super) threats: u64,
+    pub(super) told: node::Told,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    pub(super) sums: Sums,
+    pub(super) devices: BTreeSet<Person>,
+}
+
+/// Look-ups of one name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Named {
+    pub(super) confidence: String,
+    pub(super) sums: Sums,
+    pub(super) span: Option<(i64, i64)>,
+}
+
+impl Named {
+    fn add(&mut self, sums: Sums, (first, last): (i64, i64)) {
+        self.sums.add_all(sums);
+        let span = self.span.get_or_insert((first, last));
+        *span = (span.0.min(first), span.1.max(last));
+    }
+}
+
+/// What is known of a rule during a stretch without cuts.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    class: Class,
+    service: u16,
+    waiver: Option<u16>,
+    threat: bool,
+}
+
+/// What is summed up of one resolver, by the numbers of its index.
+#[derive(Debug, Default)]
+struct Local {
+    sums: Sums,
+    clients: HashMap<i64, Use>,
+    /// By name and rule.
+    names: HashMap<(i64, i64), (u16, Named)>,
+}
+
+impl<'a> Gatherer<'a> {
+    /// Begins a report. `policies` are the archived ones by their digests, those used last at the end.
+    pub fn new(basis: Basis, policies: &'a [(String, Snapshot)]) -> Self {
+        let legal = Legal::new(policies.iter().map(|(_, policy)| policy).collect());
+        let (from, to) = (basis.from, basis.to);
+        let mut cuts: Vec<_> = legal.cuts().into_iter().filter(|at| from < *at && *at < to).collect();
+        cuts.extend([from, to]);
+        cuts.sort_unstable();
+        cuts.dedup();
+        let order = basis.order.clone();
+        let mut titles = legal.marks(|id| order.as_deref().is_none_or(|order| order == id));
+        titles.retain(|mark, _| from < mark.at && mark.at < to);
+        Self {
+            bins: Bins::new(from, to),
+            legal,
+            known: policies.iter().map(|(digest, _)| digest.clone()).collect(),
+            cuts,
+            nodes: Vec::new(),
+            services: Vec::new(),
+            service_sums: Vec::new(),
+            waivers: Vec::new(),
+            waiver_sums: Vec::new(),
+            devices: Devices::new(),
+            names: BTreeMap::new(),
+            around: BTreeMap::new(),
+            titles,
+            unattributed: 0,
+            unrecorded: 0,
+            threats: 0,
+            told: node::Told::default(),
+            basis,
+        }
+    }
+
+    /// Takes one resolver in.
+    ///
+    /// # Errors
+    /// Where its index or its keys cannot be read.
+    pub fn add(&mut self, of: Source<'_>) -> Result<(), GatherError> {
+        let Source { store, basis, node: mut of, reveal } = of;
+        let rules = store.rules()?;
+        let group = self.group(store)?;
+        let mut local = Local::default();
+        for slice in self.slices(self.basis.from, self.basis.to, basis) {
+            let known = self.known(&rules, slice.from);
+            store.tally(slice, |tally| {
+                if let Some(known) = known.get(&tally.rule).filter(|_| is_of(&group, &tally)) {
+                    self.take(&mut local, *known, &tally);
+                }
+            })?;
+            self.count(store, slice, &mut local.sums)?;
+        }
+        self.around(store, basis, &rules, &group, (reveal, &of.name))?;
+        for (id, used) in local.clients {
+            let seen = store.client(id)?.expect("a tally names clients of its own index");
+            let revealed = reveal(&seen).map_err(GatherError::Reveal)?;
+            self.devices.entry(Person::of(revealed, &seen, &of.name)).or_default().merge(used);
+        }
+        for ((id, rule), (service, named)) in local.names {
+            let name = if id == 0 { None } else { store.name(id)? };
+            let confidence = rules.get(&rule).map(|rule| rule.confidence.as_str()).unwrap_or_default();
+            let entry = self.names.entry((name.unwrap_or_default(), service)).or_default();
+            // Of two entries of a catalogue that match one name, the surer one.
+            if rank(confidence) > rank(&entry.confidence) {
+                confidence.clone_into(&mut entry.confidence);
+            }
+            if let Some(span) = named.span {
+                entry.add(named.sums, span);
+            }
+        }
+        of.sums = local.sums;
+        of.attempted = local.sums.attempted();
+        node::read(&mut self.told, store, basis, (self.basis.from, self.basis.to), (self.nodes.len(), &mut of))?;
+        self.nodes.push(of);
+        Ok(())
+    }
+
+    /// Returns the report.
+    pub fn finish(self) -> Report {
+        super::finish::finish(self)
+    }
+
+    /// Returns the period in stretches during which what may be claimed of look-ups stays the same.
+    fn slices(&self, from: Timestamp, to: Timestamp, basis: &NodeBasis) -> Vec<Slice> {
+        let inner = self.cuts.iter().copied().filter(|at| from < *at && *at < to);
+        let ends: Vec<_> = std::iter::once(from).chain(inner).chain(std::iter::once(to)).collect();
+        let slice = |ends: &[Timestamp]| Slice { from: ends[0], to: ends[1], first: basis.first, last: basis.last };
+        ends.windows(2).map(slice).filter(|slice| slice.from < slice.to).collect()
+    }
+
+    fn known(&mut self, rules: &BTreeMap<i64, Ruled>, at: Timestamp) -> HashMap<i64, Known> {
+        let mut known = HashMap::new();
+        for (id, ruled) in rules {
+            if !self.is_wanted(&ruled.order) {
+                continue;
+            }
+            let service = place(&mut self.services, (&ruled.order, &ruled.service));
+            let waiver = ruled.waiver.as_deref().map(|waiver| place(&mut self.waivers, (waiver, &ruled.order)));
+            known.insert(*id, Known { class: self.legal.class(ruled, at), service, waiver, threat: ruled.threat });
+        }
+        self.service_sums.resize(self.services.len(), Sums::default());
+        self.waiver_sums.resize(self.waivers.len(), 0);
+        known
+    }
+
+    fn is_wanted(&self, order: &str) -> bool {
+        self.basis.order.as_deref().is_none_or(|wanted| wanted == order)
+    }
+
+    fn take(&mut self, local: &mut Local, known: Known, tally: &Tally) {
+        let Known { class, service, waiver, threat } = known;
+        let sums = Sums::of(class, tally.count);
+        local.sums.add_all(sums);
+        self.bins.add(tally.day, class, tally.count);
+        self.service_sums[usize::from(service)].add_all(sums);
+        if threat {
+            self.threats = self.threats.saturating_add(tally.count);
+        }
+        if let Some(waiver) = waiver {
+            let sum = &mut self.waiver_sums[usize::from(waiver)];
+            *sum = sum.saturating_add(tally.count);
+        }
+        match tally.client {
+            None => self.unattributed = self.unattributed.saturating_add(sums.attempted()),
+            Some(client) => {
+                let used = local.clients.entry(client).or_default();
+                used.sums.add_all(sums);
+                // Services that a device attempted contact with; what it may use is no finding.
+                if sums.attempted() > 0 {
+                    used.services.insert(service);
+                }
+                used.waivers.extend(waiver);
+                (used.first, used.last) = (used.first.min(tally.first), used.last.max(tally.last));
+            }
+        }
+        let key = (tally.name.unwrap_or_default(), tally.rule);
+        let (_, named) = local.names.entry(key).or_insert_with(|| (service, Named::default()));
+        named.add(sums, (tally.first, tally.last));
+    }
+
+    /// Adds look-ups that are known by their sums alone. They tell no group.
+    fn count(&mut self, store: &Store, slice: Slice, local: &mut Sums) -> Result<(), GatherError> {
+        if self.basis.group.is_some() {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        store.counted(slice, |day, sum| found.push((day, sum)))?;
+        for (day, Sum { source, order, rule, service, verdict, count }) in found {
+            if !self.is_wanted(&order) {
+                continue;
+            }
+            let (prohibition, waiver, confidence) = (None, None, String::new());
+            let ruled = Ruled { order, service, rule, verdict, prohibition, waiver, confidence, threat: false };
+            let class = self.legal.class(&ruled, slice.from);
+            let service = place(&mut self.services, (&ruled.order, &ruled.service));
+            self.service_sums.resize(self.services.len(), Sums::default());
+            self.service_sums[usize::from(service)].add(class, count);
+            self.bins.add(day, class, count);
+            local.add(class, count);
+            let attempted = Sums::of(class, count).attempted();
+            match source {
+                SumSource::Threat => self.threats = self.threats.saturating_add(count),
+                SumSource::Missed | SumSource::Counted | SumSource::Recorded => {
+                    self.unrecorded = self.unrecorded.saturating_add(attempted);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sums up the days before and after each instant of a prohibition, of its own look-ups alone.
+    fn around(
+        &mut self,
+        store: &Store,
+        basis: &NodeBasis,
+        rules: &BTreeMap<i64, Ruled>,
+        group: &Wanted,
+        (reveal, node): (&mut Reveal<'_>, &str),
+    ) -> Result<(), GatherError> {
+        for mark in self.titles.keys().cloned().collect::<Vec<_>>() {
+            let sides = sides(&mark, self.basis.from, self.basis.to);
+            for (side, (from, to)) in sides.into_iter().enumerate() {
+                let (mut sums, mut clients) = (Sums::default(), BTreeSet::new());
+                for slice in self.slices(from, to, basis) {
+                    let is_under = |ruled: &Ruled| {
+                        ruled.order == mark.order && ruled.prohibition.as_deref() == Some(&*mark.prohibition)
+                    };
+                    let under = rules.iter().filter(|(_, ruled)| is_under(ruled));
+                    let known: HashMap<_, _> =
+                        under.map(|(id, ruled)| (*id, self.legal.class(ruled, slice.from))).collect();
+                    store.tally(slice, |tally| {
+                        let Some(class) = known.get(&tally.rule).filter(|_| is_of(group, &tally)) else { return };
+                        sums.add(*class, tally.count);
+                        if Sums::of(*class, 1).attempted() > 0 {
+                            clients.extend(tally.client);
+                        }
+                    })?;
+                }
+                let mut people = BTreeSet::new();
+                for id in clients {
+                    let seen = store.client(id)?.expect("a tally names clients of its own index");
+                    people.insert(Person::of(reveal(&seen).map_err(GatherError::Reveal)?, &seen, node));
+                }
+                let of = &mut self.around.entry(mark.clone()).or_default()[side];
+                of.sums.add_all(sums);
+                of.devices.extend(people);
+            }
+        }
+        Ok(())
+    }
+
+    fn group(&self, store: &Store) -> Result<Wanted, GatherError> {
+        Ok(match self.basis.group.as_deref() {
+            None => Wanted::All,
+            Some(DEFAULT_GROUP) => Wanted::Default,
+            Some(name) => store.group(name)?.map_or(Wanted::None, Wanted::Group),
+        })
+    }
+}
+
+/// Returns the days before and after an instant, inside the period.
+pub(super) fn sides(mark: &Mark, from: Timestamp, to: Timestamp) -> [(Timestamp, Timestamp); 2] {
+    let before = mark.at.checked_sub(AROUND).unwrap_or(Timestamp::MIN).max(from);
+    let after = mark.at.checked_add(AROUND).unwrap_or(Timestamp::MAX).min(to);
+    [(before, mark.at), (mark.at, after)]
+}
+
+/// Which group is asked for, by its number in one index.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    All,
+    Default,
+    Group(i64),
+    /// No record is of the group.
+    None,
+}
+
+fn is_of(wanted: &Wanted, tally: &Tally) -> bool {
+    match wanted {
+        Wanted::All => true,
+        // Where look-ups of many were put together, their groups are not told.
+        Wanted::Default => tally.group.is_none() && tally.folded.is_none(),
+        Wanted::Group(id) => tally.group == Some(*id),
+        Wanted::None => false,
+    }
+}
+
+/// Returns how sure a word of catalogues is; none is the least.
+fn rank(confidence: &str) -> u8 {
+    match confidence {
+        "high" => 3,
+        "medium" => 2,
+        "low" => 1,
+        _ => 0,
+    }
+}
+
+/// Returns the place of a pair, which is added where it is new.
+fn place(list: &mut Vec<(String, String)>, (one, other): (&str, &str)) -> u16 {
+    let found = list.iter().position(|of| of.0 == one && of.1 == other);
+    let place = found.unwrap_or_else(|| {
+        list.push((one.to_owned(), other.to_owned()));
+        list.len() - 1
+    });
+    // So many services no policy has; what comes behind shares the last place.
+    u16::try_from(place).unwrap_or(u16::MAX)
+}
