@@ -47,7 +47,7 @@ enum FlowError {
 /// One export.
 pub(super) struct Flow {
     receiver: Receiver,
-    source: Source,
+    pub(super) source: Source,
     status: Arc<Status>,
     keeper: Keeper,
     sink: Option<Box<dyn Sink>>,
@@ -150,13 +150,14 @@ impl Flow {
             Begin::Oldest => ledger::read(journal, 0),
             Begin::Now => {
                 let next = (self.source.durable)();
-                let mut reader = ledger::read(journal, next);
-                // Up to the place itself, so that it can be kept.
-                let at_end = reader.next().is_none();
-                let place = Place::new(Position { next, ..Reader::position(&reader) }, reader.line());
-                if at_end {
+                // Behind the leaf before it is the place itself, whatever came since. It is kept at once: a start before
+                // the receiver takes anything would begin later.
+                let mut reader = ledger::read(journal, next.saturating_sub(1));
+                if next == 0 || reader.find_map(Result::ok).is_some_and(|leaf| leaf.seq.checked_add(1) == Some(next)) {
+                    let place = Place::new(Position { next, ..Reader::position(&reader) }, reader.line());
+                    self.keeper.write(&place).map_err(FlowError::Position)?;
                     self.taken = Some(place);
-                    self.kept = false;
+                    self.kept = true;
                 }
                 ledger::read(journal, next)
             }

@@ -153,6 +153,59 @@ fn an_export_that_begins_now_leaves_out_what_was_before() {
 }
 
 #[test]
+fn an_export_that_begins_now_keeps_where_that_was_though_its_receiver_takes_nothing() {
+    let place = Place::new();
+    place.record(5);
+    let leaves = place.ledger.health().leaves;
+    let mut flow = place.flow(To::File(place.folder.path().join("missing/out.json")), Begin::Now);
+    // The journal is further than what is known to be durable.
+    flow.source.durable = Arc::new(move || leaves - 2);
+    flow.round(false);
+    place.catch_up(Begin::Now);
+    assert_eq!(numbers(&lines(&place.file())), (leaves - 2..leaves).collect::<Vec<_>>());
+}
+
+/// Answers requests as long as any come: with 413 where there are more than `most` lines. Returns where, and those it took.
+fn small_receiver(most: usize) -> (String, Arc<Mutex<String>>) {
+    use std::io::{BufRead as _, Read as _, Write as _};
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let taken = Arc::new(Mutex::new(String::new()));
+    let of = Arc::clone(&taken);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = std::io::BufReader::new(stream.unwrap());
+            let (mut length, mut line) = (0, String::new());
+            while stream.read_line(&mut line).unwrap() > 2 {
+                length = line.strip_prefix("Content-Length: ").map_or(length, |of| of.trim().parse().unwrap());
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            let body = String::from_utf8(body).unwrap();
+            let fits = body.lines().count() <= most;
+            if fits {
+                of.lock().unwrap().push_str(&body);
+            }
+            let status = if fits { "204 No Content" } else { "413 Content Too Large" };
+            write!(stream.get_mut(), "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+        }
+    });
+    (url, taken)
+}
+
+#[test]
+fn a_receiver_that_wants_less_at_a_time_gets_smaller_requests() {
+    let place = Place::new();
+    place.record(30);
+    let (url, taken) = small_receiver(7);
+    let mut flow = place.flow(To::parse("http", &url).unwrap(), Begin::Oldest);
+    while flow.round(true).is_zero() {}
+    let taken: Vec<Value> = taken.lock().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(numbers(&taken), (0..place.ledger.health().leaves).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_period_is_written_without_a_daemon_and_its_end_can_be_gone_on_from() {
     let place = Place::new();
     place.record(30);

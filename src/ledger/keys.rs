@@ -63,6 +63,9 @@ pub enum KeyError {
     Write { path: PathBuf, source: io::Error },
 }
 
+/// The generations of keys that were made while the folder could not be looked into.
+const APART: std::ops::Range<u32> = 1 << 20..1 << 31;
+
 /// Keys by month, in a folder that only its owner can enter.
 pub struct KeyRing {
     folder: PathBuf,
@@ -75,6 +78,13 @@ struct Key {
     cipher: Ipcrypt,
     /// The key itself, as long as it is on no disk.
     unsaved: Option<[u8; Ipcrypt::KEY_BYTES]>,
+}
+
+impl Key {
+    fn made() -> Self {
+        let key: [u8; Ipcrypt::KEY_BYTES] = rand::random();
+        Self { cipher: Ipcrypt::new(key), unsaved: Some(key) }
+    }
 }
 
 impl fmt::Debug for KeyRing {
@@ -137,13 +147,18 @@ impl KeyRing {
                 // wrong addresses.
                 Ok(None) if self.marker(&id).exists() => {}
                 Ok(None) => {
-                    let key: [u8; Ipcrypt::KEY_BYTES] = rand::random();
-                    self.keys.insert(id.clone(), Key { cipher: Ipcrypt::new(key), unsaved: Some(key) });
+                    self.keys.insert(id.clone(), Key::made());
                     return id;
                 }
-                // A key that cannot be read must not be replaced: its records would be read with the wrong one.
+                // A key that cannot be read must not be replaced: its records would be read with the wrong one. Where not even
+                // that can be told which ones there are, the new one gets a name far from those that are counted.
                 Err(error) => {
                     tracing::warn!(key = %id, error = &error as &dyn std::error::Error, "key passed over");
+                    if path_of(&self.folder, &id).try_exists().is_err() {
+                        let id = month.generation(rand::random_range(APART));
+                        self.keys.insert(id.clone(), Key::made());
+                        return id;
+                    }
                 }
             }
         }
@@ -234,6 +249,10 @@ impl KeyRing {
             return Ok(None);
         }
         let path = path_of(&self.folder, id);
+        // Looked at first, because that needs no descriptor: one that is not there is no key that cannot be read.
+        if matches!(path.try_exists(), Ok(false)) {
+            return Ok(None);
+        }
         let mut text = String::new();
         match File::open(&path).and_then(|file| file.take(256).read_to_string(&mut text)) {
             Ok(_) => {}
@@ -402,6 +421,32 @@ mod tests {
         ring.save().unwrap();
         assert_eq!(id.as_str(), "2026-11-2");
         assert_eq!(fs::read_to_string(path).unwrap(), "secret?");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_looked_into_holds_up_nobody() {
+        let data = tempfile::tempdir().unwrap();
+        // Every look into it fails, as where there are no descriptors left, or no right to enter.
+        let folder = data.path().join("keys");
+        fs::write(&folder, "").unwrap();
+        let mut ring = KeyRing::reader(&folder);
+        let raw = at("2026-11-03T12:00:00Z");
+        let (text, id) = ring.seal(address("192.0.2.7"), raw);
+        assert_eq!(ring.seal(address("192.0.2.7"), raw), (text.clone(), id.clone()));
+        assert!(ring.save().is_err());
+        // What was there all the while is not replaced.
+        fs::remove_file(&folder).unwrap();
+        let (earlier, first) = {
+            let mut other = KeyRing::open(&folder).unwrap();
+            let sealed = other.seal(address("192.0.2.7"), raw);
+            other.save().unwrap();
+            sealed
+        };
+        ring.save().unwrap();
+        let mut reader = KeyRing::reader(&folder);
+        for (text, id) in [(text, id), (earlier, first)] {
+            assert_eq!(reader.decrypt(&text, &id).unwrap(), Some(address("192.0.2.7")), "{id}");
+        }
     }
 
     #[test]

@@ -3,18 +3,24 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use url::Url;
 
 use super::wire::{Address, Trust, Wire};
 use super::{SendError, SetUpError, Sink};
+use crate::clock::monotonic;
 use crate::export::event::{Event, Origin};
 use crate::export::format::{Text, otlp};
 use crate::export::to::Host;
 
 /// How much of an answer is read, in octets.
 const MAX_ANSWER: usize = 64 * 1024;
+/// The status of a receiver that wants less in one request (RFC 9110, section 15.5.14).
+const TOO_LARGE: &str = "413";
+/// How long an answer may take as a whole.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How much of what a receiver says is told, in characters.
 const MAX_TOLD: usize = 120;
 
@@ -82,8 +88,8 @@ impl Posts {
     }
 }
 
-impl Sink for Posts {
-    fn send(&mut self, events: &[Event], origin: &Origin) -> Result<(), SendError> {
+impl Posts {
+    fn post(&self, events: &[Event], origin: &Origin) -> Result<(), SendError> {
         let to = self.shown.clone();
         let body = self.body(events, origin);
         let mut wire = Wire::connect(&self.to).map_err(|source| SendError::Connect { to: to.clone(), source })?;
@@ -94,6 +100,11 @@ impl Sink for Posts {
             (Ok(answer), _) => answer,
             (Err(source), Ok(())) | (Err(_), Err(source)) => return Err(SendError::Send { to, source }),
         };
+        if answer.status.starts_with(TOO_LARGE) && events.len() > 1 {
+            // The same again would be refused for ever.
+            let (first, second) = events.split_at(events.len() / 2);
+            return self.post(first, origin).and_then(|()| self.post(second, origin));
+        }
         if !answer.status.starts_with('2') {
             return Err(SendError::Status { to, status: answer.status });
         }
@@ -102,6 +113,12 @@ impl Sink for Posts {
             tracing::warn!(to, rejected, "the receiver rejected records for good");
         }
         Ok(())
+    }
+}
+
+impl Sink for Posts {
+    fn send(&mut self, events: &[Event], origin: &Origin) -> Result<(), SendError> {
+        self.post(events, origin)
     }
 
     fn confirm(&mut self) -> Result<(), SendError> {
@@ -126,6 +143,7 @@ fn read_answer(wire: &mut Wire) -> io::Result<Answer> {
     let mut octets = Vec::new();
     let mut part = [0; 4096];
     let mut start = 0;
+    let begun = monotonic();
     loop {
         if let Some(end) = octets[start..].windows(4).position(|at| at == b"\r\n\r\n").map(|at| start + at + 4) {
             let line = octets[start..end].split(|octet| *octet == b'\r').next().unwrap_or_default();
@@ -137,13 +155,22 @@ fn read_answer(wire: &mut Wire) -> io::Result<Answer> {
             }
             let status = status.chars().filter(|c| !c.is_control()).take(MAX_TOLD).collect();
             let length = content_length(&octets[start..end]).unwrap_or(MAX_ANSWER).min(MAX_ANSWER);
-            let more = (end + length).saturating_sub(octets.len());
             // What follows tells more at best; that it is cut off takes nothing back.
-            let _ = io::Read::take(&mut *wire, more as u64).read_to_end(&mut octets);
+            while octets.len() < end + length && begun.elapsed() < PATIENCE {
+                match wire.read(&mut part) {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => octets.extend_from_slice(&part[..read]),
+                }
+            }
             return Ok(Answer { status, body: String::from_utf8_lossy(&octets[end..]).into_owned() });
         }
         if octets.len() >= MAX_ANSWER {
             return Err(wrong());
+        }
+        // One that says something from time to time would hold the export for ever.
+        if begun.elapsed() > PATIENCE {
+            let late = format!("it did not answer within {} s", PATIENCE.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, late));
         }
         match wire.read(&mut part)? {
             0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed without an answer")),

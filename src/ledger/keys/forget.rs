@@ -43,13 +43,14 @@ pub fn forget(folder: &Path, month: &KeyId) -> Result<Vec<KeyId>, KeyError> {
     known.extend(named(folder, MADE)?);
     known.sort();
     known.dedup();
-    let mut destroyed = Vec::new();
-    for id in known.into_iter().filter(|id| id.is_of(month)) {
-        let tombstone = folder.join(format!("{id}{DESTROYED}"));
-        let was_there = !tombstone.exists() || path_of(folder, &id).exists();
-        destroy(folder, &id).map_err(|source| KeyError::Write { path: tombstone, source })?;
-        destroyed.extend(was_there.then_some(id));
-    }
+    known.retain(|id| id.is_of(month));
+    let tombstone = |id: &KeyId| folder.join(format!("{id}{DESTROYED}"));
+    let fault = |id: &KeyId, source| KeyError::Write { path: tombstone(id), source };
+    let destroyed: Vec<_> =
+        known.iter().filter(|id| !tombstone(id).exists() || path_of(folder, id).exists()).cloned().collect();
+    // All of them first, so that a crash in between does not leave half of the month: the next start goes on.
+    known.iter().try_for_each(|id| mark(folder, &tombstone(id)).map_err(|source| fault(id, source)))?;
+    known.iter().try_for_each(|id| destroy(folder, id).map_err(|source| fault(id, source)))?;
     Ok(destroyed)
 }
 
@@ -129,6 +130,28 @@ mod tests {
         assert!(!path_of(folder, &november).exists());
         assert_eq!(KeyRing::reader(folder).decrypt(&old, &october).unwrap(), Some(address));
         assert_eq!(forget(folder, &month).unwrap().len(), 1, "the later key of the month");
+    }
+
+    #[test]
+    fn a_month_that_was_cut_off_within_its_keys_is_forgotten_whole_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let mut ring = KeyRing::open(folder).unwrap();
+        let at = "2026-11-03T00:00:00Z".parse().unwrap();
+        for name in ["2026-11", "2026-11-2"] {
+            assert_eq!(ring.seal("192.0.2.7".parse().unwrap(), at).1.as_str(), name);
+            ring.save().unwrap();
+            if name == "2026-11" {
+                fs::remove_file(folder.join("2026-11.key")).unwrap();
+                ring.save().unwrap();
+            }
+        }
+        // What is no file cannot be written over, so that the first key stops the destroying.
+        fs::create_dir(folder.join("2026-11.key")).unwrap();
+        assert!(forget(folder, &KeyId::month("2026-11").unwrap()).is_err());
+        fs::remove_dir(folder.join("2026-11.key")).unwrap();
+        drop(KeyRing::open(folder).unwrap());
+        assert!(!folder.join("2026-11-2.key").exists());
     }
 
     #[test]
