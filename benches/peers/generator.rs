@@ -1,7 +1,8 @@
 //! Asks a resolver as fast as it answers, and checks each answer; or answers queries with next to nothing, as the floor.
 //!
-//! `generator ask --server ADDRESS --kind cached|blocked|sunk|missed|mixed [--seconds N] [--pid PID] [--rate N] [--code N] [--tcp]`
+//! `generator ask --server ADDRESS --kind cached|blocked|sunk|flood|missed|mixed [--seconds N] [--pid PID] [--rate N] [--code N] [--tcp] [--clients N]`
 //! prints one line: kind, queries, thousand queries a second, µs of CPU of PID a query, p50, p99 and p99.9 in µs, wrong, lost, MiB.
+//! Of `flood` each name is another one that is sunk. `--clients` has so many addresses of 127.64.0.0/10 ask in turn.
 //! With `--tcp`, over eight connections with 64 queries under way on each.
 //! `generator ready --server ADDRESS [--code N]` prints after how many seconds a listed name is first answered with its code.
 //! `generator echo ADDRESS` sends back what it gets, marked as a response. `generator warm --server ADDRESS` asks once
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use interdict::datagram::{self, BATCH, Incoming, Letter, Wait};
 use interdict::message::{Class, Name, RecordType, Writer, flag};
+use interdict::query::{LocalEnd, Peer};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -52,6 +54,7 @@ fn main() {
                 rate: value("--rate").map(|text| text.parse().unwrap()),
                 code: value("--code").map_or(3, |text| text.parse().unwrap()),
                 random: SmallRng::seed_from_u64(rand::random()),
+                clients: value("--clients").map_or(0, |text| text.parse().unwrap()),
                 missed: 0,
                 salt: rand::random(),
             };
@@ -143,6 +146,8 @@ struct Run {
     /// The response code that withheld names get.
     code: u8,
     random: SmallRng,
+    /// How many addresses ask in turn; none for that of the machine.
+    clients: u32,
     missed: u64,
     salt: u32,
 }
@@ -204,6 +209,10 @@ impl Run {
             "cached" | "echo" => (format!("c{number}.cached.bench"), false),
             "blocked" => (format!("b{number}.blocked.bench"), true),
             "sunk" => (format!("b{number}.upd.kaspersky.com"), true),
+            "flood" => {
+                self.missed += 1;
+                (format!("f{}-{}.upd.kaspersky.com", self.missed, self.salt), true)
+            }
             "missed" => {
                 self.missed += 1;
                 (format!("m{}-{}.missed.bench", self.missed, self.salt), false)
@@ -224,11 +233,18 @@ impl Run {
         (slot.sent, slot.withheld, slot.open) = (now, withheld, true);
     }
 
+    fn peer(&self, client: u32) -> Peer {
+        let address = std::net::Ipv4Addr::from(0x7F40_0000 + client);
+        Peer::direct(self.server, Some(LocalEnd { address: address.into(), interface: 0 }))
+    }
+
     fn measure(&mut self, kind: &str) {
         let sockets: Vec<UdpSocket> = (0..SOCKETS)
             .map(|_| {
                 let socket = UdpSocket::bind(any(self.server)).unwrap();
-                socket.connect(self.server).unwrap();
+                if self.clients == 0 {
+                    socket.connect(self.server).unwrap();
+                }
                 socket
             })
             .collect();
@@ -239,7 +255,7 @@ impl Run {
         let mut letters: Vec<Letter> = (0..BATCH).map(|_| Letter::new()).collect();
         let mut told = Told::default();
         let cpu_before = self.pid.map(cpu);
-        let mut asked = 0_f64;
+        let (mut asked, mut client) = (0_f64, 0);
         loop {
             let now = Instant::now();
             let elapsed = now.duration_since(begun).as_secs_f64();
@@ -264,6 +280,10 @@ impl Run {
                     asked += 1.0;
                     self.ask(kind, slot, at, now);
                     letters[ready].message.clone_from(&slot.message);
+                    if self.clients > 0 {
+                        client = (client + 1) % self.clients;
+                        letters[ready].address_to(&self.peer(client));
+                    }
                     ready += 1;
                 }
                 datagram::send(socket, &mut letters[..ready], |_| {});

@@ -274,7 +274,7 @@ fn device_of(record: &Record, keys: &mut KeyRing) -> anyhow::Result<Option<Strin
 }
 
 /// Always with six decimals, as the journal writes them, so that text sorts as time does.
-fn micros<S: serde::Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn micros<S: serde::Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{instant:.6}"))
 }
 

@@ -24,6 +24,7 @@ mod privacy;
 mod report;
 mod run;
 mod settings;
+mod sums;
 mod waiver;
 
 use std::ffi::OsString;
@@ -76,6 +77,8 @@ enum Command {
     Explain(Box<explain::Explain>),
     /// List what was recorded, newest first.
     Attempts(Box<attempts::Attempts>),
+    /// Sum up what was recorded: by rule, by day, by client.
+    Sums(sums::Sums),
     /// Write what was recorded in a format of other systems, oldest first.
     Export(export::Export),
     /// Write a compliance report on a period, or make one again and compare.
@@ -143,6 +146,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Run(of) => run::run(&of),
         Command::Explain(of) => explain::run(&of, &mut out),
         Command::Attempts(of) => attempts::run(&of, &mut out),
+        Command::Sums(of) => sums::run(&of, &mut out),
         Command::Export(of) => export::run(&of, &mut out),
         Command::Report(of) => report::run(&of, &mut out),
         Command::Changes(of) => changes::run(&of, &mut out),
@@ -213,6 +217,9 @@ mod tests {
             "run",
             "explain",
             "attempts",
+            "sums rules",
+            "sums days",
+            "sums clients",
             "export",
             "report verify",
             "changes",

@@ -129,6 +129,18 @@ pub enum SumSource {
     Missed,
 }
 
+impl SumSource {
+    /// Returns the word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Counted => "counted",
+            Self::Threat => "threat",
+            Self::Missed => "missed",
+        }
+    }
+}
+
 /// The columns of a record, as [`row`] reads them.
 const RECORD: &str = "SELECT attempts.seq, attempts.at, attempts.last, attempts.ends, attempts.raw, attempts.raw_last, \
      attempts.count, folded, client, key, prefix, groups.text, identified, via, device, transport, name, type, \

@@ -45,7 +45,8 @@ fn about(event: &Event, origin: &Origin) -> Map<String, Value> {
         Some(record) => ("event", "network", access(record)),
         None if event.kind() == "change" => ("event", "configuration", vec!["change"]),
         None if event.kind() == "coverage" => ("metric", "process", vec!["info"]),
-        None => ("pipeline_error", "process", vec!["error"]),
+        // Of errors tells the kind: the category has no such type.
+        None => ("pipeline_error", "process", vec!["info"]),
     };
     about.insert("kind".to_owned(), kind.into());
     about.insert("category".to_owned(), json!([category]));

@@ -123,10 +123,14 @@ fn attempt(event: &Event, record: &Record, object: &mut Map<String, Value>) {
         "monitored" => ((1, "Allowed"), (17, "Logged")),
         _ => ((1, "Allowed"), (1, "Allowed")),
     };
-    let mut query = Map::new();
-    put(&mut query, "hostname", record.name.clone());
-    put(&mut query, "type", record.r#type.clone());
-    query.insert("class".to_owned(), "IN".into());
+    // The object needs a name, which look-ups that were put together do not have.
+    if let Some(name) = &record.name {
+        let mut query = Map::new();
+        query.insert("hostname".to_owned(), name.as_str().into());
+        put(&mut query, "type", record.r#type.clone());
+        query.insert("class".to_owned(), "IN".into());
+        object.insert("query".to_owned(), Value::Object(query));
+    }
     let code = record.rcode.as_deref().map(response_code);
     let transport = record.transport.as_deref();
     let connection = json!({
@@ -147,7 +151,6 @@ fn attempt(event: &Event, record: &Record, object: &mut Map<String, Value>) {
         ("policy", json!({ "uid": record.policy, "name": record.order })),
         ("firewall_rule", json!({ "uid": record.rule, "name": record.rule, "category": record.service })),
         ("count", json!(record.count)),
-        ("query", Value::Object(query)),
         ("query_time", json!(record.at.as_millisecond())),
         ("response_time", json!(record.last.as_millisecond())),
         ("rcode_id", json!(code.map_or(99, |(id, _)| id))),

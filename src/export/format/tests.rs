@@ -168,6 +168,60 @@ proptest! {
     }
 }
 
+/// The attributes with the requirement "required" of the classes that are used and of the objects in them (ocsf-schema 1.8.0:
+/// events/base_event.json, events/network/dns_activity.json, events/application/application_lifecycle.json, objects/).
+const OCSF_REQUIRED: [(&str, &[&str]); 6] = [
+    ("", &["activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid"]),
+    ("/metadata", &["product", "version"]),
+    ("/metadata/product", &["name"]),
+    ("/query", &["hostname"]),
+    ("/connection_info", &["direction_id"]),
+    ("/app", &["name"]),
+];
+
+#[test]
+fn what_ocsf_requires_is_there() {
+    for event in events(Clients::Network) {
+        let object: Value = serde_json::from_str(&Text::Ocsf.write(&event, &origin())).unwrap();
+        for (place, required) in OCSF_REQUIRED {
+            let Some(of) = object.pointer(place) else { continue };
+            assert!(required.iter().all(|key| !of[key].is_null()), "{place} of {object}");
+        }
+        let number = |key: &str| object[key].as_u64().unwrap();
+        assert_eq!(number("type_uid"), number("class_uid") * 100 + number("activity_id"));
+        assert_eq!(number("class_uid") / 1000, number("category_uid"));
+        // The network classes want one end at least.
+        assert!(
+            number("class_uid") != 4003 || object["dst_endpoint"].is_object() || object["src_endpoint"].is_object()
+        );
+    }
+}
+
+#[test]
+fn what_ecs_allows_is_all_there_is() {
+    // The expected types of each category (ecs 8.17, generated/ecs/ecs_flat.yml, event.category).
+    let types = |category: &str| -> &[&str] {
+        match category {
+            "network" => &["access", "allowed", "connection", "denied", "end", "info", "protocol", "start"],
+            "configuration" => &["access", "change", "creation", "deletion", "info"],
+            "process" => &["access", "change", "end", "info", "start"],
+            other => panic!("{other}"),
+        }
+    };
+    for event in events(Clients::Plain) {
+        let document: Value = serde_json::from_str(&Text::Ecs.write(&event, &origin())).unwrap();
+        let words = |key: &str| {
+            let words = document["event"][key].as_array().unwrap();
+            words.iter().map(|word| word.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        for category in words("category") {
+            assert!(words("type").iter().all(|word| types(&category).contains(&word.as_str())), "{document}");
+        }
+        let kind = document["event"]["kind"].as_str().unwrap();
+        assert!(["alert", "event", "metric", "pipeline_error"].contains(&kind), "{document}");
+    }
+}
+
 #[test]
 fn a_host_name_cannot_break_out_of_the_header() {
     let origin = Origin { log: "x".to_owned(), host: "a b\n\"é".to_owned() };
