@@ -170,7 +170,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 10);
+    assert_eq!(examples.len(), 11);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");
