@@ -10,13 +10,13 @@ use std::io::{BufRead as _, BufReader, BufWriter, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use interdict::export::{Begin, Clients, Encoding, Exports, Origin, Period, Receiver, Source, Text, To, once};
 use interdict::ledger::{Body, KeyRing, Leaf, Record, VERSION};
 use interdict::observe::Metrics;
 use jiff::Timestamp;
+use rustls::pki_types::PrivateKeyDer;
 
 /// How many leaves a segment of 16 MiB has.
 const SEGMENT: u64 = 27_000;
@@ -51,6 +51,7 @@ fn main() {
         ("syslog-tcp", "cef"),
         ("syslog-tcp", "ecs"),
         ("syslog-tcp", "ocsf"),
+        ("syslog-tls", "json"),
         ("http", "json"),
         ("http", "ecs"),
         ("otlp", "json"),
@@ -60,10 +61,12 @@ fn main() {
             "file" => folder.join(format!("{kind}.{format}")).display().to_string(),
             "syslog-udp" => datagrams(),
             "syslog-tcp" => serve(|stream| drop(std::io::copy(&mut &*stream, &mut std::io::sink()))),
+            "syslog-tls" => encrypted(&folder.join("ca.pem")),
             "dnstap" => serve(frames),
             _ => format!("http://{}/", serve(answer)),
         };
-        let rate = measure(&journal, &keys, records, (kind, &to, format.parse().unwrap()));
+        let ca = (kind == "syslog-tls").then(|| folder.join("ca.pem"));
+        let rate = measure(&journal, &keys, records, (kind, &to, format.parse().unwrap(), ca));
         println!("  {kind:<16} {format:<11} {rate:>9.0} records a second");
     }
 }
@@ -82,11 +85,16 @@ impl Write for Counting {
     }
 }
 
-fn measure(journal: &Path, keys: &Path, records: u64, (kind, to, text): (&str, &str, Text)) -> f64 {
+fn measure(
+    journal: &Path,
+    keys: &Path,
+    records: u64,
+    (kind, to, text, ca): (&str, &str, Text, Option<PathBuf>),
+) -> f64 {
     let positions = tempfile::tempdir().unwrap();
     let (to, clients) = (To::parse(kind, to).unwrap(), Clients::Plain);
     let receiver =
-        Receiver { name: "bench".to_owned(), to, text, clients, begin: Begin::Oldest, ca: None, authorization: None };
+        Receiver { name: "bench".to_owned(), to, text, clients, begin: Begin::Oldest, ca, authorization: None };
     let source = Source {
         journal: journal.to_owned(),
         keys: keys.to_owned(),
@@ -97,15 +105,20 @@ fn measure(journal: &Path, keys: &Path, records: u64, (kind, to, text): (&str, &
     let start = Instant::now();
     let exports = Exports::start(&[receiver], &source, &Metrics::new()).unwrap();
     let status = exports.statuses().remove(0);
-    // Before the first look it is behind by nothing.
-    let position: PathBuf = positions.path().join("bench.position");
-    while !position.exists() || status.report().behind > 0 {
+    while taken(&positions.path().join("bench.position")) < records {
         assert!(start.elapsed() < PATIENCE, "{:?}", status.report());
         std::thread::sleep(Duration::from_millis(2));
     }
     let rate = records as f64 / start.elapsed().as_secs_f64();
     exports.stop();
     rate
+}
+
+/// Returns how many records the receiver has taken for good.
+fn taken(position: &Path) -> u64 {
+    let place: serde_json::Value =
+        std::fs::read(position).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    place["next"].as_u64().unwrap_or_default()
 }
 
 /// Returns where a socket takes datagrams and forgets them.
@@ -120,11 +133,27 @@ fn datagrams() -> String {
 }
 
 /// Returns where each connection is given to `take`, one after the other.
-fn serve(take: fn(&std::net::TcpStream)) -> String {
+fn serve(take: impl Fn(&std::net::TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || listener.incoming().for_each(|stream| take(&stream.unwrap())));
     address
+}
+
+/// As [`serve`], over TLS; puts the certificate that it is trusted by into a file.
+fn encrypted(ca: &Path) -> String {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(ca, cert.pem()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap());
+    serve(move |stream| {
+        let session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut stream = rustls::StreamOwned::new(session, stream.try_clone().unwrap());
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    })
 }
 
 fn answer(stream: &std::net::TcpStream) {
@@ -141,7 +170,6 @@ fn answer(stream: &std::net::TcpStream) {
 
 /// Takes a stream of frames: READY is answered with ACCEPT, STOP with FINISH.
 fn frames(stream: &std::net::TcpStream) {
-    static DATA: AtomicU64 = AtomicU64::new(0);
     let mut reader = BufReader::with_capacity(1 << 16, stream);
     let mut writer = stream;
     let mut word = [0; 4];
@@ -149,7 +177,6 @@ fn frames(stream: &std::net::TcpStream) {
         let length = u32::from_be_bytes(word);
         if length > 0 {
             std::io::copy(&mut reader.by_ref().take(length.into()), &mut std::io::sink()).unwrap();
-            DATA.fetch_add(1, Ordering::Relaxed);
             continue;
         }
         reader.read_exact(&mut word).unwrap();
