@@ -46,7 +46,8 @@ const MODULES: &[(&str, May)] = &[
     ("admin", May::UseAllBut(&["listen"])),
     ("daemon", May::UseAllBut(&[])),
     ("cli", May::UseAllBut(&[])),
-    ("main", May::Use(&["cli"])),
+    ("allocator", May::Use(&[])),
+    ("main", May::Use(&["cli", "allocator"])),
 ];
 
 /// What a module may use of those above it.
@@ -77,6 +78,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper", &["admin", "daemon", "fetch"]),
     ("hyper_util", &["admin", "fetch"]),
     ("ipcrypt_rs", &["ledger"]),
+    ("libmimalloc_sys", &["allocator"]),
+    ("mimalloc", &["allocator"]),
     ("netlink_packet_core", &["identify"]),
     ("netlink_packet_route", &["identify"]),
     ("memmap2", &["lists"]),
@@ -102,7 +105,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const CLOCKS: &[&str] = &["Timestamp::now", "Zoned::now", "SystemTime::now", "Instant::now"];
 
 /// Files that hold unsafe code, since no library has a safe call for what they do.
-const UNSAFE: &[&str] = &["src/clock/adjtimex.rs", "src/datagram.rs", "src/lists/map.rs"];
+const UNSAFE: &[&str] = &["src/allocator.rs", "src/clock/adjtimex.rs", "src/datagram.rs", "src/lists/map.rs"];
 
 /// Vendors that the program itself must not know: they stand in `blocklists/` and in tests.
 const VENDORS: &[&str] = &["kaspersky"];

@@ -18,18 +18,22 @@ const ZONES: &[(&str, &str)] = &[(
     "$ORIGIN example.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 300\n@ NS ns\nns A 192.0.2.53\n* A 192.0.2.7\n",
 )];
 
-/// Asks for fresh names, all at once, and returns how many were answered with their address, failed and lost.
+/// How many queries are under way at a time: so many that their answers have room in the socket while nobody reads them.
+const AT_A_TIME: u16 = 100;
+
+/// Asks for fresh names, [`AT_A_TIME`], and returns how many were answered with their address, failed and lost.
 fn ask_all(server: SocketAddr, prefix: &str, count: u16, patience: Duration) -> (u16, u16, u16) {
     let socket = UdpSocket::bind(if server.ip().is_loopback() { "127.0.0.1:0" } else { "0.0.0.0:0" }).unwrap();
     socket.connect(server).unwrap();
-    for number in 0..count {
-        let asking = wire::Asking { id: number, ..wire::Asking::of(&format!("{prefix}{number}.example"), wire::A) };
-        socket.send(&asking.to_wire()).unwrap();
-    }
-    let (mut answered, mut failed) = (0, 0);
+    let (mut asked, mut answered, mut failed) = (0, 0, 0);
     let start = Instant::now();
     let mut buffer = [0; 1500];
     while let Some(left) = patience.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
+        while asked < count.min(answered + failed + AT_A_TIME) {
+            let asking = wire::Asking { id: asked, ..wire::Asking::of(&format!("{prefix}{asked}.example"), wire::A) };
+            socket.send(&asking.to_wire()).unwrap();
+            asked += 1;
+        }
         socket.set_read_timeout(Some(left)).unwrap();
         let Ok(length) = socket.recv(&mut buffer) else { continue };
         let answer = &buffer[..length];
