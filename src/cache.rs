@@ -2,7 +2,10 @@
 //!
 //! Keeps no OPT record and decides nothing: `pipeline` asks policy again before a kept answer leaves.
 
+mod saved;
+
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,6 +14,8 @@ use quick_cache::sync::{Cache as Store, DefaultLifecycle};
 
 use crate::message::{Body, Class, MAX_NAME, Name, RecordType, ResponseCode, flag, u16_at};
 use crate::query::{Query, Question, Subjects};
+
+pub use saved::{Saved, SavedAnswer, Saver};
 
 /// An answer that is kept.
 #[derive(Debug, Clone)]
@@ -120,6 +125,13 @@ impl Key {
         Self { length, octets }
     }
 
+    /// Reads what [`Key::as_octets`] gave.
+    fn from_octets(of: &[u8]) -> Option<Self> {
+        let mut octets = [0; MAX_NAME + 9];
+        octets.get_mut(..of.len())?.copy_from_slice(of);
+        Some(Self { length: of.len(), octets })
+    }
+
     /// Returns the key as octets that no other question has.
     pub fn as_octets(&self) -> &[u8] {
         &self.octets[..self.length]
@@ -221,6 +233,19 @@ impl Cache {
             !goes
         });
         gone.into_inner()
+    }
+
+    /// Writes what is fresh at this time since boot.
+    ///
+    /// # Errors
+    /// As the writer has them.
+    pub fn save<W: io::Write>(&self, saver: &mut Saver<W>, boot: Duration) -> io::Result<()> {
+        for (key, entry) in self.entries.iter() {
+            if let Standing::Fresh { age, .. } = entry.standing(boot, Duration::ZERO) {
+                saver.add(&key, &entry, age)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns how many entries there are.

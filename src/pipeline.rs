@@ -239,7 +239,8 @@ impl Pipeline {
             }
         }
         // In place of a failure, what is stale is given, or what came meanwhile.
-        let (entry, standing, served) = self.keep(query, generation, inspected(query, resolved, moment), moment);
+        let (entry, standing, served) =
+            self.keep(query, generation, inspected(&query.question, resolved, moment), moment);
         self.deliver(query, own, (&entry, standing, served), moment, recorder, out)
     }
 

@@ -87,7 +87,7 @@ pub(super) const SECTIONS: &[Section] = &[
         keys: CONTROL,
     },
     Section { name: "upstream", doc: &["Who answers what is not known here."], keys: upstream::KEYS },
-    Section { name: "cache", doc: &["The cache of answers, in memory only."], keys: CACHE },
+    Section { name: "cache", doc: &["The cache of answers."], keys: CACHE },
     Section { name: "zones", doc: &["Names that are answered here and never asked of an upstream."], keys: ZONES },
     Section {
         name: "client",
@@ -257,6 +257,16 @@ const CACHE: &[Key] = &[
         "true",
         "",
         &["Whether an answer that is asked for in the last tenth of its lifetime is asked for anew at once."],
+    ),
+    key(
+        "save",
+        Kind::Switch,
+        "false",
+        "",
+        &[
+            "Whether answers are kept from a stop to the next start, in a file of the data folder that tells which names were",
+            "asked for, and not by whom.",
+        ],
     ),
 ];
 

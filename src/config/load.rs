@@ -222,6 +222,7 @@ impl Settings {
                 failure_ttl: take.take("cache", "failure_ttl"),
                 stale_max_ttl: take.take("cache", "stale_max_ttl"),
                 prefetch: take.take("cache", "prefetch"),
+                save: take.take("cache", "save"),
             },
             zones: ZonesConfig {
                 hosts: take.take("zones", "hosts"),

@@ -109,6 +109,7 @@ fn defaults() -> Config {
             failure_ttl: 5,
             stale_max_ttl: 86_400,
             prefetch: true,
+            save: false,
         },
         zones: ZonesConfig { hosts: Vec::new(), zone: Vec::new(), special_use: true },
         client: ClientConfig { groups: Vec::new(), sources: Sources::default() },

@@ -138,6 +138,8 @@ pub struct CacheConfig {
     pub failure_ttl: u32,
     pub stale_max_ttl: u32,
     pub prefetch: bool,
+    /// Whether answers outlive a restart.
+    pub save: bool,
 }
 
 /// Names that are answered here.

@@ -30,6 +30,8 @@ pub const WAIVERS: &str = "waivers.json";
 pub const CONTROL: &str = "control.sock";
 /// The positions of exports.
 pub const EXPORTS: &str = "exports";
+/// What is kept of answers from a stop to the next start.
+pub const ANSWERS: &str = "answers";
 /// The index over the journal.
 pub const INDEX: &str = "index.sqlite";
 

@@ -14,6 +14,7 @@ mod keeping;
 mod limit;
 mod lists;
 mod loops;
+mod saved;
 mod standing;
 mod waivers;
 mod watch;
@@ -229,6 +230,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         witnesses: Witnesses::default(),
     };
     let served = runtime.block_on(async {
+        let (folder, runner) = (daemon.folder.root(), work.background.runner());
+        saved::take_up(&daemon.pipeline, folder, (daemon.saves(), daemon.config.cache.size), runner);
         daemon.fetch(&mut work, &built.tls);
         daemon.witness(&built.tls);
         daemon.publish(&built.tls)?;
@@ -246,6 +249,9 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     runtime.shutdown_timeout(Duration::from_millis(100));
     daemon.identifier.stop();
     daemon.ledger.close();
+    if daemon.saves() {
+        saved::save(&daemon.pipeline, daemon.folder.root());
+    }
     // Behind the last commit, so that the last records are taken along.
     exports.stop();
     follower.stop();
@@ -362,6 +368,11 @@ impl Daemon {
         }
     }
 
+    /// Returns whether kept answers outlive a restart; not in a rehearsal, whose time is another.
+    fn saves(&self) -> bool {
+        self.config.cache.save && !self.clock.is_rehearsal()
+    }
+
     fn standing(&self) -> std::sync::MutexGuard<'_, Standing> {
         self.standing.lock().expect("no holder of this lock panics")
     }
@@ -443,6 +454,7 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
         ("[admin]", old.admin != new.admin),
         ("[control] listen", old.control.listen != new.control.listen),
         ("[cache] size_mib", old.cache.size != new.cache.size),
+        ("[cache] save", old.cache.save != new.cache.save),
         ("[ledger]", old.ledger != new.ledger),
         ("[export]", old.export != new.export),
         ("[log]", old.log != new.log),

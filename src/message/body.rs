@@ -30,6 +30,18 @@ impl Body {
         u32_at(&self.octets, usize::from(offset)).unwrap_or_default()
     }
 
+    /// Lessens the TTLs, and how long the answer may be kept, by so many seconds.
+    pub fn grow_older(&mut self, seconds: u32) {
+        for at in &self.ttls {
+            let at = usize::from(*at);
+            let ttl = u32_at(&self.octets, at).unwrap_or_default().saturating_sub(seconds);
+            if let Some(place) = self.octets.get_mut(at..at + 4) {
+                place.copy_from_slice(&ttl.to_be_bytes());
+            }
+        }
+        self.lifetime = self.lifetime.saturating_sub(seconds);
+    }
+
     /// Returns the records behind this question as master files have them (RFC 1035, section 5.1), with the TTLs that they had
     /// when they came. Off the path of any query.
     ///

@@ -8,7 +8,7 @@ use crate::inspect;
 use crate::message::{Body, Malformed, Name, ResponseView};
 use crate::observe::Served;
 use crate::policy::{Decision, Match, Snapshot, Verdict, When};
-use crate::query::{Place, Query, Subject, Subjects, Target};
+use crate::query::{Place, Query, Question, Subject, Subjects, Target};
 use crate::resolve::{Failure, Resolved};
 
 /// What was decided for a client on a question and on what its answer leads to.
@@ -91,13 +91,13 @@ pub(super) fn without_sunk(
 }
 
 /// Returns what is kept of an answer, or of the failure to get one.
-pub(super) fn inspected(query: &Query, resolved: &Resolved, moment: &Moment) -> (Entry, Served) {
+pub(super) fn inspected(question: &Question, resolved: &Resolved, moment: &Moment) -> (Entry, Served) {
     let Moment { state, clients: _, now } = moment;
     let failure = state.asking.lifetimes.failure;
     let found = match resolved {
         Resolved::Found { message, body, local } => {
             let without_ech = match state.guards.removes_ech && !local {
-                true => inspect::without_ech(body, &query.question),
+                true => inspect::without_ech(body, question),
                 false => Ok(None),
             };
             match (ResponseView::read(message).and_then(|view| inspect::subjects(&view)), without_ech) {

@@ -1,7 +1,9 @@
-//! What is kept of answers: stale ones where no upstream answers (RFC 8767), and those that are asked for anew in time.
+//! What is kept of answers: stale ones where no upstream answers (RFC 8767), those that are asked for anew in time, and those
+//! that outlive a restart.
 //!
 //! Decides nothing: whatever is kept here is decided on when it is given.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +11,10 @@ use crossbeam_queue::ArrayQueue;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Moment, Pipeline, inspected};
-use crate::cache::{Entry, Key, Standing};
+use crate::cache::{Entry, Key, Saved, SavedAnswer, Saver, Standing};
+use crate::message::ResponseView;
 use crate::observe::Served;
-use crate::query::Query;
+use crate::query::{Query, Question};
 use crate::resolve::{Failed, Failure, Resolved};
 
 /// How long a client waits for upstreams while there is a stale answer (RFC 8767, section 5: the client response timer).
@@ -133,9 +136,52 @@ impl Pipeline {
         let view = asked.view(query);
         let resolved = self.resolver.resolve(query, (&asked.state.routes, view), &asked.state.asking).await;
         let moment = self.moment();
-        let found = inspected(query, &resolved, &moment);
+        let found = inspected(&query.question, &resolved, &moment);
         if found.1 == Served::Upstream {
             self.keep(query, view.generation, found, &moment);
         }
+    }
+
+    /// Writes what is kept, for the next start.
+    ///
+    /// # Errors
+    /// As `out` has them.
+    pub fn save(&self, out: impl io::Write) -> io::Result<()> {
+        let now = self.clock.read();
+        let mut saver = Saver::new(out, now.at)?;
+        self.cache.save(&mut saver, now.boot)?;
+        saver.finish()?.flush()
+    }
+
+    /// Takes up what was kept before the start, and returns how many answers that were; none where `octets` are anything else
+    /// than [`Pipeline::save`] wrote, or the clock stands before that. Each is inspected and decided on like any that comes, and
+    /// none takes the place of one that came since.
+    pub fn take_up(&self, octets: &[u8]) -> usize {
+        let Some(saved) = Saved::read(octets) else { return 0 };
+        let since = self.clock.read().at.duration_since(saved.at).as_secs();
+        let Ok(since) = u32::try_from(since) else { return 0 };
+        saved.filter(|answer| self.take_up_one(answer, since).is_some()).count()
+    }
+
+    fn take_up_one(&self, answer: &SavedAnswer<'_>, since: u32) -> Option<()> {
+        let moment = self.moment();
+        let left = answer.lifetime.checked_sub(since).filter(|left| *left > 0)?;
+        let is_asked_so = moment.state.routes.views().any(|view| view.generation == answer.generation);
+        if !is_asked_so || self.cache.get(&answer.key).is_some() {
+            return None;
+        }
+        let Question { name, record_type, class } = &answer.question;
+        if !ResponseView::asked(answer.message, name, *record_type, *class) {
+            return None;
+        }
+        let resolved = Resolved::again(answer.message, moment.state.asking.lifetimes);
+        let (mut entry, served) = inspected(&answer.question, &resolved, &moment);
+        entry.body.grow_older(since);
+        entry.body.lifetime = entry.body.lifetime.min(left);
+        if served != Served::Upstream || entry.body.lifetime == 0 {
+            return None;
+        }
+        self.cache.insert(&answer.key, Arc::new(entry));
+        Some(())
     }
 }

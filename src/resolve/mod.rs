@@ -68,6 +68,11 @@ impl Routes {
         own.map_or(&self.default, |(_, view)| view)
     }
 
+    /// Returns all upstreams that clients have.
+    pub fn views(&self) -> impl Iterator<Item = &View> {
+        std::iter::once(&self.default).chain(self.views.iter().map(|(_, view)| view))
+    }
+
     /// Returns whether `question` is answered here.
     pub fn is_local(&self, question: &Question) -> bool {
         matches!(self.route(question, &self.default), Route::Local)
@@ -275,6 +280,13 @@ fn resolved(driven: Result<Vec<u8>, Failed>, exchange: &Exchange, lifetimes: Lif
             taken_apart(message, false, lifetimes)
         }
         Err(failed) => Resolved::Failed(failed),
+    }
+}
+
+impl Resolved {
+    /// Takes an answer apart once more that came before.
+    pub fn again(message: &[u8], lifetimes: Lifetimes) -> Self {
+        taken_apart(message.to_vec(), false, lifetimes)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the daemon keeps of answers, seen and forgotten by command.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -77,4 +78,38 @@ fn who_asks_a_silent_upstream_is_given_what_is_stale_and_then_what_is_new() {
     place::until(std::time::Duration::from_secs(60), "the answer to be new", || {
         (!info(&wire::udp(daemon.dns, &query))).then_some(())
     });
+}
+
+#[test]
+fn what_is_kept_outlives_a_restart_where_that_is_wanted() {
+    needs!("nsd");
+    let upstream = Upstream::start();
+    let daemon = Setup::forwarding_to(&upstream).set("cache.save", true).start();
+    let file = daemon.data().join("answers");
+    let ask = |daemon: &Daemon| wire::rcode(&wire::udp(daemon.dns, &wire::query("www.example.", wire::A)));
+    assert_eq!(ask(&daemon), wire::NOERROR);
+    let setup = daemon.stop();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    drop(upstream);
+    let daemon = setup.start();
+    place::until(PATIENCE, "the answers to be taken up", || {
+        (!answers(&daemon, "www.example").is_empty()).then_some(())
+    });
+    assert_eq!(ask(&daemon), wire::NOERROR, "from the cache: nobody else is there to answer");
+    place::until(PATIENCE, "the file to go", || (!file.exists()).then_some(()));
+
+    // A file that is damaged is as good as none, and one that nobody wants goes too.
+    let setup = daemon.stop();
+    let mut octets = std::fs::read(&file).unwrap();
+    octets[40] ^= 1;
+    std::fs::write(&file, octets).unwrap();
+    let daemon = setup.start();
+    place::until(PATIENCE, "the file to go", || (!file.exists()).then_some(()));
+    assert_eq!((ask(&daemon), answers(&daemon, "www.example").len()), (wire::SERVFAIL, 1));
+    std::fs::write(&file, "left over").unwrap();
+    let setup = daemon.kill();
+    let daemon = setup.set("cache.save", false).start();
+    place::until(PATIENCE, "the file to go", || (!file.exists()).then_some(()));
+    daemon.stop();
+    assert!(!file.exists());
 }

@@ -3,15 +3,16 @@
 //! Upstream is a real NSD; listeners are left out, and the clock stands where each line puts it. The form of the files is
 //! in `tests/scenarios/README.md`.
 
+mod told;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_proto::op::Message;
 use interdict::answer::Style;
-use interdict::cache::{Cache, Key, Standing};
+use interdict::cache::{Cache, Key, Range, Standing};
 use interdict::client::{self, Clients, Device, Known, Source};
 use interdict::clock::{Clock, ManualClock, monotonic};
 use interdict::feed::{self, Selection};
@@ -31,6 +32,7 @@ use jiff::Timestamp;
 use crate::place::PATIENCE;
 use crate::upstream::Upstream;
 use crate::wire;
+use told::{of_answer, of_record};
 
 /// A test for each file, so that a runner names the scenario that fails.
 macro_rules! scenarios {
@@ -70,6 +72,7 @@ scenarios!(
     private_addresses_of_others_are_withheld,
     a_stale_answer_is_given_where_no_upstream_answers,
     what_is_asked_for_again_is_renewed_in_time,
+    what_is_kept_outlives_a_restart,
     the_operator_treats_a_service_otherwise,
     ttls_end_at_the_instant,
     what_is_kept_for_removal_is_resolved_and_recorded,
@@ -126,6 +129,8 @@ enum Happening {
     Ask(StepLine),
     /// The upstream is no more.
     UpstreamEnds,
+    /// What is kept goes through a file, and is taken up at this instant.
+    Restart(Timestamp),
     /// The answer to a name's A records has been asked for anew; with the place in the file.
     Renewed(String, String),
 }
@@ -156,6 +161,7 @@ fn play(name: &str) {
         match step {
             Happening::Ask(step) => stage.play(step),
             Happening::UpstreamEnds => drop(upstream.take()),
+            Happening::Restart(at) => stage.restart(*at),
             Happening::Renewed(name, place) => stage.renewed(name, place),
         }
     }
@@ -232,6 +238,7 @@ fn read(name: &str, text: &str) -> Scenario {
                 scenario.zones.push((apex.to_owned(), format!("{header}ns A 192.0.2.53\n{}\n", zone.join("\n"))));
             }
             ["upstream", "ends"] => scenario.steps.push(Happening::UpstreamEnds),
+            ["restart", "at", at] => scenario.steps.push(Happening::Restart(at.parse().expect(&place))),
             ["renewed", name] => scenario.steps.push(Happening::Renewed(name.to_owned(), place)),
             ["at", at, "query", client, transport, name, record_type, "expect", rcode, ref rest @ ..] => {
                 scenario.steps.push(Happening::Ask(StepLine {
@@ -406,6 +413,14 @@ impl Stage {
         }
     }
 
+    fn restart(&self, at: Timestamp) {
+        let mut octets = Vec::new();
+        self.pipeline.save(&mut octets).unwrap();
+        self.pipeline.cache().flush(&Range::All);
+        self.clock.set(at);
+        self.pipeline.take_up(&octets);
+    }
+
     /// Waits until the answer to the A records of a name is a new one.
     fn renewed(&self, name: &str, place: &str) {
         let (_, query) = asked(name);
@@ -456,41 +471,5 @@ impl Stage {
     fn verdict_since(&self, before: &BTreeMap<String, u64>) -> String {
         let grown = self.metrics.totals().into_iter().filter(|(word, count)| before.get(word) != Some(count));
         grown.map(|(word, _)| word).collect::<Vec<_>>().join("+")
-    }
-}
-
-fn of_answer(key: &str, answer: &Message) -> String {
-    use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-    match key {
-        "answers" => answer.answers.len().to_string(),
-        "data" => answer.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>().join(","),
-        "ech" => {
-            let shown = answer.answers.iter().any(|record| record.data.to_string().contains("ech="));
-            if shown { "yes" } else { "no" }.to_owned()
-        }
-        "least" => answer.answers.iter().map(|record| record.ttl).min().unwrap_or(0).to_string(),
-        "ttl" => {
-            answer.answers.iter().chain(&answer.authorities).map(|record| record.ttl).max().unwrap_or(0).to_string()
-        }
-        _ => match answer.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Unknown(15))) {
-            Some(EdnsOption::Unknown(_, octets)) => u16::from_be_bytes([octets[0], octets[1]]).to_string(),
-            _ => "none".to_owned(),
-        },
-    }
-}
-
-fn of_record(key: &str, record: &Record) -> String {
-    let none = || "none".to_owned();
-    match key {
-        "rule" => record.rule.clone(),
-        "order" => record.order.clone(),
-        "service" => record.service.clone(),
-        "prohibition" => record.prohibition.clone().unwrap_or_else(none),
-        "waiver" => record.waiver.clone().unwrap_or_else(none),
-        "group" => record.group.clone().unwrap_or_else(none),
-        "identified" => record.identified.clone().unwrap_or_else(none),
-        "through" => record.through.clone().unwrap_or_else(none),
-        "subject" => record.subject.clone().unwrap_or_else(none),
-        _ => panic!("nothing is known of `{key}`"),
     }
 }
