@@ -12,9 +12,8 @@ use crate::resolve::channel::{Channel, Trust};
 /// asked, so that it is asked again at some time.
 const HALF_LIFE: Duration = Duration::from_secs(60);
 
-/// The least time that a server is given for an answer: one that asks others has answers at hand and answers that take it much
-/// longer.
-const LEAST_PATIENCE: Duration = Duration::from_millis(200);
+/// The least time that a server is given for an answer, however quick it was so far: a processor may be busy for as long.
+const LEAST_PATIENCE: Duration = Duration::from_millis(50);
 /// The time that a server is given of which no round-trip time is known.
 const FIRST_PATIENCE: Duration = Duration::from_millis(400);
 /// How long a server may answer nothing before it counts as silent. Less, and a question that takes it long would do.
@@ -294,12 +293,12 @@ mod tests {
         let millis = Duration::from_millis;
         assert_eq!(server.patience(), millis(400), "nothing is known");
         server.answered(Tried::Answered, millis(1), start);
-        assert_eq!(server.patience(), millis(200));
+        assert_eq!(server.patience(), millis(50));
         server.answered(Tried::Answered, millis(300), start);
         assert_eq!(server.patience(), millis(400));
         (0..60).for_each(|_| server.answered(Tried::Answered, millis(700), start));
         assert_eq!(server.patience(), millis(800));
         (0..50).for_each(|_| server.answered(Tried::Answered, millis(1), start));
-        assert_eq!(server.patience(), millis(200));
+        assert_eq!(server.patience(), millis(50));
     }
 }
