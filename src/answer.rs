@@ -197,7 +197,9 @@ const fn blocked_text(demand: Demand) -> &'static str {
 /// Writes the response to `query` into `out` and returns its code. Allocates nothing where `out` has room.
 pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Vec<u8>) -> ResponseCode {
     let mut writer = Writer::new(out, query.id, 0);
-    writer.question(query.spelling.as_wire(), query.question.record_type, query.question.class);
+    let name = query.question.name.as_wire();
+    writer.question(name, query.question.record_type, query.question.class);
+    query.capitals.put_on(&mut writer.octets()[HEADER..HEADER + name.len()]);
     let question_end = writer.len();
     let (code, error) = match outcome {
         Outcome::Sunk { owner, citation, demand, sink, name_exists, left } => {
@@ -367,7 +369,7 @@ fn write_sunk(
     }
     let data: [&[u8]; 3] = [SOA_NAMES, SOA_TIMES, &ttl.to_be_bytes()];
     let owner = match query.question.name.is_at_or_below(owner) {
-        true => Owner::At(HEADER + query.spelling.as_wire().len() - owner.as_wire().len()),
+        true => Owner::At(HEADER + query.question.name.as_wire().len() - owner.as_wire().len()),
         false => Owner::Name(owner),
     };
     writer.record(Section::Authority, owner, (RecordType::SOA, class), ttl, &data);

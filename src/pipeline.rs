@@ -106,14 +106,14 @@ impl Pipeline {
         }
 
         // 2. Who asks, and what policy says of the name; all record types alike.
-        let own = decide(&query, moment);
+        let mut own = decide(&query, moment);
         self.metrics.count_identified(own.client.identification().place());
         if let Some(strangers) = state.clients.strangers() {
             strangers.note(own.client.address());
         }
         if own.decision.verdict == Verdict::Sunk {
             moment.compare(&query, &own, None);
-            return self.sink(&query, own, moment, recorder, out);
+            return self.sink(&query, &mut own, moment, recorder, out);
         }
 
         // 3. What the operator's lists say of it: after the orders, which no list lifts.
@@ -121,7 +121,7 @@ impl Pipeline {
             match result_of(&listed, transport) {
                 ListMatch::Withheld if alias(&query, &own, moment).is_some() => return Step::Resolve(query),
                 ListMatch::Withheld => {
-                    return self.answer_as_listed(&query, own, (&listed, &[]), moment, recorder, out);
+                    return self.answer_as_listed(&query, &mut own, (&listed, &[]), moment, recorder, out);
                 }
                 passed @ (ListMatch::Passed | ListMatch::Monitored) => state.lists.count(&listed, passed),
             }
@@ -139,7 +139,7 @@ impl Pipeline {
         };
         self.metrics.count_cache(served.is_some());
         if let (Some(entry), Some(served)) = (kept, served) {
-            return self.deliver(&query, own, (&entry, standing, served), moment, recorder, out);
+            return self.deliver(&query, &mut own, (&entry, standing, served), moment, recorder, out);
         }
 
         // 5. What is asked of nobody else: ANY, our own probes, and what no local zone has for a stub that wants no
@@ -155,7 +155,7 @@ impl Pipeline {
         };
         moment.compare(&query, &own, None);
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
-        self.record(&query, own, code, moment, recorder)
+        self.record(&query, &mut own, code, moment, recorder)
     }
 
     /// Takes over what an EDNS Client Subnet option says of who asks (RFC 7871), from those who are believed. A prefix of
@@ -220,7 +220,7 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) -> Step {
-        let own = decide(query, moment);
+        let mut own = decide(query, moment);
         if own.decision.verdict != Verdict::Sunk {
             let leads = alias(query, &own, moment).map(|(_, target)| target);
             if leads != led {
@@ -232,7 +232,7 @@ impl Pipeline {
                 listed(query, &own, moment).filter(|of| result_of(of, query.transport) == ListMatch::Withheld);
             match (withheld, led) {
                 (Some(listed), None) => {
-                    return self.answer_as_listed(query, own, (&listed, &[]), moment, recorder, out);
+                    return self.answer_as_listed(query, &mut own, (&listed, &[]), moment, recorder, out);
                 }
                 (Some(listed), Some(_)) => moment.state.lists.count(&listed, ListMatch::Withheld),
                 (None, _) => {}
@@ -241,7 +241,7 @@ impl Pipeline {
         // In place of a failure, what is stale is given, or what came meanwhile.
         let (entry, standing, served) =
             self.keep(query, generation, inspected(&query.question, resolved, moment), moment);
-        self.deliver(query, own, (&entry, standing, served), moment, recorder, out)
+        self.deliver(query, &mut own, (&entry, standing, served), moment, recorder, out)
     }
 
     /// Answers with an entry, fresh or kept, unless the question or what the answer leads to is sunk. A kept one is
@@ -249,7 +249,7 @@ impl Pipeline {
     fn deliver(
         &self,
         query: &Query,
-        own: Judgement,
+        judgement: &mut Judgement,
         (entry, standing, served): (&Entry, Standing, Served),
         moment: &Moment,
         recorder: &Recorder,
@@ -257,18 +257,20 @@ impl Pipeline {
     ) -> Step {
         let again = entry.matched || entry.epoch != moment.epoch();
         let by = (moment.state.snapshot.as_ref(), moment.when());
-        let judgement = if again { judge(query, own, &entry.subjects, by) } else { own };
-        moment.compare(query, &judgement, Some(&entry.subjects));
+        if again {
+            judge(query, judgement, &entry.subjects, by);
+        }
+        moment.compare(query, judgement, Some(&entry.subjects));
         // What stands beside the answer is taken out of it, and all of it is withheld where that cannot be done.
         let body = match judgement.decision.verdict == Verdict::Sunk {
-            true if judgement.is_aside() => without_sunk(query, entry, &judgement, moment).ok().map(Cow::Owned),
+            true if judgement.is_aside() => without_sunk(query, entry, judgement, moment).ok().map(Cow::Owned),
             true => None,
             false => Some(Cow::Borrowed(&entry.body)),
         };
         let Some(body) = body else {
             return self.sink(query, judgement, moment, recorder, out);
         };
-        let behind = again.then(|| listed_behind(query, &judgement, &entry.subjects, moment)).flatten();
+        let behind = again.then(|| listed_behind(query, judgement, &entry.subjects, moment)).flatten();
         if let Some((listed, way)) = behind.filter(|(of, _)| result_of(of, query.transport) == ListMatch::Withheld) {
             return self.answer_as_listed(query, judgement, (&listed, &way), moment, recorder, out);
         }
@@ -304,7 +306,7 @@ impl Pipeline {
     fn answer_as_listed(
         &self,
         query: &Query,
-        own: Judgement,
+        own: &mut Judgement,
         (listed, behind): (&Listed<'_>, &[Name]),
         moment: &Moment,
         recorder: &Recorder,
@@ -332,7 +334,7 @@ impl Pipeline {
     fn sink(
         &self,
         query: &Query,
-        mut judgement: Judgement,
+        judgement: &mut Judgement,
         moment: &Moment,
         recorder: &Recorder,
         out: &mut Vec<u8>,
@@ -367,10 +369,10 @@ impl Pipeline {
     /// Answers that too many queries are under way; recorded like any other.
     pub fn turn_away(&self, query: &Query, moment: &Moment, recorder: &Recorder, out: &mut Vec<u8>) {
         self.metrics.count_dropped(Dropped::Busy);
-        let own = decide(query, moment);
+        let mut own = decide(query, moment);
         moment.compare(query, &own, None);
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
-        self.record(query, own, code, moment, recorder);
+        self.record(query, &mut own, code, moment, recorder);
     }
 
     /// Answers a query over UDP that it is to be asked over TCP, without looking at what it asks for; returns whether it

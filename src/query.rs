@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 pub use subject::{Place, Subject, Subjects, Target, TargetRef, Through};
 
-use crate::message::{Class, Name, NameError, QueryView, RecordType, Spelling, flag};
+use crate::message::{Capitals, Class, Name, NameError, QueryView, RecordType, flag};
 
 /// The question of a query (RFC 1035, section 4.1.2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -164,8 +164,8 @@ pub struct Edns {
 #[derive(Debug, Clone)]
 pub struct Query {
     pub question: Question,
-    /// The name as the stub spelled it.
-    pub spelling: Spelling,
+    /// How the stub spelled the name.
+    pub capitals: Capitals,
     pub peer: Peer,
     pub transport: Transport,
     pub id: u16,
@@ -183,10 +183,10 @@ impl Query {
     #[inline]
     pub fn of(view: QueryView, peer: Peer, transport: Transport) -> Self {
         // Taken apart field by field, so that a field added to the view has to be dealt with here.
-        let QueryView { id, flags, name, spelling, record_type, class, opt } = view;
+        let QueryView { id, flags, name, capitals, record_type, class, opt } = view;
         Self {
             question: Question { name, record_type, class },
-            spelling,
+            capitals,
             peer,
             transport,
             id,

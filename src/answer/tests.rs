@@ -11,10 +11,10 @@ const STYLE: Style = Style { sink: Sink::Nxdomain, sink_ttl: 60, max_payload: MA
 fn query(record_type: RecordType, edns: Option<Edns>) -> Query {
     let mut wire = Vec::new();
     Writer::new(&mut wire, 7, 0).question(b"\x01A\x03uPd\x07example\x00", record_type, Class::IN);
-    let QueryView { name, spelling, .. } = QueryView::read(&wire).unwrap();
+    let QueryView { name, capitals, .. } = QueryView::read(&wire).unwrap();
     Query {
         question: Question { name, record_type, class: Class::IN },
-        spelling,
+        capitals,
         peer: Peer::direct("127.0.0.1:9".parse().unwrap(), None),
         transport: Transport::Udp,
         id: 7,

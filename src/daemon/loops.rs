@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use tokio::task::JoinSet;
 
 use crate::identify::Identifier;
-use crate::message::{Class, Name, Record, RecordType, ResponseView, Section, Spelling};
+use crate::message::{Capitals, Class, Name, Record, RecordType, ResponseView, Section};
 use crate::pipeline::{Pipeline, Probe};
 use crate::query::{Peer, Query, Question, Transport};
 use crate::resolve::{Condition, Failed, Failure, Resolved, Routes, Server};
@@ -97,7 +97,7 @@ pub(super) async fn name_clients(pipeline: Arc<Pipeline>, identifier: Arc<Identi
 fn pointer_query(address: IpAddr) -> Query {
     let name = reverse_name(address);
     Query {
-        spelling: Spelling::from(&name),
+        capitals: Capitals::default(),
         question: Question { name, record_type: RecordType::PTR, class: Class::IN },
         // Nobody is answered; the question is ours.
         peer: Peer::direct(SocketAddr::new(address, 0), None),

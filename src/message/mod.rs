@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 pub use body::Body;
 pub use keepalive::{asks_keepalive, tell_keepalive};
-pub use name::{MAX_LABEL, MAX_NAME, Name, NameError, Spelling, Suffixes};
+pub use name::{Capitals, MAX_LABEL, MAX_NAME, Name, NameError, Spelling, Suffixes};
 pub use view::{
     HEADER, Opt, QueryView, Record, Records, ResponseView, Section, Unusable, continued, flag, u16_at, u32_at,
     without_opt,

@@ -34,6 +34,34 @@ pub struct Spelling {
     octets: [u8; MAX_NAME],
 }
 
+/// Which letters of a name somebody chose to write as capitals. Answers repeat them; nothing is decided by them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capitals([u64; 4]);
+
+impl Capitals {
+    /// Notes the capitals of a wire form of at most 256 octets.
+    fn of(wire: &[u8]) -> Self {
+        let mut capitals = Self::default();
+        // Length octets are below 'A'.
+        for (place, _) in wire.iter().enumerate().filter(|(_, octet)| octet.is_ascii_uppercase()) {
+            capitals.0[place >> 6 & 3] |= 1 << (place & 63);
+        }
+        capitals
+    }
+
+    /// Writes a name in lower case with these capitals.
+    pub fn put_on(self, name: &mut [u8]) {
+        if self == Self::default() {
+            return;
+        }
+        for (place, octet) in name.iter_mut().enumerate() {
+            if self.0[place >> 6 & 3] >> (place & 63) & 1 == 1 {
+                octet.make_ascii_uppercase();
+            }
+        }
+    }
+}
+
 impl Spelling {
     /// Reads the name at `at` of a message as [`Name::read`] does, in the case that it is written in.
     ///
@@ -56,46 +84,9 @@ impl Spelling {
         Ok((spelling, end))
     }
 
-    /// Reads the name at `at` of a message, in which nothing stands before it that a pointer could mean.
-    ///
-    /// # Errors
-    /// `Malformed` where the name leaves the message, is too long, or has anything but labels.
-    pub(super) fn read_first(message: &[u8], at: usize) -> Result<Self, Malformed> {
-        let rest = message.get(at..).ok_or(Malformed)?;
-        let mut end = 0;
-        loop {
-            match *rest.get(end).ok_or(Malformed)? {
-                0 => break,
-                length @ 1..=63 => end += 1 + usize::from(length),
-                _ => return Err(Malformed),
-            }
-        }
-        let wire = rest.get(..=end).ok_or(Malformed)?;
-        let mut octets = [0; MAX_NAME];
-        octets.get_mut(..wire.len()).ok_or(Malformed)?.copy_from_slice(wire);
-        Ok(Self { length: u8::try_from(wire.len()).map_err(|_| Malformed)?, octets })
-    }
-
     /// Returns the wire form, root label included.
     pub fn as_wire(&self) -> &[u8] {
         &self.octets[..usize::from(self.length)]
-    }
-}
-
-impl From<&Name> for Spelling {
-    /// Spells a name in lower case.
-    fn from(name: &Name) -> Self {
-        Self { length: name.length, octets: name.octets }
-    }
-}
-
-impl From<&Spelling> for Name {
-    /// Takes the name that is spelled so.
-    fn from(spelling: &Spelling) -> Self {
-        let mut name = Self { length: spelling.length, octets: spelling.octets };
-        // Length octets are below 'A', so that lower-casing all of it leaves them alone.
-        name.octets[..usize::from(name.length)].make_ascii_lowercase();
-        name
     }
 }
 
@@ -145,6 +136,31 @@ impl Name {
     /// or a pointer that does not point before the part that it continues.
     pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
         Self::read_from(message, at, |_| true)
+    }
+
+    /// Reads the name at `at` of a message, in which nothing stands before it that a pointer could mean, and its capitals.
+    ///
+    /// # Errors
+    /// `Malformed` where the name leaves the message, is too long, or has anything but labels.
+    #[inline]
+    pub(super) fn read_first(message: &[u8], at: usize) -> Result<(Self, Capitals), Malformed> {
+        let rest = message.get(at..).ok_or(Malformed)?;
+        let mut end = 0;
+        loop {
+            match *rest.get(end).ok_or(Malformed)? {
+                0 => break,
+                length @ 1..=63 => end += 1 + usize::from(length),
+                _ => return Err(Malformed),
+            }
+        }
+        let wire = rest.get(..=end).ok_or(Malformed)?;
+        let mut name = Self { length: u8::try_from(wire.len()).map_err(|_| Malformed)?, octets: [0; MAX_NAME] };
+        let own = name.octets.get_mut(..wire.len()).ok_or(Malformed)?;
+        own.copy_from_slice(wire);
+        // Length octets are below 'A', so that lower-casing all of it leaves them alone.
+        own.make_ascii_lowercase();
+        let capitals = if *own == *wire { Capitals::default() } else { Capitals::of(wire) };
+        Ok((name, capitals))
     }
 
     /// Reads a name as [`Name::read`] does, made only of octets of which `may_read` says so; it is told of each label and

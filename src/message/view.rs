@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{Class, EXTENDED_ERROR, MAX_EXTENDED_ERROR, Malformed, Name, RecordType, Spelling, subnet};
+use super::{Capitals, Class, EXTENDED_ERROR, MAX_EXTENDED_ERROR, Malformed, Name, RecordType, subnet};
 
 /// Octets of the header (RFC 1035, section 4.1.1).
 pub const HEADER: usize = 12;
@@ -27,7 +27,7 @@ pub struct QueryView {
     pub flags: u16,
     pub name: Name,
     /// The name as the stub spelled it, which the answer repeats.
-    pub spelling: Spelling,
+    pub capitals: Capitals,
     pub record_type: RecordType,
     pub class: Class,
     pub opt: Option<Opt>,
@@ -76,8 +76,8 @@ impl QueryView {
         if [4, 6, 8].map(|at| u16_at(wire, at)) != [Some(1), Some(0), Some(0)] {
             return Err(Malformed);
         }
-        let spelling = Spelling::read_first(wire, HEADER)?;
-        let (name, name_end) = (Name::from(&spelling), HEADER + spelling.as_wire().len());
+        let (name, capitals) = Name::read_first(wire, HEADER)?;
+        let name_end = HEADER + name.as_wire().len();
         let record_type = RecordType(u16_at(wire, name_end).ok_or(Malformed)?);
         let class = Class(u16_at(wire, name_end + 2).ok_or(Malformed)?);
         let mut opt = None;
@@ -102,7 +102,7 @@ impl QueryView {
         if position != wire.len() {
             return Err(Malformed);
         }
-        Ok(Self { id, flags, name, spelling, record_type, class, opt })
+        Ok(Self { id, flags, name, capitals, record_type, class, opt })
     }
 }
 
@@ -382,7 +382,9 @@ mod tests {
     fn a_query_keeps_its_spelling() {
         let view = QueryView::read(&query([1, 0, 0, 0], QUESTION)).unwrap();
         assert_eq!(view.name.to_string(), "www.example");
-        assert_eq!(view.spelling.as_wire(), b"\x03Www\x07eXample\x00");
+        let mut wire = view.name.as_wire().to_vec();
+        view.capitals.put_on(&mut wire);
+        assert_eq!(wire, b"\x03Www\x07eXample\x00");
         assert_eq!((view.id, view.record_type, view.class, view.opt), (0x1234, RecordType::A, Class::IN, None));
     }
 

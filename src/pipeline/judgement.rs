@@ -40,15 +40,14 @@ pub(super) fn decide(query: &Query, moment: &Moment) -> Judgement {
     Judgement { client, decision, subject: None, shields: Vec::new() }
 }
 
-/// Decides by a policy on what an answer leads to; the severest verdict counts, and among equal ones first the question's, then that on
+/// Decides by a policy on what an answer leads to, too; the severest verdict counts, and among equal ones first the question's, then that on
 /// what the answer does not hold without.
 pub(super) fn judge(
     query: &Query,
-    own: Judgement,
+    judgement: &mut Judgement,
     subjects: &Subjects,
     (snapshot, when): (&Snapshot, When),
-) -> Judgement {
-    let mut judgement = own;
+) {
     for subject in subjects {
         let before = before(query, &judgement.shields, &subject);
         let found = snapshot.decide_behind(before, &subject.target, &judgement.client, when);
@@ -63,11 +62,10 @@ pub(super) fn judge(
         // What stands beside an answer, such as the addresses of name servers, is no contact with a service that is left.
         let counts = whole || found.verdict >= Verdict::Monitored;
         if counts && (found.verdict, whole) > (judgement.decision.verdict, was_whole) {
-            judgement = Judgement { decision: found, subject: Some(subject), ..judgement };
+            (judgement.decision, judgement.subject) = (found, Some(subject));
         }
         judgement.decision.until = until;
     }
-    judgement
 }
 
 /// Returns the names that stand before a subject: what does not hang on the chain is not protected by a name of it.

@@ -15,7 +15,7 @@ impl Pipeline {
     pub(super) fn record(
         &self,
         query: &Query,
-        judgement: Judgement,
+        judgement: &mut Judgement,
         code: ResponseCode,
         moment: &Moment,
         recorder: &Recorder,
@@ -32,7 +32,7 @@ impl Pipeline {
             name: query.question.name.clone(),
             record_type: query.question.record_type,
             through: judgement.subject.as_ref().map_or(Through::Question, |subject| subject.through),
-            subject: judgement.subject.map(|subject| subject.target),
+            subject: judgement.subject.take().map(|subject| subject.target),
             matched,
             rcode: code.0,
             snapshot: Arc::clone(&moment.state.snapshot),

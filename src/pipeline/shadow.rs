@@ -140,11 +140,10 @@ impl Shadow {
     pub(super) fn compare(&self, query: &Query, live: &Judgement, subjects: Option<&Subjects>, when: When) {
         let client = self.clients.as_ref().map_or(live.client, |clients| clients.identify_peer(&query.peer));
         let decision = self.candidate.decide(&query.question.name, &client, when);
-        let own = Judgement { client, decision, subject: None, shields: Vec::new() };
-        let judged = match subjects {
-            Some(subjects) => judge(query, own, subjects, (&self.candidate, when)),
-            None => own,
-        };
+        let mut judged = Judgement { client, decision, subject: None, shields: Vec::new() };
+        if let Some(subjects) = subjects {
+            judge(query, &mut judged, subjects, (&self.candidate, when));
+        }
         let candidate = judged.decision;
         if let Some((side, of)) = self.difference(&live.decision, &candidate) {
             let (live, candidate) = (live.decision.verdict, candidate.verdict);

@@ -96,8 +96,8 @@ fn ask(shadow: &Shadow, host: u8, name: &str, aliases: &[&str]) {
     let client: Client = Table::new(&shadow.live.inputs().operator.groups, &Known::default()).identify_peer(&peer);
     let when = When::from(AT.parse::<Timestamp>().unwrap());
     let decision = shadow.live.decide(&name, &client, when);
-    let own = Judgement { client, decision, subject: None, shields: Vec::new() };
-    let live = judge(&query, own, &subjects, (&shadow.live, when));
+    let mut live = Judgement { client, decision, subject: None, shields: Vec::new() };
+    judge(&query, &mut live, &subjects, (&shadow.live, when));
     shadow.compare(&query, &live, Some(&subjects), when);
 }
 

@@ -113,10 +113,10 @@ fn query(name: &str) -> Query {
     let mut wire = Vec::new();
     let name: crate::message::Name = name.parse().unwrap();
     Writer::new(&mut wire, 7, 0).question(name.as_wire(), RecordType::A, Class::IN);
-    let QueryView { name, spelling, .. } = QueryView::read(&wire).unwrap();
+    let QueryView { name, capitals, .. } = QueryView::read(&wire).unwrap();
     Query {
         question: crate::query::Question { name, record_type: RecordType::A, class: Class::IN },
-        spelling,
+        capitals,
         peer: Peer::direct("127.0.0.1:9".parse().unwrap(), None),
         transport: Transport::Udp,
         id: 7,
