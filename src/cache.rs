@@ -6,7 +6,7 @@ mod saved;
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use quick_cache::Weighter;
@@ -83,6 +83,15 @@ impl Entry {
     /// Returns whether it says that there was no answer, which is nothing to fall back on.
     pub const fn is_failure(&self) -> bool {
         self.body.flags & flag::RCODE == ResponseCode::SERV_FAIL.0
+    }
+
+    /// Returns until when (since boot) it may be given as it is given now: fresh, the same to everybody, and with nothing to count
+    /// or to do beside it.
+    pub fn repeats(&self, standing: Standing) -> Option<Duration> {
+        let is_plain = !self.matched && !self.private && !self.ech_removed;
+        let is_fresh = matches!(standing, Standing::Fresh { ending: false, .. });
+        let lifetime = Duration::from_secs(self.body.lifetime.into());
+        (is_fresh && is_plain).then(|| self.stored + lifetime - lifetime / 10)
     }
 
     /// Returns what the entry is good for at this time since boot. `stale` is how long an answer may be given after its
@@ -178,6 +187,8 @@ fn question_of(key: &[u8]) -> Option<(Question, bool, bool)> {
 /// Kept answers, bounded by the memory that they take.
 pub struct Cache {
     entries: Store<Box<[u8]>, std::sync::Arc<Entry>, Weight>,
+    /// How often any were forgotten on command.
+    flushes: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -201,7 +212,7 @@ impl Cache {
         let items = usize::try_from(size / typical).unwrap_or(usize::MAX).clamp(64, 1 << 22);
         let entries =
             Store::with(items, size, Weight, quick_cache::DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self { entries }
+        Self { entries, flushes: AtomicU64::new(0) }
     }
 
     /// Returns the entry with this key, fresh or not.
@@ -226,6 +237,7 @@ impl Cache {
 
     /// Forgets what is in `range`, and returns how many entries that were.
     pub fn flush(&self, range: &Range) -> usize {
+        self.flushes.fetch_add(1, Ordering::Release);
         let gone = std::sync::atomic::AtomicUsize::new(0);
         self.entries.retain(|key, _| {
             let goes = question_of(key).is_none_or(|(question, _, _)| range.holds(&question.name));
@@ -233,6 +245,11 @@ impl Cache {
             !goes
         });
         gone.into_inner()
+    }
+
+    /// Returns how often entries were forgotten on command: whoever has answers of before for himself forgets them too.
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Acquire)
     }
 
     /// Writes what is fresh at this time since boot.

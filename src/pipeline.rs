@@ -1,10 +1,12 @@
-//! The path of a query, top to bottom; there is no second copy of any rule. Every transport calls [`Pipeline::begin`]. Where
+//! The path of a query, top to bottom; there is no second copy of any rule. Every transport calls [`Pipeline::begin`]; a worker
+//! first looks whether it has answered the same octets before, by the same state and without regard to who asked ([`Recent`]). Where
 //! that says so, a task goes on with [`Pipeline::complete`], or a worker with [`Pipeline::forward`] and, once there is an answer,
 //! [`Pipeline::conclude`], in which `complete` ends too. In strict mode an answer then waits in [`Pipeline::commit`].
 
 mod judgement;
 mod kept;
 mod listing;
+mod recent;
 mod record;
 mod shadow;
 mod state;
@@ -19,6 +21,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
+pub use recent::{Recent, Repeat};
 pub use shadow::{OrderDifference, RuleDifference, Shadow, ShadowReport};
 pub use state::{Moment, Probe, State};
 
@@ -43,6 +46,8 @@ use listing::{alias, listed, listed_behind, result_of};
 pub enum Step {
     /// Send what was written.
     Answer,
+    /// The same, and it may be given again to the same octets: [`Recent`] remembers it.
+    Repeatable(Repeat),
     /// Send nothing.
     Ignore,
     /// Call [`Pipeline::complete`] with this query, or [`Pipeline::forward`] where a forwarder is at hand.
@@ -299,7 +304,13 @@ impl Pipeline {
         };
         self.count_withheld(entry, &outcome);
         let code = self.write(query, &outcome, served, moment, out);
-        self.record(query, judgement, code, moment, recorder)
+        let step = self.record(query, judgement, code, moment, recorder);
+        match (step, entry.repeats(standing)) {
+            (Step::Answer, Some(until)) if served == Served::Cache && judgement.decision.deciding.is_none() => {
+                Step::Repeatable(Repeat::Kept { until })
+            }
+            (step, _) => step,
+        }
     }
 
     /// Answers as a list says that withholds the question, or what its answer leads to.
@@ -326,8 +337,14 @@ impl Pipeline {
                 Outcome::Listed { list: listed.list, action, behind, left }
             }
         };
+        let repeats = matches!(outcome, Outcome::Listed { behind: [], left: None, .. });
         let code = self.write(query, &outcome, Served::Policy, moment, out);
-        self.record(query, own, code, moment, recorder)
+        match self.record(query, own, code, moment, recorder) {
+            Step::Answer if repeats && own.decision.deciding.is_none() => {
+                Step::Repeatable(Repeat::Listed { place: listed.place })
+            }
+            step => step,
+        }
     }
 
     /// Withholds the answer.

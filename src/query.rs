@@ -100,6 +100,11 @@ impl Peer {
     pub const fn direct(remote: SocketAddr, local: Option<LocalEnd>) -> Self {
         Self { remote, local, claimed: None, tells_subnets: false }
     }
+
+    /// Returns whether it may ask for somebody else.
+    pub const fn speaks_for_others(&self) -> bool {
+        self.claimed.is_some() || self.tells_subnets
+    }
 }
 
 /// For whom a peer says that it asks.

@@ -21,7 +21,7 @@ use interdict::lists::index::Key;
 use interdict::lists::{Bounds, Chain, Dates, Link, Source, check};
 use interdict::message::{Class, Name, RecordType, Writer, flag};
 use interdict::observe::Metrics;
-use interdict::pipeline::{Lists, Moment, Pipeline, State, Step};
+use interdict::pipeline::{Lists, Moment, Pipeline, Recent, State, Step};
 use interdict::policy::Operator;
 use interdict::query::{Peer, Transport};
 use interdict::resolve::{Asking, Lifetimes, Routes, Servers, View};
@@ -159,14 +159,31 @@ fn an_answer_from_policy_a_list_or_the_cache_takes_no_memory() {
     let taken = COUNT.with(Cell::get);
     drop(vec![0_u8; 100]);
     assert_eq!(COUNT.with(Cell::get), taken + 1, "this test counts");
-    for (name, code) in [("cached.example", 0), ("dnl-01.geo.kaspersky.com", 3), ("listed.example", 3)] {
+    let mut recent = Recent::default();
+    for (name, code, repeats) in
+        [("cached.example", 0, true), ("dnl-01.geo.kaspersky.com", 3, false), ("listed.example", 3, true)]
+    {
         let packet = query(name);
         let moment = stage.pipeline.moment();
         let before = COUNT.with(Cell::get);
         for _ in 0..100 {
-            assert!(matches!(stage.begin(&packet, &moment, &mut out), Step::Answer), "{name}");
+            assert!(matches!(stage.begin(&packet, &moment, &mut out), Step::Answer | Step::Repeatable(_)), "{name}");
         }
         assert_eq!(COUNT.with(Cell::get), before, "{name} takes memory");
         assert_eq!(out[3] & 15, code, "{name}");
+
+        // Nor does an answer that is given again, which is the same.
+        let answer = out.clone();
+        let peer = Peer::direct("192.0.2.7:40000".parse().unwrap(), None);
+        recent.turn(&stage.pipeline, &moment);
+        let before = COUNT.with(Cell::get);
+        if let Step::Repeatable(repeat) = stage.begin(&packet, &moment, &mut out) {
+            recent.note(&packet, &out, (repeat, &peer), &moment);
+        }
+        for _ in 0..100 {
+            assert_eq!(stage.pipeline.repeat(&packet, &peer, &moment, &recent, &mut out), repeats, "{name}");
+        }
+        assert_eq!(COUNT.with(Cell::get), before, "{name} takes memory where it is repeated");
+        assert_eq!(out, answer, "{name}");
     }
 }

@@ -143,7 +143,7 @@ impl Connection {
             let moment = self.shared.pipeline.moment();
             let pipeline = &self.shared.pipeline;
             match pipeline.begin(&packet, (self.peer, Transport::Tcp), &moment, &self.shared.recorder, &mut out) {
-                Step::Answer => {}
+                Step::Answer | Step::Repeatable(_) => {}
                 // What is no DNS message says that the stream is out of step; what a list drops gets no answer either.
                 Step::Ignore => return Ok(()),
                 Step::Commit(query, ticket) => {

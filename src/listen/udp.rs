@@ -18,7 +18,7 @@ use crate::clock::monotonic;
 use crate::datagram::{self, BATCH, Incoming, Letter, Wait};
 use crate::ledger::Recorder;
 use crate::observe::{Claimed, Dropped};
-use crate::pipeline::{Moment, Step};
+use crate::pipeline::{Moment, Recent, Step};
 use crate::query::{Peer, Query, Transport};
 use crate::resolve::{Answered, Done, Forwarder, Streamed};
 
@@ -47,6 +47,7 @@ pub(super) struct Worker {
     forwarder: Forwarder<Waiting>,
     letters: Box<[Letter]>,
     slip: Slip,
+    recent: Recent,
 }
 
 /// A query that waits for an upstream.
@@ -58,7 +59,8 @@ impl Worker {
         forwarder.watch(&socket)?;
         let letters = (0..BATCH).map(|_| Letter::new()).collect();
         let slip = Slip::new(shared.limit.rate.slip);
-        Ok(Self { socket: Arc::new(socket), shared, recorder, runtime, forwarder, letters, slip })
+        let (socket, recent) = (Arc::new(socket), Recent::default());
+        Ok(Self { socket, shared, recorder, runtime, forwarder, letters, slip, recent })
     }
 
     /// Answers until the listeners stop, and then what is still in the socket and under way.
@@ -99,6 +101,7 @@ impl Worker {
     /// Decides a batch by one state and one reading of the clock, and answers what can be answered at once.
     fn answer(&mut self, batch: &[Incoming]) {
         let moment = self.shared.pipeline.moment();
+        self.recent.turn(&self.shared.pipeline, &moment);
         let now = monotonic();
         let mut ready = 0;
         for incoming in batch {
@@ -133,9 +136,16 @@ impl Worker {
             metrics.count_dropped(if slips { Dropped::RateSlipped } else { Dropped::RateLimited });
             return if slips { Reply::Send } else { Reply::Nothing };
         }
+        if pipeline.repeat(packet, &peer, moment, &self.recent, &mut letter.message) {
+            return Reply::Send;
+        }
         let (query, plain) =
             match pipeline.begin(packet, (peer, Transport::Udp), moment, &self.recorder, &mut letter.message) {
                 Step::Answer => return Reply::Send,
+                Step::Repeatable(repeat) => {
+                    self.recent.note(packet, &letter.message, (repeat, &peer), moment);
+                    return Reply::Send;
+                }
                 Step::Ignore => return Reply::Nothing,
                 Step::Commit(query, ticket) => {
                     let held = commit::hold(&self.socket, &self.shared, (query, ticket), letter, &self.runtime);
@@ -162,7 +172,7 @@ impl Worker {
 
     /// Answers those whose questions came to something, with the state and the time of now.
     fn conclude(&mut self) {
-        let Self { socket, shared, recorder, runtime, forwarder, letters, slip: _ } = self;
+        let Self { socket, shared, recorder, runtime, forwarder, letters, slip: _, recent: _ } = self;
         let mut done = forwarder.done().peekable();
         if done.peek().is_none() {
             return;
@@ -207,7 +217,7 @@ fn conclude(
         shared.pipeline.conclude(query, found, moment, recorder, &mut letter.message)
     }));
     match concluded {
-        Ok(Step::Answer) => {
+        Ok(Step::Answer | Step::Repeatable(_)) => {
             letter.address_to(&query.peer);
             true
         }

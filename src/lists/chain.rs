@@ -158,6 +158,11 @@ impl Chain {
         self.links.iter().any(|link| link.list.is_listed(name))
     }
 
+    /// Returns whether what the lists say of questions for `name` is the same whoever asks.
+    pub fn says_the_same_to_all(&self, name: &Name) -> bool {
+        self.links.iter().all(|link| link.list.says_the_same_to_all(name))
+    }
+
     /// Returns whether any list says something of addresses in answers.
     pub fn has_answers(&self) -> bool {
         self.links.iter().any(|link| link.list.has_answers())

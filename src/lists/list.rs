@@ -153,6 +153,16 @@ impl List {
         self.index.find(name, Some).is_some()
     }
 
+    /// Returns whether what the list says of questions for `name` is the same whoever asks: no rule is for some clients, and none
+    /// that matches the name has a condition.
+    pub fn says_the_same_to_all(&self, name: &Name) -> bool {
+        let is_bound = |hit: Hit| {
+            let choice = self.table.choices.get(hit.payload as usize);
+            choice.is_none_or(|choice| !choice.condition.is_empty()).then_some(())
+        };
+        self.clients.0.is_empty() && self.index.find(name, is_bound).is_none()
+    }
+
     /// Returns whether the list says anything of addresses in answers.
     pub const fn has_answers(&self) -> bool {
         !self.answers.0.is_empty()

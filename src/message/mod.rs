@@ -3,6 +3,7 @@
 mod body;
 mod keepalive;
 mod name;
+mod spelling;
 mod subnet;
 mod view;
 mod writer;
@@ -12,7 +13,8 @@ use std::str::FromStr;
 
 pub use body::Body;
 pub use keepalive::{asks_keepalive, tell_keepalive};
-pub use name::{Capitals, MAX_LABEL, MAX_NAME, Name, NameError, Spelling, Suffixes};
+pub use name::{MAX_LABEL, MAX_NAME, Name, NameError, Suffixes};
+pub use spelling::{Capitals, Spelling};
 pub use view::{
     HEADER, Opt, QueryView, Record, Records, ResponseView, Section, Unusable, continued, flag, u16_at, u32_at,
     without_opt,

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use super::Malformed;
+use super::spelling::Capitals;
 use super::view::HEADER;
 
 /// The longest name on the wire, its root label included (RFC 1035, section 2.3.4).
@@ -25,75 +26,6 @@ const MAX_JUMPS: usize = 127;
 pub struct Name {
     length: u8,
     octets: [u8; MAX_NAME],
-}
-
-/// A name in uncompressed wire form, in the case that somebody chose. Answers repeat it; nothing is decided by it.
-#[derive(Clone)]
-pub struct Spelling {
-    length: u8,
-    octets: [u8; MAX_NAME],
-}
-
-/// Which letters of a name somebody chose to write as capitals. Answers repeat them; nothing is decided by them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Capitals([u64; 4]);
-
-impl Capitals {
-    /// Notes the capitals of a wire form of at most 256 octets.
-    fn of(wire: &[u8]) -> Self {
-        let mut capitals = Self::default();
-        // Length octets are below 'A'.
-        for (place, _) in wire.iter().enumerate().filter(|(_, octet)| octet.is_ascii_uppercase()) {
-            capitals.0[place >> 6 & 3] |= 1 << (place & 63);
-        }
-        capitals
-    }
-
-    /// Writes a name in lower case with these capitals.
-    pub fn put_on(self, name: &mut [u8]) {
-        if self == Self::default() {
-            return;
-        }
-        for (place, octet) in name.iter_mut().enumerate() {
-            if self.0[place >> 6 & 3] >> (place & 63) & 1 == 1 {
-                octet.make_ascii_uppercase();
-            }
-        }
-    }
-}
-
-impl Spelling {
-    /// Reads the name at `at` of a message as [`Name::read`] does, in the case that it is written in.
-    ///
-    /// # Errors
-    /// Those of [`Name::read`].
-    pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
-        let mut spelling = Self { length: 0, octets: [0; MAX_NAME] };
-        let end = walk(
-            message,
-            at,
-            |_| Ok(()),
-            |octets| {
-                let start = usize::from(spelling.length);
-                let target = spelling.octets.get_mut(start..start + octets.len()).ok_or(Malformed)?;
-                target.copy_from_slice(octets);
-                spelling.length = u8::try_from(start + octets.len()).map_err(|_| Malformed)?;
-                Ok(())
-            },
-        )?;
-        Ok((spelling, end))
-    }
-
-    /// Returns the wire form, root label included.
-    pub fn as_wire(&self) -> &[u8] {
-        &self.octets[..usize::from(self.length)]
-    }
-}
-
-impl fmt::Debug for Spelling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_wire().escape_ascii().fmt(f)
-    }
 }
 
 /// Why a text is not a domain name.
@@ -247,7 +179,7 @@ impl Name {
 
 /// Gives `push` the labels of the name at `at`, each with its length octet and the root label last, following pointers, and
 /// `touch` where the labels and pointers stand. Returns the offset of the first octet behind the name.
-fn walk(
+pub(super) fn walk(
     message: &[u8],
     at: usize,
     touch: impl Fn(Range<usize>) -> Result<(), Malformed>,

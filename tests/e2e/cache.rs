@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::daemon::{Daemon, Setup};
@@ -112,4 +114,38 @@ fn what_is_kept_outlives_a_restart_where_that_is_wanted() {
     place::until(PATIENCE, "the file to go", || (!file.exists()).then_some(()));
     daemon.stop();
     assert!(!file.exists());
+}
+
+/// Workers give what they gave before to the same octets: until it ends, the cache is emptied, or a reload says otherwise.
+#[test]
+fn what_is_asked_for_again_and_again_is_no_older_than_what_is_kept() {
+    needs!("nsd");
+    let upstream = Upstream::start();
+    let mut daemon = Setup::forwarding_to(&upstream).set("listen.workers", 1).start();
+    let query = wire::query("www.example.", wire::A);
+    let ask = |daemon: &Daemon| wire::parse(&wire::udp(daemon.dns, &query)).answers.first().map(|record| record.ttl);
+    let misses = |daemon: &Daemon| daemon.metric("interdict_cache_lookups_total{result=\"miss\"}");
+    let (start, whole) = (Instant::now(), ask(&daemon).unwrap());
+    place::until(PATIENCE, "it to grow older", || {
+        let passed = u32::try_from(start.elapsed().as_secs()).unwrap();
+        let left = ask(&daemon).unwrap();
+        assert!(left <= whole - passed + 1, "it has {left} s left after {passed} of {whole}");
+        (passed >= 2 && left <= whole - 2).then_some(())
+    });
+    let kept = misses(&daemon);
+    assert!(daemon.command(&["cache", "flush", "www.example"]).status.success());
+    assert_eq!(ask(&daemon), Some(whole), "it is asked for anew");
+    assert_eq!(misses(&daemon), kept + 1.0);
+
+    let list = daemon.folder().join("own.txt");
+    std::fs::write(&list, "www.example\n").unwrap();
+    let table = [("name", "own".to_owned()), ("file", list.display().to_string())];
+    let table: toml::Table = table.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect();
+    daemon.reconfigure("lists.list", vec![toml::Value::Table(table)]);
+    daemon.signal(Signal::SIGHUP);
+    place::until(PATIENCE, "the list to withhold it", || ask(&daemon).is_none().then_some(()));
+    let withheld = || daemon.metric("interdict_list_matches_total{list=\"own\",result=\"withheld\"}");
+    let before = withheld();
+    (0..20).for_each(|_| assert_eq!(ask(&daemon), None));
+    assert_eq!(withheld(), before + 20.0, "each is counted");
 }

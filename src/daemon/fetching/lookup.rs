@@ -45,7 +45,7 @@ impl OwnLookup {
         let peer = Peer::direct(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0), None);
         let moment = self.pipeline.moment();
         match self.pipeline.begin(&packet, (peer, Transport::Tcp), &moment, &self.recorder, &mut answer) {
-            Step::Answer | Step::Ignore => {}
+            Step::Answer | Step::Repeatable(_) | Step::Ignore => {}
             // Nobody outside hears the answer.
             Step::Commit(_, _) => {}
             Step::Forward(query) | Step::Resolve(query) => {

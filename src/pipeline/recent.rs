@@ -1,0 +1,270 @@
+//! What was answered lately: to the same octets the same answer is given, where nothing but its age tells them apart.
+//!
+//! Most queries ask for what was asked for a moment ago. Each worker has its own memory of it, so that nobody waits for anybody.
+//! No rule is applied a second time here: only an answer goes in on which no order and no list could say otherwise for anybody,
+//! and of which there is nothing to record; and whatever may change one, such as a reload, an instant at which anything
+//! changes or the flushing of the cache, makes all of them void at once.
+
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use foldhash::quality::RandomState;
+
+use super::{Moment, Pipeline, State};
+use crate::message::{HEADER, Name, RecordType, ResponseView};
+use crate::observe::{ListMatch, Served};
+use crate::policy::Verdict;
+use crate::query::{Peer, Transport};
+
+/// Answers that may hash to the same place.
+const WAYS: usize = 4;
+/// A power of two.
+const PLACES: usize = 4096;
+/// The longest query and the answer to it that are kept, in octets together.
+const ROOM: usize = 320;
+/// The longest query.
+const MOST_QUERY: usize = 128;
+/// The most records of an answer.
+const MOST_RECORDS: usize = 12;
+/// Where everything that could be displaced is of use still, one in so many answers displaces another.
+const ADMITTED: u32 = 8;
+
+/// Why an answer may be given again to the same octets, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It is kept, and need not be asked for anew until then (since boot).
+    Kept { until: Duration },
+    /// The list at this place of the chain withholds the name.
+    Listed { place: usize },
+}
+
+/// One answer.
+struct Slot {
+    /// The page that it stands on; it counts for no other.
+    page: u64,
+    generation: u32,
+    repeat: Repeat,
+    /// When it was answered, since boot.
+    born: Duration,
+    query: u16,
+    answer: u16,
+    /// Where the TTLs stand in the answer.
+    ttls: [u16; MOST_RECORDS],
+    records: u8,
+    /// The query without its id, and the answer.
+    octets: [u8; ROOM],
+}
+
+impl Slot {
+    fn query(&self) -> &[u8] {
+        &self.octets[..usize::from(self.query)]
+    }
+
+    fn answer(&self) -> &[u8] {
+        &self.octets[usize::from(self.query)..usize::from(self.query + self.answer)]
+    }
+
+    fn is_over(&self, boot: Duration) -> bool {
+        matches!(self.repeat, Repeat::Kept { until } if boot >= until)
+    }
+}
+
+/// A part of a hash, and where the answer is; the latter counted from 1.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tag {
+    hash: u32,
+    slot: u32,
+}
+
+/// What everything on a page was answered by.
+#[derive(Debug, Clone)]
+struct By {
+    state: Weak<State>,
+    epoch: (u64, u64),
+    only_monitors: bool,
+    flushes: u64,
+}
+
+/// The answers of one worker. Takes 6 MiB at most, and only as many as there are answers.
+pub struct Recent {
+    tags: Box<[[Tag; WAYS]]>,
+    slots: Vec<Slot>,
+    hasher: RandomState,
+    page: u64,
+    by: Option<By>,
+    /// How many answers found no place that was free.
+    crowded: u32,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        let tags = vec![[Tag::default(); WAYS]; PLACES].into();
+        // Only what is written takes memory.
+        let slots = Vec::with_capacity(WAYS * PLACES);
+        Self { tags, slots, hasher: RandomState::default(), page: 0, by: None, crowded: 0 }
+    }
+}
+
+impl Recent {
+    /// Begins with a batch: where anything has changed since the one before, nothing of before is given any more.
+    pub fn turn(&mut self, pipeline: &Pipeline, moment: &Moment) {
+        let now = By {
+            state: Arc::downgrade(&moment.state),
+            epoch: moment.epoch(),
+            only_monitors: moment.state.snapshot.only_monitors(moment.when()),
+            flushes: pipeline.cache.flushes(),
+        };
+        let is_same = self.by.as_ref().is_some_and(|by| {
+            by.state.ptr_eq(&now.state)
+                && (by.epoch, by.only_monitors, by.flushes) == (now.epoch, now.only_monitors, now.flushes)
+        });
+        if !is_same {
+            self.page += 1;
+            self.by = Some(now);
+        }
+    }
+
+    fn find(&self, packet: &[u8], generation: u32, boot: Duration) -> Option<&Slot> {
+        let asked = packet.get(2..).filter(|asked| asked.len() <= MOST_QUERY)?;
+        let (place, hash) = self.place(asked);
+        let is_it = |slot: &&Slot| {
+            slot.page == self.page && slot.generation == generation && !slot.is_over(boot) && slot.query() == asked
+        };
+        let tags = self.tags[place].iter().filter(|tag| tag.hash == hash);
+        tags.filter_map(|tag| self.slots.get((tag.slot as usize).checked_sub(1)?)).find(is_it)
+    }
+
+    fn place(&self, asked: &[u8]) -> (usize, u32) {
+        let hash = self.hasher.hash_one(asked);
+        ((hash >> 32) as usize % PLACES, hash as u32)
+    }
+
+    /// Notes what was answered to a query that came over UDP and may be answered so again.
+    pub fn note(&mut self, packet: &[u8], answer: &[u8], (repeat, peer): (Repeat, &Peer), moment: &Moment) {
+        let Some(asked) = packet.get(2..).filter(|asked| asked.len() <= MOST_QUERY) else { return };
+        if asked.len() + answer.len() > ROOM || peer.speaks_for_others() || !is_plain(packet) {
+            return;
+        }
+        let (place, hash) = self.place(asked);
+        let boot = moment.now.boot;
+        let is_free = |tag: &Tag| {
+            let slot = (tag.slot as usize).checked_sub(1).and_then(|at| self.slots.get(at));
+            slot.is_none_or(|slot| slot.page != self.page || slot.is_over(boot) || slot.query() == asked)
+        };
+        let way = match self.tags[place].iter().position(is_free) {
+            Some(way) => way,
+            None => {
+                self.crowded = self.crowded.wrapping_add(1);
+                if !self.crowded.is_multiple_of(ADMITTED) {
+                    return;
+                }
+                (self.crowded / ADMITTED) as usize % WAYS
+            }
+        };
+        let Some(slot) = self.slot(asked, answer, repeat, (peer, moment)) else { return };
+        let tag = &mut self.tags[place][way];
+        match (tag.slot as usize).checked_sub(1).and_then(|at| self.slots.get_mut(at)) {
+            Some(own) => *own = slot,
+            None => {
+                self.slots.push(slot);
+                tag.slot = self.slots.len() as u32;
+            }
+        }
+        tag.hash = hash;
+    }
+
+    /// Returns how it is kept; `None` where it may differ for others.
+    fn slot(&self, asked: &[u8], answer: &[u8], repeat: Repeat, (peer, moment): (&Peer, &Moment)) -> Option<Slot> {
+        let response = ResponseView::read(answer).ok()?;
+        let (name, _) = Name::read(answer, HEADER).ok()?;
+        if moment.state.snapshot.is_listed(&name) || !moment.state.lists.chain.says_the_same_to_all(&name) {
+            return None;
+        }
+        let (mut ttls, mut records) = ([0; MOST_RECORDS], 0);
+        if let Repeat::Kept { .. } = repeat {
+            for record in response.records() {
+                let record = record.ok()?;
+                if record.record_type != RecordType::OPT {
+                    *ttls.get_mut(usize::from(records))? = u16::try_from(record.ttl_at).ok()?;
+                    records += 1;
+                }
+            }
+        }
+        let mut octets = [0; ROOM];
+        octets[..asked.len()].copy_from_slice(asked);
+        octets[asked.len()..asked.len() + answer.len()].copy_from_slice(answer);
+        let client = moment.clients.identify_peer(peer);
+        Some(Slot {
+            page: self.page,
+            generation: moment.state.routes.view(client.group()).generation,
+            repeat,
+            born: moment.now.boot,
+            query: asked.len() as u16,
+            answer: answer.len() as u16,
+            ttls,
+            records,
+            octets,
+        })
+    }
+}
+
+/// Returns whether the only thing that tells this query from others of its kind is its question: no letter of it is a capital, and
+/// no option follows.
+fn is_plain(packet: &[u8]) -> bool {
+    let end = packet.iter().skip(12).position(|octet| *octet == 0).map_or(packet.len(), |end| end + 12);
+    let has_no_option = packet.len() == end + 5 || (packet.len() == end + 16 && packet.ends_with(&[0, 0]));
+    has_no_option && !packet[12..end].iter().any(u8::is_ascii_uppercase)
+}
+
+impl Pipeline {
+    /// Gives the answer that was given to the same octets before, if there is one; counts it as it was counted then.
+    pub fn repeat(&self, packet: &[u8], peer: &Peer, moment: &Moment, recent: &Recent, out: &mut Vec<u8>) -> bool {
+        if peer.speaks_for_others() || moment.state.shadow.is_some() {
+            return false;
+        }
+        let client = moment.clients.identify_peer(peer);
+        let boot = moment.now.boot;
+        let Some(slot) = recent.find(packet, moment.state.routes.view(client.group()).generation, boot) else {
+            return false;
+        };
+        self.metrics.count_query(Transport::Udp as usize);
+        self.metrics.count_identified(client.identification().place());
+        if let Some(strangers) = moment.state.clients.strangers() {
+            strangers.note(client.address());
+        }
+        self.metrics.count_verdict(Verdict::Pass as usize);
+        out.clear();
+        out.extend_from_slice(slot.answer());
+        out[..2].copy_from_slice(&packet[..2]);
+        let served = match slot.repeat {
+            Repeat::Kept { .. } => {
+                self.metrics.count_cache(true);
+                // Rounded up: nobody keeps it for longer than it has left.
+                let age = boot.saturating_sub(slot.born);
+                let age =
+                    u32::try_from(age.as_secs()).unwrap_or(u32::MAX).saturating_add(u32::from(age.subsec_nanos() > 0));
+                for at in &slot.ttls[..usize::from(slot.records)] {
+                    if let Some(ttl) = out[usize::from(*at)..].first_chunk_mut() {
+                        *ttl = u32::from_be_bytes(*ttl).saturating_sub(age).to_be_bytes();
+                    }
+                }
+                Served::Cache
+            }
+            Repeat::Listed { place } => {
+                if let Some(counters) = moment.state.lists.counters.get(place) {
+                    counters.count(ListMatch::Withheld);
+                }
+                Served::Policy
+            }
+        };
+        self.metrics.count_response(served, u16::from(out[3] & 15));
+        true
+    }
+}
+
+impl std::fmt::Debug for Recent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recent").field("answers", &self.slots.len()).field("page", &self.page).finish_non_exhaustive()
+    }
+}
