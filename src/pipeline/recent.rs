@@ -17,10 +17,10 @@ use crate::observe::{ListMatch, Served};
 use crate::policy::Verdict;
 use crate::query::{Peer, Transport};
 
-/// Answers that may hash to the same place.
-const WAYS: usize = 4;
+/// Answers that may hash to the same place: as many as one cache line has tags.
+const WAYS: usize = 8;
 /// A power of two.
-const PLACES: usize = 4096;
+const PLACES: usize = 2048;
 /// The longest query and the answer to it that are kept, in octets together.
 const ROOM: usize = 320;
 /// The longest query.
