@@ -16,6 +16,8 @@ pub struct Account {
     pub queries: u64,
     /// Lines or packets that are no query, nor meant to be one.
     pub others: u64,
+    /// Packets that the capture holds once more; each counts once.
+    pub twice: u64,
     pub unread: Unread,
     /// Why reading ended before the end of the file.
     pub ended: Option<Ended>,
@@ -71,6 +73,10 @@ impl<'a> Sink<'a> {
 
     pub(super) const fn other(&mut self) {
         self.account.others += 1;
+    }
+
+    pub(super) const fn twice(&mut self) {
+        self.account.twice += 1;
     }
 
     pub(super) fn unread(&mut self, why: &'static str) {

@@ -19,7 +19,6 @@ const HEAD: usize = 256 << 10;
 
 /// Types of control frames.
 const START: u32 = 2;
-const STOP: u32 = 3;
 
 /// The values of `Message.Type`.
 const CLIENT_QUERY: u64 = 5;
@@ -48,7 +47,7 @@ pub(super) fn read(window: &mut Window, sink: &mut Sink<'_>) -> io::Result<()> {
                 Some(START) if !content => {
                     return Err(io::Error::other("the stream carries something else than dnstap"));
                 }
-                Some(STOP) => return Ok(()),
+                // Another stream may follow, where files were put one behind the other.
                 _ => {}
             }
         } else {

@@ -62,7 +62,7 @@ impl Input {
             (Box::new(file), kind.is_file().then_some(kind.len()))
         };
         let counted = Counted { from: raw, passed: Arc::clone(passed) };
-        let mut window = Window::new(unpack::stream(counted).map_err(failed)?);
+        let mut window = Window::new(unpack::stream(counted).map_err(failed)?, Arc::clone(passed));
         let head = window.need(HEAD).map_err(failed)?;
         let head = &head[..head.len().min(HEAD)];
         if head.is_empty() {

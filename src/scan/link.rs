@@ -9,6 +9,8 @@ use crate::message::u16_at;
 pub(super) struct Carried<'a> {
     pub(super) from: IpAddr,
     pub(super) to: IpAddr,
+    /// The identification of an IPv4 packet; 0 for IPv6, which has none.
+    pub(super) identification: u16,
     /// The number of the protocol: 6 is TCP, 17 UDP.
     pub(super) protocol: u8,
     pub(super) payload: &'a [u8],
@@ -67,6 +69,12 @@ fn by_type(kind: u16, packet: &[u8]) -> Result<Carried<'_>, Nothing> {
         IPV4 => ipv4(packet),
         IPV6 => ipv6(packet),
         0x8100 | 0x88A8 => ethernet(packet.get(2..).ok_or(CUT)?),
+        // PPPoE (RFC 2516, section 4), and in it the protocol of PPP.
+        0x8864 => match u16_at(packet, 6).ok_or(CUT)? {
+            0x0021 => ipv4(&packet[8..]),
+            0x0057 => ipv6(&packet[8..]),
+            _ => Err(Nothing::Other),
+        },
         _ => Err(Nothing::Other),
     }
 }
@@ -83,7 +91,8 @@ fn ipv4(packet: &[u8]) -> Result<Carried<'_>, Nothing> {
     let end = if total == 0 { packet.len() } else { total.min(packet.len()) };
     let payload = packet.get(length..end).ok_or(CUT)?;
     let address = |at: usize| Ipv4Addr::from([header[at], header[at + 1], header[at + 2], header[at + 3]]).into();
-    let carried = Carried { from: address(12), to: address(16), protocol: header[9], payload };
+    let identification = u16_at(header, 4).ok_or(CUT)?;
+    let carried = Carried { from: address(12), to: address(16), identification, protocol: header[9], payload };
     match u16_at(header, 6).ok_or(CUT)? & 0x3FFF {
         0 => Ok(carried),
         _ if matches!(carried.protocol, 6 | 17) => Err(Nothing::Unread("a fragment")),
@@ -123,7 +132,15 @@ fn ipv6(packet: &[u8]) -> Result<Carried<'_>, Nothing> {
                 payload = payload.get(8..).ok_or(CUT)?;
                 protocol = next;
             }
-            protocol => return Ok(Carried { from: address(8), to: address(24), protocol, payload }),
+            // An authentication header (RFC 4302, section 2.2) counts in units of four octets.
+            51 => {
+                let (next, length) = (*payload.first().ok_or(CUT)?, *payload.get(1).ok_or(CUT)?);
+                payload = payload.get(8 + usize::from(length) * 4..).ok_or(CUT)?;
+                protocol = next;
+            }
+            protocol => {
+                return Ok(Carried { from: address(8), to: address(24), identification: 0, protocol, payload });
+            }
         }
     }
     Err(Nothing::Unread("more than eight extension headers"))
@@ -153,6 +170,7 @@ mod tests {
             (1, frame(&[MAC, b"\x81\0\0\x07\x08\0", V4]), "with a tag"),
             (1, frame(&[MAC, b"\x88\xA8\0\x07\x81\0\0\x08\x08\0", V4]), "with two tags"),
             (1, frame(&[MAC, b"\x08\0", V4, b"padding"]), "with padding"),
+            (1, frame(&[MAC, b"\x88\x64\x11\0\0\x01\0\x1A\0\x21", V4]), "PPPoE"),
             (113, frame(&[&[0; 14], b"\x08\0", V4]), "Linux cooked"),
             (276, frame(&[b"\x08\0", &[0; 18], V4]), "Linux cooked, version 2"),
             (0, frame(&[b"\x02\0\0\0", V4]), "loopback"),
@@ -176,6 +194,7 @@ mod tests {
             (b"\x11\0\0\0\0\0\0\0", 0),
             (b"\x3C\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x11\0\0\0\0\0\0\0", 43),
             (b"\x11\0\0\0\0\0\0\x01", 44),
+            (b"\x11\x04\0\0\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0", 51),
         ] {
             let packet = v6(headers, first);
             let found = carried(229, &packet).unwrap();

@@ -18,6 +18,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod text;
+mod twice;
 mod window;
 
 use std::net::IpAddr;

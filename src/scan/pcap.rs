@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::Settings;
 use super::account::Sink;
-use super::packet::Packets;
+use super::packet::{Frame, Packets};
 use super::window::Window;
 
 /// The longest packet that is believed, as libpcap has it.
@@ -61,8 +61,8 @@ pub(super) fn read(window: &mut Window, settings: &Settings, sink: &mut Sink<'_>
             break;
         }
         sink.begin();
-        let fields = [0, 4, 8].map(|at| order.u32(have, at));
-        let ([Some(seconds), Some(fraction), Some(length)], true) = (fields, have.len() >= 16) else {
+        let fields = [0, 4, 8, 12].map(|at| order.u32(have, at));
+        let [Some(seconds), Some(fraction), Some(length), Some(whole)] = fields else {
             sink.end("the capture is cut in the middle of a packet");
             break;
         };
@@ -79,11 +79,12 @@ pub(super) fn read(window: &mut Window, settings: &Settings, sink: &mut Sink<'_>
         let nanoseconds = if nano { Some(fraction) } else { fraction.checked_mul(1000) };
         let at = nanoseconds.and_then(|nano| Timestamp::new(i64::from(seconds), i32::try_from(nano).ok()?).ok());
         match at {
-            Some(at) => packets.packet(link, packet, at, sink),
+            Some(at) => packets.packet(Frame { link, octets: packet, cut: whole as usize > length }, at, sink),
             None => sink.unread("the time is none"),
         }
         window.consume(16 + length);
         window.fruitful();
     }
+    packets.end(sink);
     Ok(())
 }

@@ -17,8 +17,9 @@ use crate::message::RecordType;
 /// The longest value that is read; no name or address is longer.
 const MAX_VALUE: i32 = 64 << 10;
 
-/// Since FTL 5.15, names and clients stand in tables of their own.
-const LINKED: &str = "SELECT q.timestamp, q.type, d.domain, c.ip FROM main.query_storage AS q \
+/// Since FTL 5.15, names and clients stand in tables of their own; rows from before still hold them as texts.
+const LINKED: &str = "SELECT q.timestamp, q.type, iif(typeof(q.domain) = 'text', q.domain, d.domain), \
+     iif(typeof(q.client) = 'text', q.client, c.ip) FROM main.query_storage AS q \
      LEFT JOIN main.domain_by_id AS d ON d.id = q.domain LEFT JOIN main.client_by_id AS c ON c.id = q.client";
 
 /// Before that, all of it stood in one.
@@ -81,6 +82,9 @@ fn seen(row: &Row<'_>) -> Result<Seen, &'static str> {
         Ok(ValueRef::Text(text)) => Some(text),
         _ => None,
     };
+    if text(2) == Some(b"hidden") {
+        return Err("Pi-hole was told to hide the name");
+    }
     let name = text(2).and_then(|name| super::text::plain_name(name).ok()).ok_or("the name is no domain name")?;
     let client = text(3).and_then(|client| super::text::address(client).ok()).ok_or("the client is no address")?;
     let seen = Seen::once(at.ok_or("the time is none")?, client, name);
@@ -122,10 +126,17 @@ mod tests {
         let rows = "INSERT INTO domain_by_id VALUES (1, 'upd.example.com'), (2, 'a b..c');\
              INSERT INTO client_by_id VALUES (1, '192.0.2.7', 'laptop');\
              INSERT INTO query_storage (timestamp, type, status, domain, client) VALUES \
-             (1795755333.25, 1, 2, 1, 1), (1795755334, 116, 2, 1, 1), (1795755334, 1, 2, 2, 1), (1795755334, 1, 2, 9, 1);";
+             (1795755333.25, 1, 2, 1, 1), (1795755334, 116, 2, 1, 1), (1795755334, 1, 2, 2, 1), (1795755334, 1, 2, 9, 1), \
+             (1795755332, 1, 2, 'old.example', '192.0.2.9'), (1795755332, 1, 2, 'hidden', '0.0.0.0');";
         let (_folder, path) = database(&format!("{SCHEMA}{rows}"));
         let (account, seen, failed) = read(&path);
-        assert_eq!((account.queries, account.unread.count, failed), (2, 2, None));
+        assert_eq!((account.queries, account.unread.count, failed), (3, 3, None));
+        assert!(account.unread.reasons.contains_key("Pi-hole was told to hide the name"));
+        // A row from before names had a table of their own.
+        assert_eq!(
+            (seen[2].name.to_string(), seen[2].client.to_string()),
+            ("old.example".to_owned(), "192.0.2.9".to_owned())
+        );
         assert_eq!(
             (seen[0].at.to_string(), seen[0].name.to_string()),
             ("2026-11-27T04:55:33.25Z".to_owned(), "upd.example.com".to_owned())

@@ -12,8 +12,13 @@ const MAX_STREAMS: usize = 4096;
 /// How many octets of one stream wait: a message, or segments that came before their turn.
 const MAX_WAITING: usize = 16 << 10;
 
+/// What a segment counts for that waits, besides its octets, so that a flood of small ones takes no more room than large ones.
+const OVERHEAD: usize = 128;
+
 /// A stream that no segment has come of while so many came of others is given up where room is needed.
 const IDLE: u64 = 65_536;
+
+const WITHIN: &str = "the stream ends in the middle of a message";
 
 const SYN: u8 = 0x02;
 const RST_OR_FIN: u8 = 0x05;
@@ -33,6 +38,8 @@ impl Flow {
 
 #[derive(Debug)]
 struct Stream {
+    /// The number of its SYN.
+    start: u32,
     /// The number of the octet that comes next.
     next: u32,
     /// The beginning of a message.
@@ -62,26 +69,40 @@ impl Streams {
         self.segments += 1;
         let key = flow.key();
         if flags & SYN != 0 {
+            let again = self.streams.get(&key).is_some_and(|stream| stream.start == sequence);
+            if again {
+                // Sent or captured once more.
+                return if data.is_empty() {
+                    Ok(false)
+                } else {
+                    self.data(key, sequence.wrapping_add(1), data, &mut each)
+                };
+            }
             self.make_room();
             if self.streams.len() >= MAX_STREAMS && !self.streams.contains_key(&key) {
                 return Err("more streams at once than are followed");
             }
             let next = sequence.wrapping_add(1);
-            let stream = Stream { next, begun: Vec::new(), ahead: BTreeMap::new(), last: self.segments };
-            self.streams.insert(key, stream);
-            return match data.is_empty() {
-                true => Ok(false),
-                // TCP Fast Open (RFC 7413).
-                false => self.data(key, next, data, &mut each),
+            let (begun, ahead, last) = (Vec::new(), BTreeMap::new(), self.segments);
+            let old = self.streams.insert(key, Stream { start: sequence, next, begun, ahead, last });
+            // TCP Fast Open (RFC 7413) has data here.
+            let read = if data.is_empty() { Ok(false) } else { self.data(key, next, data, &mut each) };
+            return match (read, old.is_some_and(|old| old.is_within())) {
+                (Ok(false), true) => Err(WITHIN),
+                (read, _) => read,
             };
         }
         let read = if data.is_empty() { Ok(false) } else { self.data(key, sequence, data, &mut each) };
-        let cut = flags & RST_OR_FIN != 0
-            && self.streams.remove(&key).is_some_and(|stream| !stream.begun.is_empty() || !stream.ahead.is_empty());
+        let cut = flags & RST_OR_FIN != 0 && self.streams.remove(&key).is_some_and(|stream| stream.is_within());
         match (read, cut) {
-            (Ok(false), true) => Err("the stream ends in the middle of a message"),
+            (Ok(false), true) => Err(WITHIN),
             (read, _) => read,
         }
+    }
+
+    /// Returns how many streams have not come to the end of a message.
+    pub(super) fn within(&self) -> usize {
+        self.streams.values().filter(|stream| stream.is_within()).count()
     }
 
     fn data(
@@ -113,6 +134,11 @@ impl Streams {
 }
 
 impl Stream {
+    /// Returns whether a message has begun and not ended.
+    fn is_within(&self) -> bool {
+        !self.begun.is_empty() || !self.ahead.is_empty()
+    }
+
     fn take(&mut self, sequence: u32, data: &[u8], each: &mut impl FnMut(&[u8])) -> Result<bool, &'static str> {
         let ahead = sequence.wrapping_sub(self.next);
         if ahead > u32::MAX / 2 {
@@ -124,11 +150,14 @@ impl Stream {
             };
         }
         if ahead > 0 {
-            let waiting = self.ahead.values().map(Vec::len).sum::<usize>() + data.len();
-            if waiting > MAX_WAITING {
+            let waiting: usize = self.ahead.values().map(|waiting| waiting.len() + OVERHEAD).sum();
+            if waiting + data.len() + OVERHEAD > MAX_WAITING {
                 return Err("segments of the stream are missing");
             }
-            self.ahead.insert(sequence, data.to_vec());
+            let waiting = self.ahead.entry(sequence).or_default();
+            if waiting.len() < data.len() {
+                data.clone_into(waiting);
+            }
             return Ok(false);
         }
         self.append(data, each)
@@ -225,11 +254,35 @@ mod tests {
             for (sequence, flags, data) in segments {
                 let _ = streams.segment(FLOW, (sequence % 9000, flags), &data, |_| {});
                 for stream in streams.streams.values() {
-                    let ahead: usize = stream.ahead.values().map(Vec::len).sum();
+                    let ahead: usize = stream.ahead.values().map(|ahead| ahead.len() + OVERHEAD).sum();
                     prop_assert!(ahead <= MAX_WAITING && stream.begun.len() <= MAX_WAITING + 2, "{}", stream.begun.len());
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_flood_of_small_segments_ahead_of_their_turn_is_bounded() {
+        let mut streams = Streams::default();
+        streams.segment(FLOW, (0, SYN), &[], |_| {}).unwrap();
+        let given_up =
+            (0..1000u32).position(|number| streams.segment(FLOW, (10 + 2 * number, 0x10), b"x", |_| {}).is_err());
+        assert!(given_up.is_some_and(|at| at < MAX_WAITING / OVERHEAD), "{given_up:?}");
+    }
+
+    #[test]
+    fn a_syn_that_is_captured_twice_begins_nothing_anew() {
+        let (mut streams, mut found) = (Streams::default(), 0);
+        for (sequence, flags, data) in
+            [(7, SYN, &b""[..]), (8, 0x18, b"\0\x03a"), (7, SYN, b""), (8, 0x18, b"\0\x03a"), (11, 0x18, b"bc")]
+        {
+            streams.segment(FLOW, (sequence, flags), data, |_| found += 1).unwrap();
+        }
+        assert_eq!((found, streams.within()), (1, 0));
+        streams.segment(FLOW, (13, 0x18), b"\0", |_| {}).unwrap();
+        assert_eq!(streams.within(), 1);
+        let anew = streams.segment(FLOW, (900, SYN), b"", |_| {});
+        assert_eq!((anew, streams.within()), (Err(WITHIN), 0));
     }
 
     #[test]

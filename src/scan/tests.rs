@@ -1,6 +1,7 @@
 //! Samples of each format, and what is made of them when they are cut, changed or made up.
 
 use std::io::{Cursor, Write as _};
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -64,7 +65,7 @@ fn read(format: Format, octets: Vec<u8>, settings: &Settings) -> (Account, Vec<S
         true
     };
     let mut sink = Sink::new(&mut each);
-    let mut window = Window::new(crate::unpack::stream(Cursor::new(octets)).unwrap());
+    let mut window = Window::new(crate::unpack::stream(Cursor::new(octets)).unwrap(), Arc::default());
     if let Err(error) = input::read(&mut window, format, settings, &mut sink) {
         sink.end(error.to_string());
     }
@@ -261,8 +262,8 @@ fn lengths_that_lie_do_no_harm() {
         assert!(seen.is_empty() && account.ended.is_some(), "{what}");
     }
     for (at, value, why) in [
-        (24, 200, "cut, or tells a wrong length"),
-        (24, 0, "cut, or tells a wrong length"),
+        (24, 200, "tells a wrong length"),
+        (24, 0, "tells a wrong length"),
         (0, 0x4F, "cut"),
         (0, 0x41, "damaged"),
         (6, 0x20, "fragment"),
@@ -295,6 +296,88 @@ fn a_bomb_of_gzip_comes_to_an_end() {
     let (account, seen) = read(Format::Bind, packed, &settings());
     assert_eq!(seen.len(), 2);
     assert!(account.ended.is_some_and(|ended| ended.why.contains("64 MiB")));
+}
+
+/// The same capture, of which each packet was cut to `most` octets.
+fn cut(packets: &[Vec<u8>], most: usize) -> Vec<u8> {
+    let mut octets = capture(&[])[..24].to_vec();
+    for packet in packets {
+        let one = capture(&[packet[..most.min(packet.len())].to_vec()]);
+        octets.extend(&one[24..36]);
+        octets.extend((packet.len() as u32).to_le_bytes());
+        octets.extend(&one[40..]);
+    }
+    octets
+}
+
+#[test]
+fn a_packet_that_is_cut_behind_its_question_is_read() {
+    let mut packet = datagram(&["upd", "example", "com"]);
+    let question = packet.len();
+    // Something behind the question, as EDNS is.
+    packet.extend([0; 11]);
+    let length = (packet.len() - 20) as u16;
+    packet[24..26].copy_from_slice(&length.to_be_bytes());
+    packet[2..4].copy_from_slice(&(length + 20).to_be_bytes());
+    packet[39] = 1;
+    for (most, queries) in [(question, 1), (question + 5, 1), (question - 1, 0), (30, 0)] {
+        let (account, seen) = read(Format::Pcap, cut(std::slice::from_ref(&packet), most), &settings());
+        assert_eq!((seen.len(), account.unread.count), (queries, 1 - queries as u64), "{most}: {account:?}");
+    }
+    packet[30] = 0x80;
+    let (account, seen) = read(Format::Pcap, cut(&[packet], question), &settings());
+    assert_eq!((seen.len(), account.unread.count), (0, 1), "a response: {account:?}");
+}
+
+#[test]
+fn a_packet_that_is_captured_twice_counts_once() {
+    let (one, other) = (datagram(&["upd", "example", "com"]), datagram(&["www", "example"]));
+    for octets in [capture(&[one.clone(), one.clone(), other.clone()]), blocks(&[one.clone(), other, one])] {
+        let (account, seen) = read(detect::detect(&octets).unwrap(), octets, &settings());
+        assert_eq!((seen.len(), account.queries, account.twice, account.others), (2, 2, 1, 0));
+    }
+}
+
+#[test]
+fn captures_of_any_order_of_octets_and_unit_of_time_tell_the_same() {
+    let packet = datagram(&["upd", "example", "com"]);
+    let little = capture(std::slice::from_ref(&packet));
+    let mut swapped = little.clone();
+    for at in [0..4, 4..6, 6..8, 20..24, 24..28, 28..32, 32..36, 36..40] {
+        swapped[at].reverse();
+    }
+    let mut fine = little.clone();
+    fine[..4].copy_from_slice(&[0x4D, 0x3C, 0xB2, 0xA1]);
+    fine[28..32].copy_from_slice(&123_000_000u32.to_le_bytes());
+    let expected = read(Format::Pcap, little, &settings());
+    assert_eq!(expected.1[0].at.to_string(), "2026-11-27T04:55:33.123Z");
+    for octets in [swapped, fine] {
+        assert_eq!(detect::detect(&octets), Some(Format::Pcap));
+        assert_eq!(read(Format::Pcap, octets, &settings()), expected);
+    }
+}
+
+#[test]
+fn an_interface_that_is_not_understood_takes_nothing_from_others() {
+    let packet = datagram(&["upd", "example", "com"]);
+    let whole = blocks(std::slice::from_ref(&packet));
+    let (section, rest) = whole.split_at(28);
+    let (interface, packets) = rest.split_at(32);
+    // Its unit of time is a finer one than there is.
+    let mut strange = interface.to_vec();
+    strange[20] = 99;
+    let (mut of_second, mut of_first) = (packets.to_vec(), packets.to_vec());
+    of_second[8] = 1;
+    of_first[8] = 0;
+    let octets = [section, &strange, interface, &of_second, &of_first].concat();
+    let (account, seen) = read(Format::Pcapng, octets, &settings());
+    assert_eq!((seen.len(), seen[0].at.as_second(), account.unread.count), (1, 1_795_755_333, 1), "{account:?}");
+}
+
+#[test]
+fn streams_of_dnstap_one_behind_the_other_are_all_read() {
+    let (_, seen) = read(Format::Dnstap, [tap(5), tap(5)].concat(), &settings());
+    assert_eq!(seen.len(), 2);
 }
 
 proptest! {

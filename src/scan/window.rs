@@ -1,6 +1,8 @@
 //! The part of a stream that is looked at: as much as is asked for, and never more than its bound.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much is read at once, and how much of a stream that may be short.
 const STEP: usize = 256 << 10;
@@ -9,9 +11,12 @@ const FIRST_STEP: usize = 4 << 10;
 /// The longest line that is read; nothing that tells of a query is longer.
 pub(super) const MAX_LINE: usize = 1 << 20;
 
-/// How many octets may come in a row with nothing in them that can be read: what is packed with care would else be unpacked
-/// for days.
+/// How many octets of what is packed may come in a row without a query, where they are packed more tightly than logs are:
+/// what is packed with care would else be unpacked for days.
 const MAX_BARREN: u64 = 64 << 20;
+
+/// How many octets of a log come out of one that is packed, at most.
+const TIGHT: u64 = 200;
 
 /// A stream, and the part of it that was read and not yet consumed.
 pub(super) struct Window {
@@ -20,7 +25,10 @@ pub(super) struct Window {
     start: usize,
     end: usize,
     ended: bool,
+    /// What has come since the last query, and how much had been read of the file before.
     barren: u64,
+    passed_before: u64,
+    passed: Arc<AtomicU64>,
 }
 
 /// A line, its end taken off.
@@ -33,8 +41,9 @@ pub(super) enum Line<'w> {
 }
 
 impl Window {
-    pub(super) fn new(from: Box<dyn Read + Send>) -> Self {
-        Self { from, buffer: Vec::new(), start: 0, end: 0, ended: false, barren: 0 }
+    /// `passed` counts what is read of the file as it lies there.
+    pub(super) fn new(from: Box<dyn Read + Send>, passed: Arc<AtomicU64>) -> Self {
+        Self { from, buffer: Vec::new(), start: 0, end: 0, ended: false, barren: 0, passed_before: 0, passed }
     }
 
     /// Returns what is there, which is at least `least` octets where the stream has as many.
@@ -61,6 +70,9 @@ impl Window {
             self.end -= self.start;
             self.start = 0;
         }
+        if self.barren == 0 {
+            self.passed_before = self.passed.load(Ordering::Relaxed);
+        }
         let step = self.buffer.len().clamp(FIRST_STEP, STEP);
         let room = least.max(self.end + step).max(self.buffer.len());
         self.buffer.resize(room, 0);
@@ -73,9 +85,10 @@ impl Window {
         self.ended = read == 0;
         self.end += read;
         self.barren += read as u64;
-        if self.barren > MAX_BARREN {
+        let packed = self.passed.load(Ordering::Relaxed).saturating_sub(self.passed_before);
+        if self.barren > MAX_BARREN && self.barren / TIGHT > packed {
             return Err(io::Error::other(format!(
-                "{} MiB in a row have nothing in them that can be read",
+                "{} MiB in a row have no query in them, and are packed more tightly than logs are",
                 MAX_BARREN >> 20
             )));
         }
@@ -122,7 +135,7 @@ mod tests {
     use super::*;
 
     fn lines(text: Vec<u8>) -> Vec<Option<Vec<u8>>> {
-        let mut window = Window::new(Box::new(io::Cursor::new(text)));
+        let mut window = Window::new(Box::new(io::Cursor::new(text)), Arc::default());
         let mut found = Vec::new();
         while let Some(line) = window.line().unwrap() {
             found.push(match line {
@@ -147,8 +160,30 @@ mod tests {
 
     #[test]
     fn what_never_says_anything_comes_to_an_end() {
-        let mut window = Window::new(Box::new(io::repeat(0)));
+        let mut window = Window::new(Box::new(io::repeat(0)), Arc::default());
         let error = window.line().err().unwrap();
         assert!(error.to_string().contains("64 MiB"), "{error}");
+    }
+
+    #[test]
+    fn a_log_with_few_queries_in_it_is_read_to_its_end() {
+        let (passed, long) = (Arc::<AtomicU64>::default(), MAX_BARREN * 2);
+        let counted = Counted { from: io::repeat(b'x').take(long), passed: Arc::clone(&passed) };
+        let mut window = Window::new(Box::new(counted), passed);
+        assert!(matches!(window.line(), Ok(Some(Line::TooLong))));
+        assert!(matches!(window.line(), Ok(None)));
+    }
+
+    struct Counted<R> {
+        from: R,
+        passed: Arc<AtomicU64>,
+    }
+
+    impl<R: Read> Read for Counted<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let read = self.from.read(buffer)?;
+            self.passed.fetch_add(read as u64 / 20, Ordering::Relaxed);
+            Ok(read)
+        }
     }
 }

@@ -7,8 +7,8 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::Packing;
 
-/// The most memory that a frame of zstd may ask for; what `zstd` makes without `--long` needs no more.
-const MAX_WINDOW: u64 = 8 << 20;
+/// The most memory that a frame of zstd may ask for: as much as `zstd` itself gives it unless told otherwise (`--long=27`).
+const MAX_WINDOW: u64 = 128 << 20;
 
 /// How much is read at once.
 const BUFFER: usize = 128 << 10;
@@ -140,7 +140,8 @@ mod tests {
             *changed.last_mut().unwrap() ^= 1;
             assert!(all(changed).is_err());
         }
-        // A frame that asks for a window of more than 8 MiB.
-        assert!(all(vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x78, 0x01, 0, 0]).is_err());
+        // Frames that ask for windows of 8 MiB, and of 256.
+        assert!(all(vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 13 << 3, 0x01, 0, 0]).is_ok());
+        assert!(all(vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 18 << 3, 0x01, 0, 0]).is_err());
     }
 }

@@ -119,7 +119,7 @@ pub(in crate::cli) fn more(all: usize, limit: usize, out: &mut dyn Write) -> any
 /// Tells what was read of each file, and what was not.
 pub(in crate::cli) fn files(read: &[FileRead], out: &mut dyn Write) -> anyhow::Result<()> {
     for FileRead { path, format, account } in read {
-        let Account { units, queries, others, unread, ended } = account;
+        let Account { units, queries, others, twice, unread, ended } = account;
         let (unit, path) = (format.unit(), plain(path));
         writeln!(
             out,
@@ -127,6 +127,9 @@ pub(in crate::cli) fn files(read: &[FileRead], out: &mut dyn Write) -> anyhow::R
             unread.count,
             format = format.as_str()
         )?;
+        if *twice > 0 {
+            writeln!(out, "  {twice} {unit}s are in it once more, and count once")?;
+        }
         for (why, count) in &unread.reasons {
             let first = unread.first.iter().filter(|(_, of)| of == why).map(|(place, _)| place.to_string());
             let first: Vec<_> = first.collect();

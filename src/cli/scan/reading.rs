@@ -132,7 +132,7 @@ fn tell(passed: &AtomicU64, whole: Option<u64>, ended: &mpsc::Receiver<()>) {
 
 fn progress(passed: u64, whole: Option<u64>, took: Duration) -> String {
     let mebi = |octets: u64| octets >> 20;
-    let rate = passed / (took.as_millis() as u64).max(1) * 1000;
+    let rate = passed.saturating_mul(1000) / (took.as_millis() as u64).max(1);
     let rest = match whole {
         Some(whole) if rate > 0 => format!(", {} s left", whole.saturating_sub(passed) / rate),
         _ => String::new(),
@@ -185,8 +185,8 @@ mod tests {
     #[test]
     fn progress_tells_the_time_that_is_left_where_the_end_is_known() {
         let second = Duration::from_secs(1);
-        assert_eq!(progress(10 << 20, Some(30 << 20), second), "10 of 30 MiB, 9 MiB/s, 2 s left");
-        assert_eq!(progress(10 << 20, None, second), "10 MiB, 9 MiB/s");
+        assert_eq!(progress(10 << 20, Some(30 << 20), second), "10 of 30 MiB, 10 MiB/s, 2 s left");
+        assert_eq!(progress(10 << 20, None, second), "10 MiB, 10 MiB/s");
         assert_eq!(progress(0, Some(30 << 20), Duration::ZERO), "0 of 30 MiB, 0 MiB/s");
     }
 }

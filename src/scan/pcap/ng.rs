@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{MAX_PACKET, Order};
 use crate::scan::Settings;
 use crate::scan::account::Sink;
-use crate::scan::packet::Packets;
+use crate::scan::packet::{Frame, Packets};
 use crate::scan::window::Window;
 
 /// The longest block that is believed; longer than any packet with its options.
@@ -33,9 +33,15 @@ struct Interface {
 
 /// Reads a capture to its end.
 pub(in crate::scan) fn read(window: &mut Window, settings: &Settings, sink: &mut Sink<'_>) -> io::Result<()> {
+    let mut packets = Packets::new(&settings.ports);
+    let read = blocks(window, &mut packets, sink);
+    packets.end(sink);
+    read
+}
+
+fn blocks(window: &mut Window, packets: &mut Packets<'_>, sink: &mut Sink<'_>) -> io::Result<()> {
     let mut order = Order::Little;
     let mut interfaces = Vec::new();
-    let mut packets = Packets::new(&settings.ports);
     loop {
         let have = window.need(12)?;
         if have.is_empty() || sink.is_stopped() {
@@ -62,11 +68,11 @@ pub(in crate::scan) fn read(window: &mut Window, settings: &Settings, sink: &mut
             return Err(io::Error::other("the capture is cut in the middle of a block"));
         };
         match kind {
-            INTERFACE if interfaces.len() < MAX_INTERFACES => interfaces.extend(interface(body, order)),
+            INTERFACE if interfaces.len() < MAX_INTERFACES => interfaces.push(interface(body, order)),
             INTERFACE => return Err(io::Error::other("a section has more than 4096 interfaces")),
             ENHANCED | OBSOLETE => {
                 sink.begin();
-                packet(body, kind, (order, &interfaces), &mut packets, sink);
+                packet(body, kind, (order, &interfaces), packets, sink);
             }
             SIMPLE => {
                 sink.begin();
@@ -83,7 +89,7 @@ pub(in crate::scan) fn read(window: &mut Window, settings: &Settings, sink: &mut
 fn packet(
     body: &[u8],
     kind: u32,
-    (order, interfaces): (Order, &[Interface]),
+    (order, interfaces): (Order, &[Option<Interface>]),
     packets: &mut Packets<'_>,
     sink: &mut Sink<'_>,
 ) {
@@ -91,19 +97,22 @@ fn packet(
         ENHANCED => order.u32(body, 0),
         _ => order.u16(body, 0).map(u32::from),
     };
-    let (Some(number), Some(high), Some(low), Some(length)) =
-        (number, order.u32(body, 4), order.u32(body, 8), order.u32(body, 12))
+    let (Some(number), [Some(high), Some(low), Some(length), Some(whole)]) =
+        (number, [4, 8, 12, 16].map(|at| order.u32(body, at)))
     else {
         return sink.unread("the block is cut");
     };
-    let Some(interface) = interfaces.get(number as usize) else {
-        return sink.unread("the packet is of an interface that is not told of");
+    let Some(Some(interface)) = interfaces.get(number as usize) else {
+        return sink.unread("the packet is of an interface that is not told of, or not as interfaces are");
     };
     let packet =
         body.get(20..).and_then(|rest| rest.get(..length as usize)).filter(|packet| packet.len() <= MAX_PACKET);
     let Some(packet) = packet else { return sink.unread("the packet is longer than its block") };
     match interface.instant(u64::from(high) << 32 | u64::from(low)) {
-        Some(at) => packets.packet(interface.link, packet, at, sink),
+        Some(at) => {
+            let frame = Frame { link: interface.link, octets: packet, cut: whole > length };
+            packets.packet(frame, at, sink);
+        }
         None => sink.unread("the time is none"),
     }
 }
@@ -127,6 +136,8 @@ fn interface(body: &[u8], order: Order) -> Option<Interface> {
             // The exponent of ten, or of two where the first bit is set.
             (9, [exponent @ 0..=18]) => of.resolution = 10u64.pow(u32::from(*exponent)),
             (9, [exponent @ 0x80..=0xBF]) => of.resolution = 1 << (exponent & 0x3F),
+            // Finer than any clock; times of it would be read wrongly.
+            (9, _) => return None,
             (14, value @ [_, _, _, _, _, _, _, _]) => {
                 let (first, second) = (order.u32(value, 0)?, order.u32(value, 4)?);
                 let (high, low) = if order == Order::Big { (first, second) } else { (second, first) };
