@@ -12,11 +12,13 @@ use super::explain;
 use super::folder::Folder;
 use super::output::{Table, write_csv};
 use super::policy::side::Side;
+use super::scan::form;
 use super::scan::page::{cells, files, more, told, unseen};
 use super::scan::reading::{self, FileArgs, FileRead};
 use super::scan::rows::{self, FileRow, RuleRow, SumOf, UNSEEN};
 use super::scan::{Shape, ShapeArgs, judge};
 use super::settings::ConfigArgs;
+use crate::report::{Cell, Document};
 use crate::scan::{Change, Effect, Judge, Rule, Sum, Tally};
 
 /// Tell what another policy or another instant would do to queries that were asked.
@@ -72,11 +74,15 @@ pub(super) fn run(of: &Simulate, out: &mut dyn Write) -> anyhow::Result<()> {
         }
         true
     })?;
-    match of.shape.format {
-        Shape::Text => page(&sums, (&old, &new), &files, of.shape.limit, out)?,
-        Shape::Json => json(&sums, (&old, &new), &files, out)?,
-        Shape::Csv => csv(&sums, (&old, &new), out)?,
-    }
+    let sides = (&old, &new);
+    of.shape.write(out, |out| match of.shape.format {
+        Shape::Text => page(&sums, sides, &files, of.shape.limit(), out),
+        Shape::Json => json(&sums, sides, &files, out),
+        Shape::Csv => csv(&sums, sides, out),
+        Shape::Html | Shape::Pdf | Shape::Xlsx => {
+            of.shape.document(&document(&sums, sides, &files, of.shape.limit()), out)
+        }
+    })?;
     reading::complete(&files, of.shape.format == Shape::Csv)
 }
 
@@ -113,11 +119,7 @@ fn page(
         affected.entry(change.effect).or_default().insert(*device);
     }
     writeln!(out, "\nof {} queries", sums.all.count)?;
-    for (effect, word) in Effect::ALL.into_iter().zip([
-        "would be withheld, and are not now",
-        "would no longer be withheld",
-        "would be decided otherwise, and are withheld as before or not at all",
-    ]) {
+    for (effect, word) in Effect::ALL.into_iter().zip(EFFECTS) {
         let count = sums.effects[effect as usize].count;
         writeln!(out, "  {count} {word}; {}", told(affected.entry(effect).or_default()))?;
     }
@@ -153,6 +155,47 @@ fn tables(sums: &Sums<'_>, sides: (&Judge<'_>, &Judge<'_>), limit: usize, out: &
         more(rows.len(), limit, out)?;
     }
     Ok(())
+}
+
+/// What becomes of queries, in the order of [`Effect::ALL`].
+const EFFECTS: [&str; Effect::ALL.len()] = [
+    "would be withheld, and are not now",
+    "would no longer be withheld",
+    "would be decided otherwise, and are withheld as before or not at all",
+];
+
+fn document(sums: &Sums<'_>, sides: (&Judge<'_>, &Judge<'_>), read: &[FileRead], limit: usize) -> Document {
+    let mut page = form::begin("What would change for what was asked", &sums.all);
+    page.heading("At a glance");
+    let mut figures = vec![(sums.all.count, "queries")];
+    figures.extend(Effect::ALL.into_iter().zip(EFFECTS).map(|(of, word)| (sums.effects[of as usize].count, word)));
+    page.figures(&figures);
+    form::ended(read, &mut page);
+    let side = |word: &str, of: &Judge<'_>| {
+        let at = of.at.map_or_else(String::new, |at| at.to_string());
+        vec![word.into(), at.into(), hex::encode(of.snapshot.digest()).into()]
+    };
+    page.table("What is compared", &["Side", "Instant", "Policy"], vec![side("now", sides.0), side("then", sides.1)]);
+    let row = |first: Option<String>, change: &Change<'_>, sum: &Sum| {
+        let of = [service(change), change.effect.as_str()].map(Cell::from);
+        let verdicts = [verdict(change.old), verdict(change.new)].map(Cell::from);
+        form::row(first.map(Cell::from).into_iter().chain(of).chain(verdicts).collect(), sum)
+    };
+    page.heading("Changes");
+    let heads = |first| [first, "Service", "Effect", "Now", "Then", "Queries", "First", "Last"];
+    let rows = sums.tally.rules.iter().map(|(change, sum)| row(None, change, sum));
+    page.table("By service", &heads("")[1..], rows.collect());
+    let mut devices: Vec<_> = sums.tally.devices().into_iter().collect();
+    devices.sort_by(|a, b| b.1.count.cmp(&a.1.count).then_with(|| a.0.cmp(&b.0)));
+    let rows = devices.iter().take(limit).map(|((device, of), sum)| row(Some(device.to_string()), of, sum));
+    page.table("By device", &heads("Device"), rows.collect());
+    form::more(devices.len(), limit, &mut page);
+    let names = sums.tally.names();
+    let rows = names.iter().take(limit).map(|(of, change, sum)| row(Some(name(of, change, sides)), change, sum));
+    page.table("By name", &heads("Name"), rows.collect());
+    form::more(names.len(), limit, &mut page);
+    form::end(read, &mut page);
+    page
 }
 
 #[derive(Serialize)]

@@ -13,7 +13,8 @@ use super::{Account, Format, Seen, Settings, detect, input};
 const BIND: &str = "27-Nov-2026 04:55:33.123 queries: info: client @0x7f8e 192.0.2.7#49152 (example.com): query: UPD.example.com IN A +E(0)K (192.0.2.53)\n\
     27-Nov-2026 04:55:34.123 client 2001:db8::7%2#49152 (a\\032b.example): view inside: query: a\\032b.example IN HTTPS -T (192.0.2.53)\n\
     27-Nov-2026 04:55:34.200 client @0x7f8e 192.0.2.7#49152 (x): query: version.bind CH TXT + (192.0.2.53)\n\
-    27-Nov-2026 04:55:34.200 general: info: running\n";
+    27-Nov-2026 04:55:34.200 general: info: running\n\
+    27-Nov-2026 04:55:34.200 client 192.0.2.7#4 (x): query: cut.exa27-Nov-2026 04:55:33.123 client 192.0.2.7#4 (x): query: x IN A + (192.0.2.53)\n";
 const UNBOUND: &str = "[1795755333] unbound[3889:0] notice: init module 0: iterator\n\
     [1795755333] unbound[3889:0] info: 192.0.2.7 upd.example.com. A IN\n\
     [1795755333] unbound[3889:0] info: 192.0.2.7 upd.example.com. A IN NOERROR 0.000000 0 45\n\
@@ -43,7 +44,7 @@ const INTERDICT: &str = include_str!("../../tests/data/export/plain.json");
 
 /// Each format with a sample, how many queries are in it, and how many of its lines tell none though they should.
 const SAMPLES: [(Format, &str, u64, u64); 9] = [
-    (Format::Bind, BIND, 2, 0),
+    (Format::Bind, BIND, 2, 1),
     (Format::Unbound, UNBOUND, 2, 0),
     (Format::Dnsmasq, DNSMASQ, 2, 1),
     (Format::PowerDns, POWERDNS, 3, 0),

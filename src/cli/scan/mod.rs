@@ -1,12 +1,14 @@
 //! `interdict scan`: what a network asked before Interdict was there, and what was prohibited then.
 
+pub(super) mod form;
 pub(super) mod page;
 pub(super) mod reading;
 pub(super) mod rows;
 
-use std::io::Write;
+use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,6 +20,7 @@ use super::settings::ConfigArgs;
 use crate::client::Table;
 use crate::config::Config;
 use crate::policy::{Snapshot, Verdict};
+use crate::report::{self, Document};
 use crate::scan::{Judge, Rule, Seen, Sum, Tally, Verdicts};
 use reading::FileArgs;
 
@@ -43,7 +46,7 @@ pub(super) struct Scan {
     #[command(flatten)]
     shape: ShapeArgs,
     /// Write each attempt as a JSON object, one a line, instead of sums.
-    #[arg(long, conflicts_with_all = ["format", "limit"])]
+    #[arg(long, conflicts_with_all = ["format", "limit", "output"])]
     records: bool,
     #[command(flatten)]
     config: ConfigArgs,
@@ -55,9 +58,13 @@ pub(super) struct ShapeArgs {
     /// How sums are written.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) format: Shape,
-    /// How many devices and names the text lists at most; JSON and CSV have all.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(super) limit: usize,
+    /// How many devices and names are listed at most: 20 as text, 500 as HTML and PDF, 50,000 in a workbook unless this says otherwise. JSON
+    /// and CSV have all.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// The file to write, which others cannot read, instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,6 +72,51 @@ pub(super) enum Shape {
     Text,
     Json,
     Csv,
+    Html,
+    Pdf,
+    Xlsx,
+}
+
+impl ShapeArgs {
+    pub(super) fn limit(&self) -> usize {
+        self.limit.unwrap_or(match self.format {
+            Shape::Text => 20,
+            Shape::Html | Shape::Pdf => 500,
+            Shape::Xlsx => 50_000,
+            Shape::Json | Shape::Csv => usize::MAX,
+        })
+    }
+
+    /// Returns the form that is one for people, where it is one.
+    pub(super) const fn page(&self) -> Option<report::Format> {
+        match self.format {
+            Shape::Text | Shape::Json | Shape::Csv => None,
+            Shape::Html => Some(report::Format::Html),
+            Shape::Pdf => Some(report::Format::Pdf),
+            Shape::Xlsx => Some(report::Format::Xlsx),
+        }
+    }
+
+    /// Has `write` write to where it is wanted.
+    pub(super) fn write(
+        &self,
+        out: &mut dyn Write,
+        write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let Some(path) = self.output.as_deref().filter(|path| path.as_os_str() != "-") else { return write(out) };
+        let mut octets = Vec::new();
+        write(&mut octets)?;
+        super::report::keep(path, &octets)
+    }
+
+    /// Writes a page.
+    pub(super) fn document(&self, page: &Document, out: &mut dyn Write) -> anyhow::Result<()> {
+        let Some(octets) = self.page().map(|form| page.render(form)).transpose()?.flatten() else { return Ok(()) };
+        if !octets.is_ascii() && self.output.is_none() && io::stdout().is_terminal() {
+            bail!("this form is none for a terminal; say with --output which file to write");
+        }
+        Ok(out.write_all(&octets)?)
+    }
 }
 
 /// Sums over everything that was read.
@@ -98,11 +150,15 @@ pub(super) fn run(of: &Scan, out: &mut dyn Write) -> anyhow::Result<()> {
         written.is_ok()
     })?;
     written?;
-    match (of.records, of.shape.format) {
-        (true, _) => {}
-        (false, Shape::Text) => page::write(&sums, &judge, &files, of.shape.limit, out)?,
-        (false, Shape::Json) => rows::json(&sums, &judge, &files, out)?,
-        (false, Shape::Csv) => rows::csv(&sums, &judge, out)?,
+    if !of.records {
+        of.shape.write(out, |out| match of.shape.format {
+            Shape::Text => page::write(&sums, &judge, &files, of.shape.limit(), out),
+            Shape::Json => rows::json(&sums, &judge, &files, out),
+            Shape::Csv => rows::csv(&sums, &judge, out),
+            Shape::Html | Shape::Pdf | Shape::Xlsx => {
+                of.shape.document(&form::document(&sums, &judge, &files, &of.shape), out)
+            }
+        })?;
     }
     reading::complete(&files, of.records || of.shape.format == Shape::Csv)
 }

@@ -24,8 +24,11 @@ pub(super) fn read(line: &[u8], calendar: &mut Calendar) -> Read {
     let (Some(asked), Some(class), Some(of)) = (words.next(), words.next(), words.next()) else {
         return Err(Fault::CUT);
     };
-    if class != b"IN" {
-        return Ok(None);
+    match class {
+        b"IN" => {}
+        // Another class, as a word or a number.
+        [b'A'..=b'Z', rest @ ..] if rest.iter().all(u8::is_ascii_alphanumeric) => return Ok(None),
+        _ => return Err(Fault::CUT),
     }
     let flags = words.next().filter(|flags| flags.starts_with(b"+") || flags.starts_with(b"-")).ok_or(Fault::CUT)?;
     let transport = if flags.contains(&b'T') { Transport::Tcp } else { Transport::Udp };
