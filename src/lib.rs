@@ -27,6 +27,7 @@ pub mod policy;
 pub mod query;
 pub mod report;
 pub mod resolve;
+pub mod scan;
 pub mod store;
 pub mod unpack;
 pub mod zones;

@@ -1,6 +1,10 @@
-//! What gzip or zstd has compressed, unpacked within a bound on its size.
+//! What gzip or zstd has compressed, unpacked within a bound on its size; of streams, within one on memory.
+
+mod stream;
 
 use std::io::{self, Read};
+
+pub use stream::stream;
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};

@@ -37,7 +37,9 @@ const MODULES: &[(&str, May)] = &[
     ("report", May::Use(&["client", "policy", "ledger", "store"])),
     // Of `clock`, instants to measure waits by.
     ("export", May::Use(&["client", "clock", "observe", "ledger"])),
-    ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store", "report", "export"])),
+    // What others have recorded is read and decided; nothing of it is recorded.
+    ("scan", May::Use(&["unpack", "query", "client", "policy"])),
+    ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store", "report", "export", "scan"])),
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`; of `resolve`, the forwarder, likewise.
     ("listen", May::Use(&["query", "clock", "datagram", "observe", "ledger", "resolve", "pipeline"])),
     ("config", May::UseAllBut(&[])),
@@ -87,7 +89,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pdf_writer", &["report"]),
     ("prometheus_client", &["observe"]),
     ("quick_cache", &["cache"]),
-    ("rusqlite", &["store"]),
+    // Pi-hole keeps what was asked in a database.
+    ("rusqlite", &["scan", "store"]),
     ("rust_xlsxwriter", &["report"]),
     // `resolve` is given the settings of `fetch`, and only names their type and that of a server's name.
     ("rustls", &["export", "fetch", "resolve"]),

@@ -23,7 +23,9 @@ mod policy;
 mod privacy;
 mod report;
 mod run;
+mod scan;
 mod settings;
+mod simulate;
 mod sums;
 mod waiver;
 
@@ -81,6 +83,9 @@ enum Command {
     Sums(sums::Sums),
     /// Write what was recorded in a format of other systems, oldest first.
     Export(export::Export),
+    // What these do is told where their options are.
+    Scan(Box<scan::Scan>),
+    Simulate(Box<simulate::Simulate>),
     /// Write a compliance report on a period, or make one again and compare.
     Report(Box<report::Report>),
     /// List what was changed, by whom and why, newest first.
@@ -148,6 +153,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Attempts(of) => attempts::run(&of, &mut out),
         Command::Sums(of) => sums::run(&of, &mut out),
         Command::Export(of) => export::run(&of, &mut out),
+        Command::Scan(of) => scan::run(&of, &mut out),
+        Command::Simulate(of) => simulate::run(&of, &mut out),
         Command::Report(of) => report::run(&of, &mut out),
         Command::Changes(of) => changes::run(&of, &mut out),
         Command::Waiver(of) => waiver::run(&of, &mut out),
@@ -221,6 +228,8 @@ mod tests {
             "sums days",
             "sums clients",
             "export",
+            "scan",
+            "simulate",
             "report verify",
             "changes",
             "waiver add",

@@ -94,7 +94,7 @@ pub(super) fn run(of: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 /// Writes a file that others cannot read, since it tells whose devices asked for what.
-fn keep(path: &Path, octets: &[u8]) -> anyhow::Result<()> {
+pub(super) fn keep(path: &Path, octets: &[u8]) -> anyhow::Result<()> {
     let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     let written = open().and_then(|mut file| file.write_all(octets));
     written.with_context(|| format!("cannot write {}", path.display()))

@@ -403,7 +403,7 @@ fn worst(nodes: &[Node]) -> Option<&str> {
     nodes.iter().map(|node| node.integrity.as_deref()).max_by_key(|word| rank(*word)).flatten()
 }
 
-fn described(bars: &[(String, Parts)]) -> String {
+pub(super) fn described(bars: &[(String, Parts)]) -> String {
     let bar = |(name, [one, two, three]): &(String, Parts)| format!("{name}: {}", one + two + three);
     bars.iter().map(bar).collect::<Vec<_>>().join(", ")
 }

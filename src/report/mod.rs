@@ -10,6 +10,7 @@ mod coverage;
 mod csv;
 mod details;
 mod devices;
+mod document;
 mod finish;
 mod gather;
 mod html;
@@ -27,8 +28,10 @@ mod xlsx;
 
 pub use basis::{Basis, Format, LogBasis, NodeBasis, VERSION};
 pub use devices::Revealed;
+pub use document::Document;
 pub use gather::{GatherError, Gatherer, Reveal, Source};
 pub use node::policies;
+pub use page::Cell;
 pub use render::RenderError;
 pub use texts::LANGUAGES;
 pub use value::{CheckpointShown, Node, Report};

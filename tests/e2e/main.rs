@@ -56,6 +56,7 @@ mod reports;
 mod resolves;
 mod reviewed;
 mod rpz;
+mod scan;
 mod scenario;
 mod shadow;
 mod streams;

@@ -30,6 +30,15 @@ const DROPPED: Duration = Duration::from_millis(700);
 /// A server that ends with the test.
 pub struct Peer(Child);
 
+impl Peer {
+    /// Ends the server as a service manager does, so that it writes what it has held back.
+    pub fn end(mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        place::until(PATIENCE, "the server to end", || self.0.try_wait().unwrap());
+    }
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
         drop(self.0.kill());

@@ -5,7 +5,7 @@ mod names;
 mod page;
 mod pending;
 mod shadow;
-mod side;
+pub(super) mod side;
 
 use std::io::Write;
 
