@@ -85,7 +85,7 @@ struct Question {
 
 /// Where the policy comes from that decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     Files,
     Daemon,
     Record,
@@ -138,7 +138,7 @@ fn write(account: &Account<'_>, origin: Origin, json: bool, out: &mut dyn Write)
 }
 
 /// Returns the policy of the running daemon, or else of the files.
-fn policy(offline: bool, config: &Config, folder: &Folder) -> anyhow::Result<(Snapshot, Origin)> {
+pub(super) fn policy(offline: bool, config: &Config, folder: &Folder) -> anyhow::Result<(Snapshot, Origin)> {
     let running = if offline { None } else { folder.running_policy()? };
     match running {
         Some(digest) => Ok((archived(folder, &digest)?, Origin::Daemon)),
