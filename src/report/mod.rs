@@ -6,6 +6,7 @@
 
 mod basis;
 mod chart;
+mod confirmed;
 mod coverage;
 mod csv;
 mod details;
@@ -15,6 +16,7 @@ mod gather;
 mod html;
 mod layout;
 mod legal;
+mod list;
 mod node;
 mod page;
 mod pdf;
@@ -28,10 +30,11 @@ mod xlsx;
 pub use basis::{Basis, Format, LogBasis, NodeBasis, VERSION};
 pub use devices::Revealed;
 pub use gather::{GatherError, Gatherer, Reveal, Source};
+pub use list::{Device, DeviceList, Help, QUIET};
 pub use node::policies;
 pub use render::RenderError;
 pub use texts::LANGUAGES;
-pub use value::{CheckpointShown, Node, Report};
+pub use value::{CheckpointShown, DeviceKind, Node, Report};
 
 #[cfg(test)]
 mod tests;

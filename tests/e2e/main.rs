@@ -27,6 +27,7 @@ mod cache;
 mod clock;
 mod clock_acts;
 mod crash;
+mod devices;
 mod differential;
 mod disk;
 mod encrypted;
