@@ -101,6 +101,9 @@ fn a_removal_is_confirmed_withdrawn_and_ended_by_being_seen_again() {
         3
     );
 
+    let told = String::from_utf8(daemon.command(&["changes"]).stdout).unwrap();
+    assert!(told.contains(&format!("{MAC}: removal of the product confirmed by \"A. Technician\"")), "{told}");
+
     ask(&daemon, "127.77.0.7", "b.upd.kaspersky.com");
     let seven = attempted(&daemon, MAC, 2);
     assert_eq!(
@@ -119,6 +122,9 @@ fn a_removal_is_confirmed_withdrawn_and_ended_by_being_seen_again() {
         "{seven}"
     );
     done(&confirm(&daemon, "127.77.0.8"));
+    let [held] = &daemon.json(&["privacy", "subject", "127.77.0.8", "--json"])[..] else { panic!("not one object") };
+    let sums = held["sums"].as_array().unwrap();
+    assert!(sums.iter().any(|sum| sum["verdict"] == "device-removed" && sum["lookups"] == 0), "{held}");
     same_in_the_report(daemon.stop().start());
 }
 
