@@ -1,5 +1,5 @@
-//! How long a compliance report takes over an index of many records, and how much memory:
-//! `RECORDS=5000000 cargo bench --bench report`. A year in which some devices ask for some names each day.
+//! How long a compliance report and the list of devices take over an index of many records, and how much memory:
+//! `RECORDS=5000000 DEVICES=2000 cargo bench --bench report`. A year in which some devices ask for some names each day.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement tells by printing")]
 #![allow(clippy::disallowed_methods, reason = "a measurement reads the clock")]
@@ -7,19 +7,19 @@
 use std::time::Instant;
 
 use interdict::ledger::{Body, Leaf, Record, VERSION as LEAF};
-use interdict::report::{Basis, Format, Gatherer, Node, NodeBasis, Revealed, Source, VERSION};
+use interdict::report::{Basis, Format, Gatherer, Node, NodeBasis, QUIET, Revealed, Source, VERSION};
 use interdict::store::{Seen, Store};
 use jiff::{Timestamp, ToSpan as _};
 
 const YEAR: i64 = 365 * 86_400;
 
-fn leaf(seq: u64, of: u64) -> Leaf {
+fn leaf(seq: u64, of: u64, devices: u64) -> Leaf {
     let start: Timestamp = "2025-01-01T00:00:00Z".parse().unwrap();
     let second = i64::try_from(u128::from(seq) * u128::from(YEAR.unsigned_abs()) / u128::from(of)).unwrap();
     let at = start.checked_add(second.seconds()).unwrap();
     // Scattered, and the same at each run.
     let random = seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-    let (client, name) = (random % 2000, (random >> 16) % 40);
+    let (client, name) = (random % devices, (random >> 16) % 40);
     let record = Record {
         at,
         last: at,
@@ -63,13 +63,36 @@ fn resident() -> String {
     format!("{}; {}", line("VmHWM"), line("VmRSS"))
 }
 
+fn asked(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+fn basis(from: &str, to: &str, records: u64) -> Basis {
+    let node = NodeBasis { first: 0, last: records - 1, logs: vec![], keys: vec![], anchor: None, verified: false };
+    Basis {
+        version: VERSION,
+        format: Format::Html,
+        lang: "en".to_owned(),
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+        order: None,
+        group: None,
+        duty: None,
+        nodes: vec![node],
+    }
+}
+
+fn reveal(seen: &Seen) -> Revealed {
+    Revealed { hardware: None, address: Some(seen.client.clone()) }
+}
+
 fn main() {
-    let records: u64 = std::env::var("RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000);
+    let (records, devices) = (asked("RECORDS", 200_000), asked("DEVICES", 2000));
     let mut store = Store::temporary().unwrap();
     let started = Instant::now();
     for first in (0..records).step_by(100_000) {
         let last = records.min(first + 100_000);
-        store.fill((first..last).map(|seq| (0, leaf(seq, records)))).unwrap();
+        store.fill((first..last).map(|seq| (0, leaf(seq, records, devices)))).unwrap();
     }
     println!("indexed {records} records in {:.1} s; {}", started.elapsed().as_secs_f64(), resident());
     for (from, to) in [
@@ -77,25 +100,23 @@ fn main() {
         ("2025-01-15T10:00:00Z", "2025-12-20T11:00:00Z"),
         ("2025-06-01T00:00:00Z", "2025-07-01T00:00:00Z"),
     ] {
-        let node = NodeBasis { first: 0, last: records - 1, logs: vec![], keys: vec![], anchor: None, verified: false };
-        let basis = Basis {
-            version: VERSION,
-            format: Format::Html,
-            lang: "en".to_owned(),
-            from: from.parse().unwrap(),
-            to: to.parse().unwrap(),
-            order: None,
-            group: None,
-            duty: None,
-            nodes: vec![node],
-        };
+        let basis = basis(from, to, records);
         let started = Instant::now();
         let mut gatherer = Gatherer::new(basis.clone(), &[]);
-        let mut reveal = |seen: &Seen| Ok(Revealed { hardware: None, address: Some(seen.client.clone()) });
+        let mut reveal = |seen: &Seen| Ok(reveal(seen));
         let source = Source { store: &store, basis: &basis.nodes[0], node: Node::default(), reveal: &mut reveal };
         gatherer.add(source).unwrap();
         let octets = gatherer.finish().render().unwrap();
         let took = started.elapsed().as_secs_f64();
         println!("{from} to {to}: {took:.2} s, {} octets; {}", octets.len(), resident());
     }
+    let basis = basis("1970-01-01T00:00:00Z", "2025-12-31T12:00:00Z", records);
+    let started = Instant::now();
+    let mut gatherer = Gatherer::new(basis.clone(), &[]);
+    let mut reveal = |seen: &Seen| Ok(reveal(seen));
+    let source = Source { store: &store, basis: &basis.nodes[0], node: Node::default(), reveal: &mut reveal };
+    gatherer.add_devices(source).unwrap();
+    let list = gatherer.devices(QUIET, false);
+    let (took, found) = (started.elapsed().as_secs_f64(), list.devices.len());
+    println!("{found} devices listed in {took:.2} s; {}", resident());
 }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod datagram;
+pub mod devices;
 pub mod export;
 pub mod feed;
 pub mod fetch;

@@ -33,13 +33,15 @@ const MODULES: &[(&str, May)] = &[
     ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
     // Of `policy`, the words for verdicts only; of `client`, the name of the default group.
     ("store", May::Use(&["client", "policy", "ledger"])),
+    // Facts go in and roles come out, whoever has gathered them.
+    ("devices", May::Use(&[])),
     // Of `client`, the name of the default group; of `ledger`, leaves and the words of verification.
-    ("report", May::Use(&["client", "policy", "ledger", "store"])),
+    ("report", May::Use(&["client", "policy", "ledger", "store", "devices"])),
     // Of `clock`, instants to measure waits by.
     ("export", May::Use(&["client", "clock", "observe", "ledger"])),
     // What others have recorded is read and decided; nothing of it is recorded.
     ("scan", May::Use(&["unpack", "query", "client", "policy"])),
-    ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store", "report", "export", "scan"])),
+    ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store", "devices", "report", "export", "scan"])),
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`; of `resolve`, the forwarder, likewise.
     ("listen", May::Use(&["query", "clock", "datagram", "observe", "ledger", "resolve", "pipeline"])),
     ("config", May::UseAllBut(&[])),

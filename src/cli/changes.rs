@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::output::{Table, plain};
 use super::settings::{ConfigArgs, FolderArgs};
 use crate::control::quoted;
-use crate::ledger::{self, Changed};
+use crate::ledger::{self, Changed, KeyId, KeyRing, hardware_of};
 
 #[derive(Debug, Args)]
 pub(super) struct Changes {
@@ -44,7 +44,7 @@ pub(super) fn run(of: &Changes, out: &mut dyn Write) -> anyhow::Result<()> {
     if of.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&lines)?)?;
     } else {
-        write_table(&lines, out)?;
+        write_table(&lines, &mut of.folder.of(&config).keys(), out)?;
     }
     if has_more {
         // Beside the records, so that a program that reads them does not stumble, and a person sees it all the same.
@@ -65,14 +65,22 @@ fn words(change: &Changed) -> String {
     }
 }
 
-fn write_table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
+/// Returns the device that a change is about, as far as its key is there and may be read.
+fn device(change: &Changed, keys: &mut KeyRing) -> Option<String> {
+    let key = change.key.as_deref().and_then(KeyId::parse)?;
+    let address = keys.decrypt(change.client.as_ref().or(change.device.as_ref())?, &key).ok()??;
+    Some(hardware_of(address).map_or_else(|| address.to_string(), |hardware| hardware.to_string()))
+}
+
+fn write_table(lines: &[Line], keys: &mut KeyRing, out: &mut dyn Write) -> io::Result<()> {
     if lines.is_empty() {
         return writeln!(out, "no changes");
     }
     let mut table = Table::new(["RECORD", "AT", "ACT", "DONE", "BY", "WHAT AND WHY"]);
     for Line { seq, change } in lines {
         let done = if change.accepted { "yes" } else { "refused" };
-        let words = words(change);
+        let of = device(change, keys).map(|device| format!("{device}: ")).unwrap_or_default();
+        let words = of + &words(change);
         table.push([
             seq.to_string(),
             format!("{:.3}", change.at),

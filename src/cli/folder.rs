@@ -65,6 +65,12 @@ impl Folder {
         Ok(Some(digest))
     }
 
+    /// Returns the digest of the policy that a daemon used last; `None` where that cannot be told.
+    pub(super) fn active_policy(&self) -> Option<String> {
+        let text = fs::read_to_string(self.policies().join(folder::CURRENT)).ok()?;
+        Some(text.trim().to_owned())
+    }
+
     /// Returns the instant at which policy time is in a running rehearsal; `None` where none runs.
     pub(super) fn rehearsed(&self) -> anyhow::Result<Option<Timestamp>> {
         let path = self.root.join(folder::REHEARSED);

@@ -8,6 +8,7 @@ mod check;
 mod clock;
 mod command;
 mod completions;
+mod devices;
 mod doctor;
 mod explain;
 mod export;
@@ -92,6 +93,8 @@ enum Command {
     Simulate(Box<simulate::Simulate>),
     /// Write a compliance report on a period, or make one again and compare.
     Report(Box<report::Report>),
+    /// List the devices that attempted contact: what each may be, how it stands, and what to do next.
+    Devices(Box<devices::Devices>),
     /// List what was changed, by whom and why, newest first.
     Changes(changes::Changes),
     /// Add, list, confirm and revoke exceptions, each with a scope, an end and somebody who answers for it.
@@ -166,6 +169,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Scan(of) => scan::run(&of, &mut out),
         Command::Simulate(of) => simulate::run(&of, &mut out),
         Command::Report(of) => report::run(&of, &mut out),
+        Command::Devices(of) => devices::run(&of, &mut out),
         Command::Changes(of) => changes::run(&of, &mut out),
         Command::Waiver(of) => waiver::run(&of, &mut out),
         Command::MonitorOnly(of) => monitor_only::run(&of, &mut out),
@@ -244,6 +248,10 @@ mod tests {
             "scan",
             "simulate",
             "report verify",
+            "devices show",
+            "devices confirm",
+            "devices withdraw",
+            "devices rules",
             "changes",
             "waiver add",
             "waiver list",

@@ -14,7 +14,7 @@ use super::command::DaemonArgs;
 use super::output::{Table, plain};
 use super::settings::{ConfigArgs, FolderArgs};
 use crate::control::Command as Commanded;
-use crate::ledger::{self, Body, KeyError, KeyId, ReadError, Record, Settings};
+use crate::ledger::{self, Body, Changed, KeyError, KeyId, ReadError, Record, Settings};
 
 #[derive(Debug, Args)]
 pub(super) struct Privacy {
@@ -111,13 +111,13 @@ fn tell(of: &Subject, out: &mut dyn Write) -> anyhow::Result<()> {
     let settings = Settings::new(folder.root());
     let mut keys = folder.keys();
     keys.ids().context("cannot read the keys; ask as the daemon's user")?;
-    let is_theirs = |record: &Record| {
-        let (Some(key), Some(client)) = (record.key.as_deref().and_then(KeyId::parse), &record.client) else {
+    let is_theirs = |Whose { client, key, prefix }: Whose<'_>| {
+        let (Some(key), Some(client)) = (key.and_then(KeyId::parse), client) else {
             return Ok(false);
         };
         let Some(client) = keys.decrypt(client, &key)? else { return Ok(false) };
         let whole = if client.is_ipv4() { 32 } else { 128 };
-        let network = IpNet::new(client, record.prefix.unwrap_or(whole));
+        let network = IpNet::new(client, prefix.unwrap_or(whole));
         Ok(network.is_ok_and(|network| network.contains(&of.address)))
     };
     let (sums, unreadable) = sums(&settings.journal(), is_theirs)?;
@@ -133,10 +133,17 @@ fn tell(of: &Subject, out: &mut dyn Write) -> anyhow::Result<()> {
     if of.json { Ok(writeln!(out, "{}", serde_json::to_string_pretty(&held)?)?) } else { write(&held, out) }
 }
 
-/// Sums up the records that `wanted` takes; also returns how many lines cannot be read.
+/// Whose a leaf is, as it says it.
+struct Whose<'l> {
+    client: Option<&'l str>,
+    key: Option<&'l str>,
+    prefix: Option<u8>,
+}
+
+/// Sums up the records that `wanted` takes, and acts about a client; also returns how many lines cannot be read.
 fn sums(
     journal: &std::path::Path,
-    mut wanted: impl FnMut(&Record) -> Result<bool, KeyError>,
+    mut wanted: impl FnMut(Whose<'_>) -> Result<bool, KeyError>,
 ) -> anyhow::Result<(BTreeMap<By, Found>, u64)> {
     let (mut sums, mut unreadable) = (BTreeMap::new(), 0);
     for leaf in ledger::read(journal, 0) {
@@ -148,12 +155,25 @@ fn sums(
             }
             Err(error) => return Err(error).context("cannot read the records; ask as the daemon's user"),
         };
-        let Body::Attempt(record) = leaf.body else { continue };
-        if !wanted(&record)? {
-            continue;
-        }
-        let Record { key, prefix, order, rule, verdict, count, at, last, .. } = *record;
-        let by = By { key: key.unwrap_or_default(), network: prefix.is_some(), order, rule, verdict };
+        let (by, count, at, last) = match leaf.body {
+            Body::Attempt(record) => {
+                let Record { client, key, prefix, order, rule, verdict, count, at, last, .. } = *record;
+                if !wanted(Whose { client: client.as_deref(), key: key.as_deref(), prefix })? {
+                    continue;
+                }
+                let by = By { key: key.unwrap_or_default(), network: prefix.is_some(), order, rule, verdict };
+                (by, count, at, last)
+            }
+            Body::Change(change) => {
+                let Changed { client, key, act, at, .. } = *change;
+                if !wanted(Whose { client: client.as_deref(), key: key.as_deref(), prefix: None })? {
+                    continue;
+                }
+                let (order, rule, verdict) = (String::new(), String::new(), act.as_str().to_owned());
+                (By { key: key.unwrap_or_default(), network: false, order, rule, verdict }, 0, at, at)
+            }
+            Body::Coverage(_) | Body::Gap(_) | Body::Unknown => continue,
+        };
         let found = sums.entry(by).or_insert(Found { lookups: 0, first: at, last, records: (leaf.seq, leaf.seq) });
         found.lookups += count;
         (found.first, found.last) = (found.first.min(at), found.last.max(last));

@@ -1,7 +1,7 @@
 //! `interdict report`: what the records of a period say, for readers who are not at a terminal.
 
-mod made;
-mod node;
+pub(super) mod made;
+pub(super) mod node;
 mod verify;
 
 use std::fs::OpenOptions;

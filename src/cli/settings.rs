@@ -19,7 +19,7 @@ pub(super) struct ConfigArgs {
 }
 
 /// Which records a command works with.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct FolderArgs {
     /// Look at rehearsals, whose records are kept apart.
     #[arg(long)]

@@ -22,7 +22,7 @@ pub use register::{Entry, Kept, Mark, Opened, Refusal, Register, RegisterError, 
 pub use server::{Call, serve};
 pub use shown::{Listed, ShownAnswer, ShownCache, ShownClock};
 pub use socket::{BindError, bind};
-pub use terms::{Limits, describe, grant, harmless, quoted, reason, term};
+pub use terms::{Limits, describe, grant, harmless, person, quoted, reason, term};
 
 /// The version of requests that this program sends and takes.
 const VERSION: u32 = 1;
@@ -81,6 +81,10 @@ pub enum Command {
     LedgerHold { reason: String },
     /// End that.
     LedgerRelease { reason: String },
+    /// Record that somebody has confirmed the removal of a product from a device: its hardware address, or its address.
+    DeviceRemoved { device: String, person: String, reason: String },
+    /// Withdraw such a confirmation.
+    DeviceWithdraw { device: String, person: String, reason: String },
     /// Sign the log with a new key, and for so many days with the one before too.
     LedgerRotateKey { overlap_days: u16, reason: String },
 }

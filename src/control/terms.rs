@@ -85,6 +85,16 @@ pub fn reason(given: &str) -> Result<String, String> {
     faults.pop().map_or(Ok(reason), Err)
 }
 
+/// Returns who answers for something, if it is somebody.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn person(given: &str) -> Result<String, String> {
+    let mut faults = Vec::new();
+    let person = text("person", given, MAX_TEXT, &mut faults);
+    faults.pop().map_or(Ok(person), Err)
+}
+
 fn rules(order: Option<&str>, services: &[String], faults: &mut Vec<String>) -> Rules {
     let texts = order.into_iter().chain(services.iter().map(String::as_str));
     for text in texts.filter(|text| text.len() > MAX_TEXT || !feed::is_visible(text)) {

@@ -39,6 +39,10 @@ impl Daemon {
             Command::LedgerHold { reason } => self.hold(by, &reason),
             Command::LedgerRelease { reason } => self.release(by, &reason),
             Command::LedgerRotateKey { overlap_days, reason } => self.rotate_key(by, overlap_days, &reason),
+            Command::DeviceRemoved { device, person, reason } => self.device_removed(by, &device, (&person, &reason)),
+            Command::DeviceWithdraw { device, person, reason } => {
+                self.device_withdrawn(by, &device, (&person, &reason))
+            }
             Command::WaiverList { all } => self.list(work, |listed| all || listed.is_open()),
             Command::WaiverShow { id } => self.list(work, |listed| listed.id == id),
             Command::ClockShow => self.show_clock(),

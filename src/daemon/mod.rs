@@ -6,6 +6,7 @@ mod build;
 mod cached;
 mod candidate;
 mod command;
+mod devices;
 mod exports;
 mod fetching;
 pub mod folder;

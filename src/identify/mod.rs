@@ -16,6 +16,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use jiff::Timestamp;
 pub use lease::{Format, LeaseFile};
 
 use crate::client::{Clients, Device, Hardware, Known, MAX_DEVICES, Source};
@@ -58,6 +59,17 @@ impl Sources {
         }
         known
     }
+}
+
+/// Reads once what the configuration and lease files tell of devices; what cannot be read is told in the log, and left out.
+pub fn look_once(sources: &Sources, now: Timestamp) -> Known {
+    let mut known = sources.known();
+    for file in &sources.leases {
+        let mut watched = Watched::new(file.clone());
+        watched.look(now);
+        known.devices.extend(watched.devices(now));
+    }
+    known
 }
 
 /// A device of the configuration.

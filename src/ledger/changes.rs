@@ -1,11 +1,14 @@
-//! The changes in a journal, newest first, found without reading its look-ups.
+//! Changes as they are written, and those of a journal, newest first, found without reading its look-ups.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
+use super::keys::KeyRing;
 use super::leaf::{Body, Changed, Leaf};
 use super::read::{ReadError, segment_path, segments};
+use super::{Change, Whose};
+use crate::clock::Reading;
 
 /// What every change leaf holds, in canonical form; a line without it is none.
 const MARK: &str = "\"kind\":\"change\"";
@@ -32,6 +35,36 @@ pub fn changes(
     }
     found.truncate(limit);
     Ok(found)
+}
+
+impl Changed {
+    /// Returns a change as a leaf holds it. Whose device it is about is encrypted, as clients of look-ups are.
+    pub(super) fn of(change: Change, reading: &Reading, rehearsal: bool, keys: &mut KeyRing) -> Self {
+        let Change { act, accepted, by, why, what, policy, rotation, device } = change;
+        let sealed = device.map(|whose| (whose, keys.seal(whose.address(), reading.raw)));
+        let (client, device, key) = match sealed {
+            None => (None, None, None),
+            Some((Whose::Address(_), (text, key))) => (Some(text), None, Some(key)),
+            Some((Whose::Hardware(_), (text, key))) => (None, Some(text), Some(key)),
+        };
+        Self {
+            at: reading.at,
+            raw: reading.raw,
+            act,
+            accepted,
+            by,
+            why,
+            what,
+            policy: policy.map(hex::encode),
+            first_seq: None,
+            last_seq: None,
+            rotation,
+            client,
+            device,
+            key: key.map(|key| key.as_str().to_owned()),
+            rehearsal,
+        }
+    }
 }
 
 fn of_segment(journal: &Path, start: u64) -> Result<Vec<(u64, Changed)>, ReadError> {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::Whose;
 use crate::client::Hardware;
 
 /// What stands before the six octets. No client has such an address: this space was never given out.
@@ -13,6 +14,16 @@ pub(super) fn address_of(hardware: Hardware) -> IpAddr {
     octets[..PREFIX.len()].copy_from_slice(&PREFIX);
     octets[PREFIX.len()..].copy_from_slice(&hardware.0);
     IpAddr::V6(Ipv6Addr::from(octets))
+}
+
+impl Whose {
+    /// Returns the address that is encrypted for it.
+    pub(super) fn address(self) -> IpAddr {
+        match self {
+            Self::Address(address) => address,
+            Self::Hardware(hardware) => address_of(hardware),
+        }
+    }
 }
 
 /// Returns the hardware address that a decrypted address stands for; `None` where it is another address.

@@ -148,6 +148,9 @@ mod tests {
                 first_seq: None,
                 last_seq: None,
                 rotation: None,
+                client: None,
+                device: None,
+                key: None,
                 rehearsal: false,
             };
             let [body] = &fit(Body::Change(Box::new(changed)))[..] else { panic!("a change is one leaf") };

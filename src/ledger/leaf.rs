@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{self, MAX_INTEGER};
+use super::folded::Folded;
 use crate::clock::Reading;
 
 /// The version of the format that this program writes.
@@ -120,30 +121,6 @@ pub struct Record {
     pub rehearsal: bool,
 }
 
-/// What look-ups were put together by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Folded {
-    /// By the client's network (/24 or /64) and the rule.
-    Network,
-    /// By the rule.
-    Rule,
-    /// By the rule, in counters that stood in for a full ring: neither names nor clients were looked at, and the
-    /// instants are those between which the counters were read.
-    Counter,
-}
-
-impl Folded {
-    /// Returns the word that records use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Network => "network",
-            Self::Rule => "rule",
-            Self::Counter => "counter",
-        }
-    }
-}
-
 /// What the time since the last coverage leaf, or since the start, was like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
@@ -233,6 +210,15 @@ pub struct Changed {
     /// Where the key of the log changes: the note that both keys have signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<String>,
+    /// Where it is about one device: its encrypted address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// Where it is about one device that is told by its hardware address: that, encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The key that `client` or `device` is encrypted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     pub rehearsal: bool,
 }
 
@@ -276,6 +262,12 @@ pub enum Act {
     Release,
     /// The log is signed with another key from then on.
     Rotate,
+    /// Somebody confirmed that a product was removed from a device.
+    #[serde(rename = "device-removed")]
+    DeviceRemoved,
+    /// Such a confirmation was withdrawn.
+    #[serde(rename = "device-withdrawn")]
+    DeviceWithdrawn,
 }
 
 impl Act {
@@ -301,6 +293,8 @@ impl Act {
             Self::Hold => "hold",
             Self::Release => "release",
             Self::Rotate => "rotate",
+            Self::DeviceRemoved => "device-removed",
+            Self::DeviceWithdrawn => "device-withdrawn",
         }
     }
 }

@@ -17,6 +17,7 @@ mod durable;
 mod estimate;
 mod fit;
 mod fold;
+mod folded;
 mod follow;
 mod hold;
 mod inbox;
@@ -38,6 +39,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -50,10 +52,11 @@ pub use changes::changes;
 pub use device::hardware_of;
 pub use durable::{Durability, Fail, Ticket};
 pub use fold::{Bounds, network_of};
+pub use folded::Folded;
 pub use follow::Follower;
 pub use hold::{Hold, held, hold, release};
 pub use keys::{KeyError, KeyId, KeyRing, forget, forgotten};
-pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
+pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
 pub use log::{CHECKPOINT, KEY, KeygenError, LogError, Submission, Target, TargetError, WitnessError, logs, newest};
 pub use proof::{Proof, ProofError, ProveError};
 pub use read::{Position, ReadError, Reader, find, is_at_end, is_same_journal, read, segment_path, segments};
@@ -61,6 +64,7 @@ pub use recover::RecoverError;
 pub use ring::Recorder;
 pub use rotate::{RotateError, Rotated, keygen};
 
+use crate::client::Hardware;
 use crate::clock::Clock;
 use crate::policy::Snapshot;
 use durable::Durable;
@@ -184,6 +188,15 @@ pub struct Change {
     pub policy: Option<[u8; 32]>,
     /// Where the key of the log changes: the note that both keys have signed.
     pub rotation: Option<String>,
+    /// The device that it is about, where it is about one; encrypted before it is written.
+    pub device: Option<Whose>,
+}
+
+/// One device, by what it is told by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whose {
+    Address(IpAddr),
+    Hardware(Hardware),
 }
 
 impl Change {
@@ -215,7 +228,16 @@ impl Change {
 
     /// A change that the daemon makes by itself.
     pub fn own(act: Act, accepted: bool, why: &str, policy: Option<[u8; 32]>) -> Self {
-        Self { act, accepted, by: OWN.to_owned(), why: why.to_owned(), what: None, policy, rotation: None }
+        Self {
+            act,
+            accepted,
+            by: OWN.to_owned(),
+            why: why.to_owned(),
+            what: None,
+            policy,
+            rotation: None,
+            device: None,
+        }
     }
 }
 

@@ -148,6 +148,7 @@ fn changes_say_who_and_why_refused_ones_too() {
             what: None,
             policy: Some([7; 32]),
             rotation: None,
+            device: None,
         });
     }
     assert!(ledger.flush(PROMPT));

@@ -285,20 +285,16 @@ impl Writer {
             self.covered.policies.extend(change.policy);
             // They are few, and each matters: they get as much room again as look-ups have together.
             if self.journal.pending_bytes() < 2 * self.settings.unwritten {
-                self.journal.append(self.changed(reading, change));
+                let change = self.changed(reading, change);
+                self.journal.append(change);
             } else {
                 self.missed.changes += 1;
             }
         }
     }
 
-    fn changed(&self, reading: Reading, change: Change) -> Body {
-        let (Reading { at, raw, .. }, rehearsal) = (reading, self.settings.rehearsal);
-        let Change { act, accepted, by, why, what, policy, rotation } = change;
-        let policy = policy.map(hex::encode);
-        let (first_seq, last_seq) = (None, None);
-        let body = Changed { at, raw, act, accepted, by, why, what, policy, first_seq, last_seq, rotation, rehearsal };
-        Body::Change(Box::new(body))
+    fn changed(&mut self, reading: Reading, change: Change) -> Body {
+        Body::Change(Box::new(Changed::of(change, &reading, self.settings.rehearsal, &mut self.keys)))
     }
 
     fn write_window(&mut self) {
@@ -412,8 +408,8 @@ impl Writer {
         }
     }
 
-    fn notice(&self, reading: Reading, notice: Notice) -> Body {
-        let change = |act, why: String| self.changed(reading, Change::own(act, true, &why, None));
+    fn notice(&mut self, reading: Reading, notice: Notice) -> Body {
+        let mut change = |act, why: String| self.changed(reading, Change::own(act, true, &why, None));
         match notice {
             Notice::Removed { first, last, bytes, why } => {
                 tracing::info!(first, last, bytes, "the oldest segment of the journal was removed");

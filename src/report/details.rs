@@ -1,9 +1,11 @@
 //! The details of a page: devices, names, changes, gaps and legal facts.
 
 use super::layout::{Writer, cells, sums, when};
+use super::list::QUIET;
 use super::page::{Block, Cell};
 use super::texts::fill;
 use super::value::{DeviceKind, Listed};
+use crate::devices::Confirmation;
 
 pub(super) fn write(of: &mut Writer<'_>) {
     of.heading(of.texts.details);
@@ -40,6 +42,37 @@ fn devices(of: &mut Writer<'_>) {
     let heads = [heads.as_slice(), &of.sum_heads(), &[texts.col_first, texts.col_last]].concat();
     of.table(texts.by_device, &heads, rows);
     more(of, &report.devices);
+    next(of);
+}
+
+/// What devices may be, how they stand and what to do.
+fn next(of: &mut Writer<'_>) {
+    let (texts, report) = (of.texts, of.report);
+    let mut rows = Vec::new();
+    for row in &report.devices.rows {
+        let role = match row.confidence {
+            None => texts.role(row.role).to_owned(),
+            Some(confidence) => format!("{} ({})", texts.role(row.role), texts.confidence(confidence)),
+        };
+        let (state, silent, confirmed) = match &row.standing {
+            None => (texts.no_contact.to_owned(), String::new(), String::new()),
+            Some(standing) => {
+                let state = texts.state(standing.state);
+                let again = fill(texts.seen_again, &[state]);
+                let state = if standing.seen_again { again } else { state.to_owned() };
+                let confirmed = standing.confirmation.as_ref().map(|of| {
+                    let Confirmation { at, actor, what } = of;
+                    fill(texts.confirmed_at, &[&when(*at), actor, what])
+                });
+                (state, standing.silent_since.map(when).unwrap_or_default(), confirmed.unwrap_or_default())
+            }
+        };
+        rows.push(cells([row.label.clone(), role, state, silent, confirmed, texts.step(row.next).to_owned()]));
+    }
+    let heads =
+        [texts.col_device, texts.col_role, texts.col_state, texts.col_silent, texts.col_confirmed, texts.col_next];
+    of.table(texts.by_next, &heads, rows);
+    of.text(texts.next_note, &[&(QUIET.as_hours() / 24).to_string()]);
 }
 
 fn names(of: &mut Writer<'_>) {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::sums::Sums;
+use super::sums::{Class, Sums};
 use super::value::DeviceKind;
-use crate::store::Seen;
+use crate::devices::{Facts, Kind};
+use crate::store::{Seen, Tally};
 
 /// What the key ring tells of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,21 +50,79 @@ pub(super) struct Use {
     /// Microseconds since 1970.
     pub(super) first: i64,
     pub(super) last: i64,
+    /// By what its role is judged.
+    pub(super) facts: Facts,
+    /// The first and the last attempted contact; ways round are none.
+    pub(super) contact: Option<(i64, i64)>,
+    /// The last contact that no waiver let through.
+    pub(super) unwaived: Option<i64>,
+    /// The newest addresses, each with the instant at which it was seen last.
+    pub(super) addresses: Vec<(i64, String)>,
 }
+
+/// How many addresses of one device are kept.
+const MAX_ADDRESSES: usize = 8;
 
 impl Default for Use {
     fn default() -> Self {
-        let (sums, services, waivers) = (Sums::default(), BTreeSet::new(), BTreeSet::new());
-        Self { sums, services, waivers, first: i64::MAX, last: i64::MIN }
+        Self {
+            sums: Sums::default(),
+            services: BTreeSet::new(),
+            waivers: BTreeSet::new(),
+            first: i64::MAX,
+            last: i64::MIN,
+            facts: Facts::default(),
+            contact: None,
+            unwaived: None,
+            addresses: Vec::new(),
+        }
     }
 }
 
 impl Use {
+    /// Adds look-ups of one service that became `class`.
+    pub(super) fn add(&mut self, (class, kind): (Class, Kind), service: u16, waiver: Option<u16>, tally: &Tally) {
+        let sums = Sums::of(class, tally.count);
+        self.sums.add_all(sums);
+        self.facts.add(kind, tally.count, tally.day, tally.hours);
+        self.waivers.extend(waiver);
+        (self.first, self.last) = (self.first.min(tally.first), self.last.max(tally.last));
+        // Services that a device attempted contact with; what it may use is no finding.
+        if sums.attempted() == 0 {
+            return;
+        }
+        self.services.insert(service);
+        if kind != Kind::Around {
+            self.contact = joined(self.contact, Some((tally.first, tally.last)));
+            if class != Class::Waived {
+                self.unwaived = self.unwaived.max(Some(tally.last));
+            }
+        }
+    }
+
     pub(super) fn merge(&mut self, other: Self) {
         self.sums.add_all(other.sums);
         self.services.extend(other.services);
         self.waivers.extend(other.waivers);
         (self.first, self.last) = (self.first.min(other.first), self.last.max(other.last));
+        self.facts.merge(&other.facts);
+        self.contact = joined(self.contact, other.contact);
+        self.unwaived = self.unwaived.max(other.unwaived);
+        for (last, address) in other.addresses {
+            match self.addresses.iter_mut().find(|(_, known)| *known == address) {
+                Some(known) => known.0 = known.0.max(last),
+                None => self.addresses.push((last, address)),
+            }
+        }
+        self.addresses.sort_unstable_by(|one, other| (other.0, &one.1).cmp(&(one.0, &other.1)));
+        self.addresses.truncate(MAX_ADDRESSES);
+    }
+}
+
+fn joined(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (one, other) => one.or(other),
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::devices::{self, Devices};
 use super::gather::{self, Gatherer, Named};
+use super::list::{Judged, QUIET};
 use super::sums::Sums;
 use super::value::{
     Around, DeviceKind, DeviceRow, Listed, NameRow, OrderShown, PolicyUse, Report, ServiceRow, Side, Totals, WaiverUse,
@@ -21,7 +22,8 @@ pub(super) fn finish(mut of: Gatherer<'_>) -> Report {
     of.told.shorten();
     let policies = policies(&of);
     let (services, orders, waivers, around) = (services(&of), orders(&of), waivers(&of), around(&of));
-    let devices = list_devices(std::mem::take(&mut of.devices), &of.services);
+    let devices = std::mem::take(&mut of.devices);
+    let devices = list_devices(&of, devices);
     let names = list_names(std::mem::take(&mut of.names), &of.services);
     let marks = of.titles.keys().cloned().collect();
     Report {
@@ -146,14 +148,16 @@ fn around(of: &Gatherer<'_>) -> Vec<Around> {
     of.titles.iter().map(shown).collect()
 }
 
-fn list_devices(devices: Devices, services: &[(String, String)]) -> Listed<DeviceRow> {
+fn list_devices(of: &Gatherer<'_>, devices: Devices) -> Listed<DeviceRow> {
     let rows = devices.into_iter().filter(|(_, used)| used.sums != Sums::default());
     let mut rows: Vec<_> = rows.map(|(person, used)| (Reverse(used.sums.attempted()), person, used)).collect();
     rows.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
     let (more, more_sums) = cut(&mut rows, MAX_DEVICES, |row| row.2.sums);
+    let confirmed = of.confirmed.before(of.basis.to);
     let shown = |(_, person, used): (_, devices::Person, devices::Use)| {
-        let named = used.services.iter().filter_map(|place| services.get(usize::from(*place)));
+        let named = used.services.iter().filter_map(|place| of.services.get(usize::from(*place)));
         let named: BTreeSet<_> = named.map(|(_, service)| service.clone()).collect();
+        let Judged { finding, standing, next } = of.judge(&used, confirmed.get(&person).copied(), QUIET);
         DeviceRow {
             label: person.label,
             kind: person.kind,
@@ -162,6 +166,10 @@ fn list_devices(devices: Devices, services: &[(String, String)]) -> Listed<Devic
             services: named.into_iter().collect(),
             first: instant(used.first),
             last: instant(used.last),
+            role: finding.role,
+            confidence: finding.confidence,
+            standing,
+            next,
         }
     };
     Listed { rows: rows.into_iter().map(shown).collect(), more, more_sums }
@@ -199,6 +207,6 @@ fn cut<T>(rows: &mut Vec<T>, most: usize, sums: impl Fn(&T) -> Sums) -> (u64, Su
     (rest.len() as u64, total)
 }
 
-fn instant(micros: i64) -> Timestamp {
+pub(super) fn instant(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or_default()
 }

@@ -6,6 +6,7 @@ use std::error::Error;
 use jiff::{SignedDuration, Timestamp};
 
 use super::basis::{Basis, NodeBasis};
+use super::confirmed::Confirmed;
 use super::devices::{Devices, Person, Revealed, Use};
 use super::legal::Legal;
 use super::node;
@@ -13,8 +14,9 @@ use super::sums::{Class, Sums};
 use super::trend::Bins;
 use super::value::{Mark, Node, Report};
 use crate::client::DEFAULT_GROUP;
+use crate::devices::{Kind, Rules};
 use crate::policy::Snapshot;
-use crate::store::{Ruled, Seen, Slice, Store, StoreError, Sum, SumSource, Tally};
+use crate::store::{Manner, Ruled, Seen, Slice, Store, StoreError, Sum, SumSource, Tally};
 
 /// How many days before and after an instant are compared.
 const AROUND: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -69,6 +71,11 @@ pub struct Gatherer<'a> {
     pub(super) unrecorded: u64,
     pub(super) threats: u64,
     pub(super) told: node::Told,
+    /// How devices were known when they were seen last; only where devices alone are gathered.
+    pub(super) manners: BTreeMap<Person, (i64, Manner)>,
+    pub(super) confirmed: Confirmed,
+    /// The instant up to which coverage leaves of the period tell.
+    pub(super) until: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +107,7 @@ struct Known {
     service: u16,
     waiver: Option<u16>,
     threat: bool,
+    kind: Kind,
 }
 
 /// What is summed up of one resolver, by the numbers of its index.
@@ -114,7 +122,7 @@ struct Local {
 impl<'a> Gatherer<'a> {
     /// Begins a report. `policies` are the archived ones by their digests, those used last at the end.
     pub fn new(basis: Basis, policies: &'a [(String, Snapshot)]) -> Self {
-        let legal = Legal::new(policies.iter().map(|(_, policy)| policy).collect());
+        let legal = Legal::new(policies);
         let (from, to) = (basis.from, basis.to);
         let mut cuts: Vec<_> = legal.cuts().into_iter().filter(|at| from < *at && *at < to).collect();
         cuts.extend([from, to]);
@@ -141,6 +149,9 @@ impl<'a> Gatherer<'a> {
             unrecorded: 0,
             threats: 0,
             told: node::Told::default(),
+            manners: BTreeMap::new(),
+            confirmed: Confirmed::default(),
+            until: None,
             basis,
         }
     }
@@ -155,20 +166,12 @@ impl<'a> Gatherer<'a> {
         let group = self.group(store)?;
         let mut local = Local::default();
         for slice in self.slices(self.basis.from, self.basis.to, basis) {
-            let known = self.known(&rules, slice.from);
-            store.tally(slice, |tally| {
-                if let Some(known) = known.get(&tally.rule).filter(|_| is_of(&group, &tally)) {
-                    self.take(&mut local, *known, &tally);
-                }
-            })?;
+            self.tally(store, slice, (&rules, &group), &mut local)?;
             self.count(store, slice, &mut local.sums)?;
         }
         self.around(store, basis, &rules, &group, (reveal, &of.name))?;
-        for (id, used) in local.clients {
-            let seen = store.client(id)?.expect("a tally names clients of its own index");
-            let revealed = reveal(&seen).map_err(GatherError::Reveal)?;
-            self.devices.entry(Person::of(revealed, &seen, &of.name)).or_default().merge(used);
-        }
+        self.confirmations(store, basis, (reveal, &of.name))?;
+        self.people(store, std::mem::take(&mut local.clients), (reveal, &of.name))?;
         for ((id, rule), (service, named)) in local.names {
             let name = if id == 0 { None } else { store.name(id)? };
             let confidence = rules.get(&rule).map(|rule| rule.confidence.as_str()).unwrap_or_default();
@@ -185,6 +188,69 @@ impl<'a> Gatherer<'a> {
         of.attempted = local.sums.attempted();
         node::read(&mut self.told, store, basis, (self.basis.from, self.basis.to), (self.nodes.len(), &mut of))?;
         self.nodes.push(of);
+        Ok(())
+    }
+
+    /// Takes in what one resolver tells of devices, and nothing else.
+    ///
+    /// # Errors
+    /// Where its index or its keys cannot be read.
+    pub fn add_devices(&mut self, of: Source<'_>) -> Result<(), GatherError> {
+        let Source { store, basis, node, reveal } = of;
+        let (rules, group) = (store.rules()?, self.group(store)?);
+        let mut local = Local::default();
+        for slice in self.slices(self.basis.from, self.basis.to, basis) {
+            self.tally(store, slice, (&rules, &group), &mut local)?;
+        }
+        self.confirmations(store, basis, (reveal, &node.name))?;
+        let newest = self.people(store, std::mem::take(&mut local.clients), (reveal, &node.name))?;
+        for (person, (_, client)) in newest {
+            let last = self.devices.get(&person).map_or(i64::MIN, |used| used.last);
+            if let Some(manner) = store.manner(client, basis.last)? {
+                let known = self.manners.entry(person).or_insert_with(|| (i64::MIN, manner.clone()));
+                if known.0 < last {
+                    *known = (last, manner);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Attributes what clients looked up to devices. Returns of each device the client that was seen last, and when.
+    fn people(
+        &mut self,
+        store: &Store,
+        clients: HashMap<i64, Use>,
+        (reveal, node): (&mut Reveal<'_>, &str),
+    ) -> Result<BTreeMap<Person, (i64, i64)>, GatherError> {
+        let mut newest = BTreeMap::new();
+        for (id, mut used) in clients {
+            let seen = store.client(id)?.expect("a tally names clients of its own index");
+            let revealed = reveal(&seen).map_err(GatherError::Reveal)?;
+            used.facts.many = seen.prefix.is_some();
+            used.addresses.extend(revealed.address.clone().map(|address| (used.last, address)));
+            let person = Person::of(revealed, &seen, node);
+            let last = newest.entry(person.clone()).or_insert((used.last, id));
+            *last = (*last).max((used.last, id));
+            self.devices.entry(person).or_default().merge(used);
+        }
+        Ok(newest)
+    }
+
+    fn tally(
+        &mut self,
+        store: &Store,
+        slice: Slice,
+        (rules, group): (&BTreeMap<i64, Ruled>, &Wanted),
+        local: &mut Local,
+    ) -> Result<(), GatherError> {
+        let known = self.known(rules, slice.from);
+        store.tally(slice, |tally| {
+            if let Some(known) = known.get(&tally.rule).filter(|_| is_of(group, &tally)) {
+                self.take(local, *known, &tally);
+            }
+        })?;
+        self.until = self.until.max(store.covered_until(slice)?);
         Ok(())
     }
 
@@ -209,19 +275,20 @@ impl<'a> Gatherer<'a> {
             }
             let service = place(&mut self.services, (&ruled.order, &ruled.service));
             let waiver = ruled.waiver.as_deref().map(|waiver| place(&mut self.waivers, (waiver, &ruled.order)));
-            known.insert(*id, Known { class: self.legal.class(ruled, at), service, waiver, threat: ruled.threat });
+            let (class, kind) = (self.legal.class(ruled, at), Rules::shipped().kind(&ruled.service));
+            known.insert(*id, Known { class, service, waiver, threat: ruled.threat, kind });
         }
         self.service_sums.resize(self.services.len(), Sums::default());
         self.waiver_sums.resize(self.waivers.len(), 0);
         known
     }
 
-    fn is_wanted(&self, order: &str) -> bool {
+    pub(super) fn is_wanted(&self, order: &str) -> bool {
         self.basis.order.as_deref().is_none_or(|wanted| wanted == order)
     }
 
     fn take(&mut self, local: &mut Local, known: Known, tally: &Tally) {
-        let Known { class, service, waiver, threat } = known;
+        let Known { class, service, waiver, threat, kind } = known;
         let sums = Sums::of(class, tally.count);
         local.sums.add_all(sums);
         self.bins.add(tally.day, class, tally.count);
@@ -236,14 +303,7 @@ impl<'a> Gatherer<'a> {
         match tally.client {
             None => self.unattributed = self.unattributed.saturating_add(sums.attempted()),
             Some(client) => {
-                let used = local.clients.entry(client).or_default();
-                used.sums.add_all(sums);
-                // Services that a device attempted contact with; what it may use is no finding.
-                if sums.attempted() > 0 {
-                    used.services.insert(service);
-                }
-                used.waivers.extend(waiver);
-                (used.first, used.last) = (used.first.min(tally.first), used.last.max(tally.last));
+                local.clients.entry(client).or_default().add((class, kind), service, waiver, tally);
             }
         }
         let key = (tally.name.unwrap_or_default(), tally.rule);

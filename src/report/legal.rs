@@ -1,26 +1,33 @@
 //! What archived policies tell of orders: titles, dates, how well they are verified, and to whom they are applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
+use super::list::Help;
 use super::sums::Class;
 use super::value::{Act, Applied, FactShown, Mark, Phase, ProhibitionShown, ProtectedShown};
 use crate::client::DEFAULT_GROUP;
-use crate::policy::{self, Demand, Order, Prohibition, Snapshot, Waiver};
+use crate::devices::{Kind, Rules};
+use crate::policy::{self, Demand, Entry, Order, Prohibition, Snapshot, Waiver};
 use crate::store::Ruled;
 
 /// Policies in use, the newest last; those whose archive is not there are left out.
 #[derive(Debug)]
 pub(super) struct Legal<'a> {
     policies: Vec<&'a Snapshot>,
+    /// The digest of each.
+    digests: Vec<&'a str>,
 }
 
 impl<'a> Legal<'a> {
-    pub(super) fn new(policies: Vec<&'a Snapshot>) -> Self {
-        Self { policies }
+    pub(super) fn new(policies: &'a [(String, Snapshot)]) -> Self {
+        Self {
+            policies: policies.iter().map(|(_, policy)| policy).collect(),
+            digests: policies.iter().map(|(digest, _)| digest.as_str()).collect(),
+        }
     }
 
     /// Returns an order by the newest policy that has it.
@@ -42,6 +49,41 @@ impl<'a> Legal<'a> {
             policy.inputs().operator.waivers.iter().find(|waiver| waiver.id == id)
         };
         self.policies.iter().rev().find_map(waivers)
+    }
+
+    /// Returns since when a waiver is in force at an instant; none where no policy of `in_use`, by their digests, has it, or it is
+    /// over.
+    pub(super) fn in_force<'i>(
+        &self,
+        id: &str,
+        in_use: impl Iterator<Item = &'i str>,
+        at: Timestamp,
+    ) -> Option<Timestamp> {
+        let policies = in_use.filter_map(|digest| self.digests.iter().position(|of| *of == digest));
+        let mut waivers = policies.flat_map(|place| &self.policies[place].inputs().operator.waivers);
+        let term = waivers.find(|waiver| waiver.id == id)?.term;
+        (term.from() <= at && at < term.until()).then(|| term.from())
+    }
+
+    /// Returns the names by which products are removed, of each order that keeps or notes them.
+    pub(super) fn help(&self, wanted: impl Fn(&str) -> bool) -> Vec<Help> {
+        let mut help = BTreeSet::new();
+        for (policy, order) in self.orders().filter(|id| wanted(id)).filter_map(|id| self.order(id)) {
+            let left = order.kept.iter().flat_map(|of| &of.services);
+            let left: Vec<_> = left.chain(order.noted.iter().flat_map(|of| &of.services)).collect();
+            let Some(of) = policy.inputs().catalogues.iter().find(|of| of.id == order.catalogue) else { continue };
+            let is_help = |entry: &&Entry| {
+                let service = of.services.get(entry.service).map(|service| &service.id);
+                service.is_some_and(|id| Rules::shipped().kind(id) == Kind::Removal && left.contains(&id))
+            };
+            let exact = |entry: &&Entry| entry.pattern.matching().to_string() == "exact";
+            help.extend(of.entries.iter().filter(is_help).filter(exact).map(|entry| Help {
+                order: order.id.clone(),
+                name: entry.text.clone(),
+                note: entry.note.clone(),
+            }));
+        }
+        help.into_iter().collect()
     }
 
     /// Returns what the catalogue of an order calls a service.

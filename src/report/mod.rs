@@ -6,6 +6,7 @@
 
 mod basis;
 mod chart;
+mod confirmed;
 mod coverage;
 mod csv;
 mod details;
@@ -16,6 +17,7 @@ mod gather;
 mod html;
 mod layout;
 mod legal;
+mod list;
 mod node;
 mod page;
 mod pdf;
@@ -30,11 +32,12 @@ pub use basis::{Basis, Format, LogBasis, NodeBasis, VERSION};
 pub use devices::Revealed;
 pub use document::Document;
 pub use gather::{GatherError, Gatherer, Reveal, Source};
+pub use list::{Device, DeviceList, Help, QUIET};
 pub use node::policies;
 pub use page::Cell;
 pub use render::RenderError;
 pub use texts::LANGUAGES;
-pub use value::{CheckpointShown, Node, Report};
+pub use value::{CheckpointShown, DeviceKind, Node, Report};
 
 #[cfg(test)]
 mod tests;

@@ -102,6 +102,9 @@ impl Leaves {
             first_seq: None,
             last_seq: None,
             rotation: None,
+            client: None,
+            device: None,
+            key: None,
             rehearsal: false,
         })));
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::basis::Basis;
 use super::sums::Sums;
+use crate::devices::{Confidence, Role, Standing, Step};
 
 /// What the records of a period say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -267,6 +268,12 @@ pub struct DeviceRow {
     pub services: Vec<String>,
     pub first: Timestamp,
     pub last: Timestamp,
+    /// What it may be, by its look-ups in the period.
+    pub role: Role,
+    pub confidence: Option<Confidence>,
+    /// How it stands at the end of the period; none where it attempted no contact.
+    pub standing: Option<Standing>,
+    pub next: Step,
 }
 
 /// What a device is told by.

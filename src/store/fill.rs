@@ -29,7 +29,8 @@ pub(super) struct Filler {
     seen: BTreeMap<i64, Seen>,
     client_rules: BTreeMap<(i64, i64), (i64, u64)>,
     hours: BTreeMap<i64, (i64, i64)>,
-    tallies: BTreeMap<TallyKey, Seen>,
+    /// With the hours of the day, as bits.
+    tallies: BTreeMap<TallyKey, (Seen, u32)>,
 }
 
 /// Day, rule, client, name, group and what look-ups were put together by.
@@ -161,8 +162,9 @@ impl Filler {
         let of = |id: Option<i64>| id.unwrap_or_default();
         let key =
             (at.div_euclid(DAY), rule, of(client), of(name), of(group), i64::try_from(folded).unwrap_or_default());
-        let tally = self.tallies.entry(key).or_insert(Seen { leaves: 0, count: 0, first: at, last });
+        let (tally, hours) = self.tallies.entry(key).or_insert((Seen { leaves: 0, count: 0, first: at, last }, 0));
         tally.add(record.count, at, last);
+        *hours |= 1 << at.rem_euclid(DAY).div_euclid(HOUR);
         if let Some(client) = client {
             let seen = Seen { leaves: 0, count: 0, first: at, last };
             let seen = self.seen.entry(client).or_insert(seen);
@@ -216,13 +218,14 @@ impl Filler {
             add.execute(params![hour, first, last])?;
         }
         let mut add = connection.prepare_cached(
-            "INSERT INTO tallies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO UPDATE SET \
+            "INSERT INTO tallies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO UPDATE SET \
              leaves = leaves + excluded.leaves, count = count + excluded.count, first = min(first, excluded.first), \
-             last = max(last, excluded.last)",
+             last = max(last, excluded.last), hours = hours | excluded.hours",
         )?;
-        for ((day, rule, client, name, group, folded), of) in std::mem::take(&mut self.tallies) {
+        for ((day, rule, client, name, group, folded), (of, hours)) in std::mem::take(&mut self.tallies) {
             let Seen { leaves, count, first, last } = of;
-            add.execute(params![day, rule, client, name, group, folded, leaves, signed(count), first, last])?;
+            let row = params![day, rule, client, name, group, folded, leaves, signed(count), first, last, hours];
+            add.execute(row)?;
         }
         Ok(())
     }

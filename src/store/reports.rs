@@ -5,10 +5,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::query::{Seen, Sum};
-use super::tally::{self, Cover, Ruled, Slice, Tally};
+use super::tally::{self, Cover, Manner, Ruled, Slice, Tally};
 use super::{BATCH, CACHE, Store, StoreError, schema};
 use crate::ledger::{Body, Leaf, tree};
 
@@ -117,6 +118,24 @@ impl Store {
     /// Where the index cannot be read.
     pub fn client(&self, id: i64) -> Result<Option<Seen>, StoreError> {
         tally::client(&self.connection, id).map_err(|source| self.fault(source))
+    }
+
+    /// Returns how a client was known when its newest record up to a number was written; none where it has none.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub fn manner(&self, client: i64, last: u64) -> Result<Option<Manner>, StoreError> {
+        let newest = tally::newest(&self.connection, client, last);
+        let manner = newest.and_then(|seq| seq.map(|seq| tally::manner(&self.connection, seq)).transpose());
+        manner.map_err(|source| self.fault(source))
+    }
+
+    /// Returns the instant up to which coverage leaves of a slice tell; none where there are none.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub fn covered_until(&self, of: Slice) -> Result<Option<Timestamp>, StoreError> {
+        tally::covered_until(&self.connection, of).map_err(|source| self.fault(source))
     }
 
     /// Returns the name that a number stands for.

@@ -6,7 +6,7 @@ use super::fill::DAY;
 use crate::ledger::Position;
 
 /// Raised whenever the tables change; an index of another version is made anew.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// What many records have in common stands once, in tables of its own; a record refers to it by number. Records are found
 /// newest first by their numbers, which every index of SQLite ends with, so that no index holds an instant: `hours` turns
@@ -133,7 +133,8 @@ CREATE TABLE sums (
     PRIMARY KEY (segment, day, summed_id)
 ) STRICT, WITHOUT ROWID;
 -- Records by day in UTC and by what reports ask for, so that nobody has to read them one by one. 0 stands for none; `folded`
--- is a number of `fill::FOLDED`. Instants are those of look-ups.
+-- is a number of `fill::FOLDED`. Instants are those of look-ups. `hours` has a bit for each hour of the day in which a record
+-- begins, the lowest for the first, so that rhythms are seen without reading records.
 CREATE TABLE tallies (
     day INTEGER NOT NULL,
     rule_id INTEGER NOT NULL,
@@ -145,6 +146,7 @@ CREATE TABLE tallies (
     count INTEGER NOT NULL,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
+    hours INTEGER NOT NULL,
     PRIMARY KEY (day, rule_id, client_id, name_id, group_id, folded)
 ) STRICT, WITHOUT ROWID;
 -- Coverage leaves: the time that one speaks for, by the clock that was trusted; no time where that is not known.
@@ -254,7 +256,7 @@ fn tally_again(connection: &Connection) -> rusqlite::Result<()> {
 const TALLY: &str = "
 INSERT INTO tallies SELECT ?1, rule_id, coalesce(client_id, 0), coalesce(name_id, 0), coalesce(group_id, 0),
         CASE folded WHEN 'network' THEN 1 WHEN 'rule' THEN 2 WHEN 'counter' THEN 3 ELSE 0 END AS how,
-        count(*), sum(count), min(at), max(at + last)
+        count(*), sum(count), min(at), max(at + last), sum(DISTINCT 1 << (at / 3600000000 % 24))
     FROM attempts NOT INDEXED JOIN manners ON manners.id = manner_id
     WHERE seq BETWEEN ?2 AND ?3 AND at / 86400000000 = ?1
     GROUP BY rule_id, client_id, name_id, group_id, how;

@@ -39,6 +39,8 @@ pub struct Tally {
     /// Microseconds since 1970.
     pub first: i64,
     pub last: i64,
+    /// The hours of the day in which records begin, as bits from the lowest on.
+    pub hours: u32,
 }
 
 /// What records of one rule have in common.
@@ -52,6 +54,16 @@ pub struct Ruled {
     pub waiver: Option<String>,
     pub confidence: String,
     pub threat: bool,
+}
+
+/// How a client came to be known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manner {
+    pub identified: Option<String>,
+    /// Who told the address, where it was not the client itself.
+    pub via: Option<String>,
+    /// None for the default group.
+    pub group: Option<String>,
 }
 
 /// One coverage leaf.
@@ -74,17 +86,23 @@ pub(super) fn tally(connection: &Connection, of: Slice, take: &mut dyn FnMut(Tal
         return Ok(());
     }
     let parted = parted(connection, of)?;
-    let sql = "SELECT day, rule_id, client_id, name_id, group_id, folded, count, first, last FROM tallies \
+    let sql = "SELECT day, rule_id, client_id, name_id, group_id, folded, count, first, last, hours FROM tallies \
                WHERE day BETWEEN ?1 AND ?2";
     let mut select = connection.prepare(sql)?;
-    let mut rows = select.query([day_of(of.from), (to - 1).div_euclid(DAY)])?;
-    while let Some(row) = rows.next()? {
-        let day: i64 = row.get(0)?;
-        if !parted.contains(&day) {
-            take(read(row, day)?);
+    let mut next = day_of(of.from);
+    let mut whole = |from: i64, to: i64, take: &mut dyn FnMut(Tally)| {
+        let mut rows = select.query([from, to])?;
+        while let Some(row) = rows.next()? {
+            take(read(row, row.get(0)?)?);
         }
+        Ok::<_, rusqlite::Error>(())
+    };
+    for day in parted {
+        whole(next, day - 1, take)?;
+        one_by_one(connection, of, day, take)?;
+        next = day + 1;
     }
-    parted.into_iter().try_for_each(|day| one_by_one(connection, of, day, take))
+    whole(next, (to - 1).div_euclid(DAY), take)
 }
 
 /// Returns the days of which not every record is asked for.
@@ -115,7 +133,7 @@ fn one_by_one(connection: &Connection, of: Slice, day: i64, take: &mut dyn FnMut
     let (Some(first), Some(last)) = bounds else { return Ok(()) };
     let sql = "SELECT ?5, rule_id, coalesce(client_id, 0), coalesce(name_id, 0), coalesce(group_id, 0), \
                CASE folded WHEN 'network' THEN 1 WHEN 'rule' THEN 2 WHEN 'counter' THEN 3 ELSE 0 END, \
-               count, at, at + last FROM attempts NOT INDEXED JOIN manners ON manners.id = manner_id \
+               count, at, at + last, 1 << (at / 3600000000 % 24) FROM attempts NOT INDEXED JOIN manners ON manners.id = manner_id \
                WHERE seq BETWEEN ?1 AND ?2 AND at >= ?3 AND at < ?4";
     let mut select = connection.prepare(sql)?;
     let (first, last) = (first.max(signed(of.first)), last.min(signed(of.last)));
@@ -139,6 +157,7 @@ fn read(row: &SqlRow<'_>, day: i64) -> rusqlite::Result<Tally> {
         count: unsigned(row.get(6)?),
         first: row.get(7)?,
         last: row.get(8)?,
+        hours: row.get(9)?,
     })
 }
 
@@ -227,6 +246,30 @@ pub(super) fn told(connection: &Connection, first: u64, last: u64, take: &mut dy
         }
     }
     Ok(())
+}
+
+/// Returns the number of the newest record of a client, up to a number.
+pub(super) fn newest(connection: &Connection, client: i64, last: u64) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT max((SELECT max(seq) FROM attempts WHERE client_id = ?1 AND rule_id = of.rule_id AND seq <= ?2)) \
+               FROM client_rules AS of WHERE of.client_id = ?1";
+    connection.prepare_cached(sql)?.query_row(params![client, signed(last)], |row| row.get(0))
+}
+
+/// Returns how a record's client was identified, who told of it, and its group.
+pub(super) fn manner(connection: &Connection, seq: i64) -> rusqlite::Result<Manner> {
+    let sql = "SELECT identified, via, text FROM attempts JOIN manners ON manners.id = manner_id \
+               LEFT JOIN texts ON texts.id = group_id WHERE seq = ?1";
+    connection
+        .prepare_cached(sql)?
+        .query_row([seq], |row| Ok(Manner { identified: row.get(0)?, via: row.get(1)?, group: row.get(2)? }))
+}
+
+/// Returns the end of the time that coverage leaves tell of before an instant.
+pub(super) fn covered_until(connection: &Connection, of: Slice) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT max(at) FROM covers WHERE seq BETWEEN ?1 AND ?2 AND at < ?3";
+    let row = [signed(of.first), signed(of.last), of.to.as_microsecond()];
+    let at: Option<i64> = connection.query_row(sql, row, |row| row.get(0))?;
+    Ok(at.and_then(|at| Timestamp::from_microsecond(at).ok()))
 }
 
 /// Returns how many rules have other sums in tallies than by their records.

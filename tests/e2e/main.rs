@@ -28,6 +28,7 @@ mod clock;
 mod clock_acts;
 mod crash;
 mod deploy;
+mod devices;
 mod differential;
 mod disk;
 mod encrypted;

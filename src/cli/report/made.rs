@@ -16,10 +16,10 @@ use crate::store::Seen;
 
 /// What logs are held against.
 #[derive(Debug)]
-pub(super) struct Wanted<'a> {
-    pub(super) keys: &'a [Verifier],
-    pub(super) anchors: &'a [String],
-    pub(super) verify: bool,
+pub(in crate::cli) struct Wanted<'a> {
+    pub(in crate::cli) keys: &'a [Verifier],
+    pub(in crate::cli) anchors: &'a [String],
+    pub(in crate::cli) verify: bool,
 }
 
 pub(super) fn make(basis: Basis, mut nodes: Vec<Opened>) -> anyhow::Result<Vec<u8>> {
@@ -34,7 +34,7 @@ pub(super) fn make(basis: Basis, mut nodes: Vec<Opened>) -> anyhow::Result<Vec<u
 
 /// Returns the archived policies that were in use, those used last at the end. One that no folder has is left out, and
 /// the report says so; one that this program does not read is as if it were not there.
-fn policies(basis: &Basis, nodes: &[Opened]) -> anyhow::Result<Vec<(String, Snapshot)>> {
+pub(in crate::cli) fn policies(basis: &Basis, nodes: &[Opened]) -> anyhow::Result<Vec<(String, Snapshot)>> {
     let mut used: BTreeMap<String, Timestamp> = BTreeMap::new();
     for node in nodes {
         for (at, digest) in report::policies(&node.store, &node.basis, (basis.from, basis.to))? {
@@ -44,18 +44,23 @@ fn policies(basis: &Basis, nodes: &[Opened]) -> anyhow::Result<Vec<(String, Snap
     }
     let mut used: Vec<_> = used.into_iter().map(|(digest, at)| (at, digest)).collect();
     used.sort_unstable();
+    Ok(compiled(used.into_iter().map(|(_, digest)| digest), nodes))
+}
+
+/// Returns the archived policies with these digests, as far as some folder has them and this program reads them.
+pub(in crate::cli) fn compiled(digests: impl IntoIterator<Item = String>, nodes: &[Opened]) -> Vec<(String, Snapshot)> {
     let mut policies = Vec::new();
-    for (_, text) in used {
+    for text in digests {
         let Ok(digest) = folder::digest(&text) else { continue };
         let archives = nodes.iter().filter_map(|node| Archive::open(node.policies.as_deref()?, &digest).ok());
         if let Some(snapshot) = archives.into_iter().find_map(|archive| archive.compile(1).ok()) {
             policies.push((text, snapshot));
         }
     }
-    Ok(policies)
+    policies
 }
 
-fn reveal(seen: &Seen, keys: &mut KeyRing) -> Result<Revealed, Box<dyn Error + Send + Sync>> {
+pub(in crate::cli) fn reveal(seen: &Seen, keys: &mut KeyRing) -> Result<Revealed, Box<dyn Error + Send + Sync>> {
     let Some(key) = seen.key.as_deref().and_then(KeyId::parse) else { return Ok(Revealed::default()) };
     let device = seen.device.as_ref().map(|device| keys.decrypt(device, &key)).transpose()?.flatten();
     let address = keys.decrypt(&seen.client, &key)?.map(|address| match seen.prefix {

@@ -15,13 +15,13 @@ use crate::store::{Store, bundle};
 
 /// A resolver whose log and index can be read.
 #[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) store: Store,
-    pub(super) basis: NodeBasis,
-    pub(super) node: Node,
-    pub(super) keys: KeyRing,
+pub(in crate::cli) struct Opened {
+    pub(in crate::cli) store: Store,
+    pub(in crate::cli) basis: NodeBasis,
+    pub(in crate::cli) node: Node,
+    pub(in crate::cli) keys: KeyRing,
     /// The folder of archived policies, where there is one.
-    pub(super) policies: Option<PathBuf>,
+    pub(in crate::cli) policies: Option<PathBuf>,
 }
 
 /// A log at a checkpoint.
@@ -32,7 +32,7 @@ struct Log {
 }
 
 /// Opens a resolver at its newest checkpoint.
-pub(super) fn open(folder: &Path, wanted: &Wanted<'_>) -> anyhow::Result<Opened> {
+pub(in crate::cli) fn open(folder: &Path, wanted: &Wanted<'_>) -> anyhow::Result<Opened> {
     let logs = folders(folder)?.into_iter().map(newest).collect::<anyhow::Result<Vec<_>>>()?;
     let (mut first, last) = ends(&logs)?;
     let names: Vec<_> = logs.iter().map(|log| log.basis.origin.as_str()).collect();
@@ -52,6 +52,18 @@ pub(super) fn open(folder: &Path, wanted: &Wanted<'_>) -> anyhow::Result<Opened>
     let logged = logs.iter().map(|log| log.basis.clone()).collect();
     let basis = NodeBasis { first, last, logs: logged, keys, anchor, verified };
     finish(folder, (&logs, basis), (store, unread), wanted)
+}
+
+/// Opens the resolver of a data folder with all that its index has, signed or not.
+pub(in crate::cli) fn whole(data: &Folder) -> anyhow::Result<Opened> {
+    let note = crate::ledger::newest(&data.log()).ok().flatten();
+    let note = note.and_then(|folder| read_text(&folder.join(CHECKPOINT), MAX_NOTE as u64).ok());
+    let name = note.as_deref().and_then(parsed).map(|head| head.origin).unwrap_or_default();
+    let basis =
+        NodeBasis { first: 0, last: u64::MAX, logs: Vec::new(), keys: Vec::new(), anchor: None, verified: false };
+    let policies = Some(data.policies()).filter(|folder| folder.is_dir());
+    let node = Node { name, ..Node::default() };
+    Ok(Opened { store: crate::cli::index::open(data)?, basis, node, keys: data.keys(), policies })
 }
 
 /// Opens a resolver as an earlier report has named it, from its leaves alone.
@@ -169,7 +181,7 @@ fn newest(folder: PathBuf) -> anyhow::Result<Log> {
 }
 
 /// Reads the text of a note; nobody's signature is looked at.
-pub(super) fn parsed(note: &str) -> Option<Checkpoint> {
+pub(in crate::cli) fn parsed(note: &str) -> Option<Checkpoint> {
     Checkpoint::parse(&note[..=note.rfind("\n\n")?]).ok()
 }
 

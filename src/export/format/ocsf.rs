@@ -103,6 +103,8 @@ const fn lifecycle(change: &Changed) -> (u32, &'static str) {
         | Act::Release
         | Act::Rotate
         | Act::Forget
+        | Act::DeviceRemoved
+        | Act::DeviceWithdrawn
         | Act::Origin => (99, change.act.as_str()),
     }
 }

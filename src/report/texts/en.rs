@@ -1,6 +1,7 @@
 //! English.
 
 use super::Texts;
+use crate::devices::Step;
 
 pub(super) const TEXTS: Texts = Texts {
     lang: "en",
@@ -151,6 +152,39 @@ pub(super) const TEXTS: Texts = Texts {
     kind_network: "network (many)",
     kind_anonymous: "pseudonym",
     several_names: "(several names, put together)",
+    by_next: "Devices: what they may be, and what to do next",
+    next_note: "A role is a guess from look-ups in this period, by a table of rules with a stated confidence (docs/devices.md), and never says what is installed. Gone quiet means no contact for {0} days before the end of what records tell; that is unknown, and not compliance. Removed means that a person has confirmed it.",
+    col_role: "Likely role (confidence)",
+    col_state: "State",
+    col_silent: "Silent since",
+    col_confirmed: "Removal confirmed",
+    col_next: "Next step",
+    confirmed_at: "{0}, {1}: {2}",
+    seen_again: "{0}; seen again after its removal was confirmed",
+    no_contact: "no contact",
+    role_endpoint: "asks as a machine with an installed product does",
+    role_many: "speaks for many: a server, a proxy, a network",
+    role_white_label: "another maker's product with the vendor's engine",
+    role_download: "somebody fetched an installer or a portable scanner",
+    role_visitor: "visitor of web pages",
+    role_leak: "a name that leaks from a saved page",
+    role_administrator: "somebody opened a console",
+    role_unclear: "unclear",
+    sure_high: "high",
+    sure_medium: "medium",
+    sure_low: "low",
+    state_active: "active",
+    state_quiet: "gone quiet (unknown)",
+    state_removed: "removed",
+    state_waived: "waived",
+    step_remove: Step::Remove.words(),
+    step_find_others: Step::FindOthers.words(),
+    step_ask_maker: Step::AskMaker.words(),
+    step_ask_who: Step::AskWho.words(),
+    step_look: Step::Look.words(),
+    step_look_again: Step::LookAgain.words(),
+    step_ask_approver: Step::AskApprover.words(),
+    step_nothing: Step::Nothing.words(),
     decimal: ".",
     thousands: ",",
 };

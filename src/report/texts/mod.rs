@@ -1,6 +1,7 @@
 //! The words of reports: one table a language. A language without a word does not compile.
 
 mod de;
+mod devices;
 mod en;
 
 /// Every word that a report may use. `{0}` and so on stand for what is filled in.
@@ -154,6 +155,39 @@ pub(super) struct Texts {
     pub(super) kind_network: &'static str,
     pub(super) kind_anonymous: &'static str,
     pub(super) several_names: &'static str,
+    pub(super) by_next: &'static str,
+    pub(super) next_note: &'static str,
+    pub(super) col_role: &'static str,
+    pub(super) col_state: &'static str,
+    pub(super) col_silent: &'static str,
+    pub(super) col_confirmed: &'static str,
+    pub(super) col_next: &'static str,
+    pub(super) confirmed_at: &'static str,
+    pub(super) seen_again: &'static str,
+    pub(super) no_contact: &'static str,
+    pub(super) role_endpoint: &'static str,
+    pub(super) role_many: &'static str,
+    pub(super) role_white_label: &'static str,
+    pub(super) role_download: &'static str,
+    pub(super) role_visitor: &'static str,
+    pub(super) role_leak: &'static str,
+    pub(super) role_administrator: &'static str,
+    pub(super) role_unclear: &'static str,
+    pub(super) sure_high: &'static str,
+    pub(super) sure_medium: &'static str,
+    pub(super) sure_low: &'static str,
+    pub(super) state_active: &'static str,
+    pub(super) state_quiet: &'static str,
+    pub(super) state_removed: &'static str,
+    pub(super) state_waived: &'static str,
+    pub(super) step_remove: &'static str,
+    pub(super) step_find_others: &'static str,
+    pub(super) step_ask_maker: &'static str,
+    pub(super) step_ask_who: &'static str,
+    pub(super) step_look: &'static str,
+    pub(super) step_look_again: &'static str,
+    pub(super) step_ask_approver: &'static str,
+    pub(super) step_nothing: &'static str,
     pub(super) decimal: &'static str,
     pub(super) thousands: &'static str,
 }
