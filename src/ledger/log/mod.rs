@@ -43,8 +43,10 @@ pub(super) struct Log {
     bundle: Vec<u8>,
     /// The number of the last leaf.
     last: Option<u64>,
-    /// Files that are full and not on disk yet, with the paths of the partial ones that they take the place of.
+    /// Files that are full and not on disk yet.
     queue: VecDeque<(String, Vec<u8>)>,
+    /// Files that are full and on disk, and of which no checkpoint tells yet.
+    full: Vec<String>,
     /// The size of the last checkpoint; none of a smaller size may be signed.
     signed: u64,
     /// The journal has removed its leaves up to this one, and a leaf of the log says so.
@@ -80,6 +82,7 @@ impl Log {
             bundle: Vec::new(),
             last: None,
             queue: VecDeque::new(),
+            full: Vec::new(),
             removed: None,
             removed_before: None,
             kept: 0,
@@ -136,11 +139,25 @@ impl Log {
     pub(super) fn flush(&mut self) -> Result<(), LogError> {
         self.queue.make_contiguous();
         self.put_all(self.queue.as_slices().0)?;
-        for (path, _) in self.queue.drain(..) {
-            // The standard lets partial ones go now, and not before: a copy that was begun may still need them.
+        self.full.extend(self.queue.drain(..).map(|(path, _)| path));
+        Ok(())
+    }
+
+    /// Removes the partial files of full ones that a checkpoint tells of. The standard lets them go once the full one is there;
+    /// but as long as the newest checkpoint needs the partial one, a start may have to take the full one away.
+    fn remove_outgrown(&mut self) {
+        for path in self.full.drain(..) {
             let _ = fs::remove_dir_all(self.folder.join(format!("{path}.p")));
         }
-        Ok(())
+    }
+
+    /// Returns the files that are not full yet, and the paths where they belong.
+    fn partial(&self) -> Vec<(String, Vec<u8>)> {
+        let mut files: Vec<_> = self.edge.tiles().map(|(tile, hashes)| (tile.path(), hashes.concat())).collect();
+        if !self.bundle.is_empty() {
+            files.push((tree::bundle_path(self.size() / WIDTH, self.size() % WIDTH), self.bundle.clone()));
+        }
+        files
     }
 
     fn put_all(&self, files: &[(String, Vec<u8>)]) -> Result<(), LogError> {

@@ -13,8 +13,14 @@ use crate::ledger::tree::{self, Tile, WIDTH};
 
 impl Log {
     /// Removes tiles and bundles beyond the newest checkpoint. They were written and never signed, and what comes in their
-    /// place may be other leaves.
+    /// place may be other leaves. What the checkpoint itself needs is there before.
     pub(super) fn trim(&self) -> Result<(), LogError> {
+        // Where the files of the log are to be made again, nothing is known of its edge.
+        if self.size() == self.signed {
+            let mut files = self.partial();
+            files.retain(|(path, _)| !self.folder.join(path).exists());
+            self.put_all(&files)?;
+        }
         let mut removed = 0_u64;
         for level in 0..=tree::MAX_LEVEL {
             let tile = |index| Tile { level, index, width: WIDTH }.path();
@@ -30,7 +36,13 @@ impl Log {
     /// They were written one behind the other, so that the first that is not there ends them.
     fn trim_level(&self, level: u8, full: impl Fn(u64) -> String) -> Result<u64, LogError> {
         let mut removed = 0;
-        for index in self.signed.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0).. {
+        let edge = self.signed.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
+        // Partial files that have had their day, of before a crash.
+        (0..edge)
+            .rev()
+            .take_while(|index| fs::remove_dir_all(self.folder.join(format!("{}.p", full(*index)))).is_ok())
+            .for_each(drop);
+        for index in edge.. {
             let width = Tile::of(level, index, self.signed).map_or(0, |tile| tile.width);
             let path = self.folder.join(full(index));
             let partials = self.folder.join(format!("{}.p", full(index)));
