@@ -47,8 +47,7 @@ pub enum Step {
     Ignore,
     /// Call [`Pipeline::complete`] with this query, or [`Pipeline::forward`] where a forwarder is at hand.
     Forward(Query),
-    /// Send what was written once [`Pipeline::commit`] says so; where that cannot be waited for, [`Pipeline::uncommitted`]
-    /// says what to send instead.
+    /// Send what is written once [`Pipeline::commit`] returns.
     Commit(Query, Ticket),
     /// Call [`Pipeline::complete`] with this query.
     Resolve(Query),
@@ -155,7 +154,7 @@ impl Pipeline {
         };
         moment.compare(&query, &own, None);
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
-        self.record(&query, own, code, moment, recorder)
+        self.record(&query, own, code, moment, recorder, out)
     }
 
     /// Takes over what an EDNS Client Subnet option says of who asks (RFC 7871), from those who are believed. A prefix of
@@ -186,8 +185,8 @@ impl Pipeline {
         };
         let led = alias.map(|(_, target)| target);
         let step = self.conclude(query, (&resolved, routes.1.generation, led), &self.moment(), recorder, out);
-        if let Step::Commit(query, ticket) = step {
-            self.commit(&query, &ticket, recorder, out).await;
+        if let Step::Commit(query, mut ticket) = step {
+            self.commit(&query, &mut ticket, recorder, out).await;
         }
     }
 
@@ -296,7 +295,7 @@ impl Pipeline {
         };
         self.count_withheld(entry, &outcome);
         let code = self.write(query, &outcome, served, moment, out);
-        self.record(query, judgement, code, moment, recorder)
+        self.record(query, judgement, code, moment, recorder, out)
     }
 
     /// Answers as a list says that withholds the question, or what its answer leads to.
@@ -313,7 +312,7 @@ impl Pipeline {
         let outcome = match listed.action {
             Action::Drop => {
                 // What an order has to say of it is recorded all the same.
-                self.record(query, own, ResponseCode::NO_ERROR, moment, recorder);
+                self.record(query, own, ResponseCode::NO_ERROR, moment, recorder, out);
                 out.clear();
                 return Step::Ignore;
             }
@@ -324,7 +323,7 @@ impl Pipeline {
             }
         };
         let code = self.write(query, &outcome, Served::Policy, moment, out);
-        self.record(query, own, code, moment, recorder)
+        self.record(query, own, code, moment, recorder, out)
     }
 
     /// Withholds the answer.
@@ -337,8 +336,7 @@ impl Pipeline {
         out: &mut Vec<u8>,
     ) -> Step {
         if recorder.refuses_sinks() {
-            let code = self.write(query, &Outcome::Trouble(Trouble::Unrecorded), Served::Failure, moment, out);
-            return self.record(query, judgement, code, moment, recorder);
+            return self.sink_unrecorded(query, judgement, moment, recorder, out);
         }
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
@@ -360,7 +358,7 @@ impl Pipeline {
         let left = seconds_left(&judgement.decision, &moment.now);
         let outcome = Outcome::Sunk { owner: &owner, citation, demand, sink, name_exists, left };
         let code = self.write(query, &outcome, Served::Policy, moment, out);
-        self.record(query, judgement, code, moment, recorder)
+        self.record(query, judgement, code, moment, recorder, out)
     }
 
     /// Answers that too many queries are under way; recorded like any other.
@@ -369,7 +367,7 @@ impl Pipeline {
         let own = decide(query, moment);
         moment.compare(query, &own, None);
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
-        self.record(query, own, code, moment, recorder);
+        self.record(query, own, code, moment, recorder, out);
     }
 
     /// Answers a query over UDP that it is to be asked over TCP, without looking at what it asks for; returns whether it

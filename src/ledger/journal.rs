@@ -145,6 +145,11 @@ impl Journal {
         }
     }
 
+    /// Returns the number of the next leaf.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Returns how many octets wait for a commit.
     pub(super) fn pending_bytes(&self) -> usize {
         self.pending.len()

@@ -46,9 +46,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use attempt::Attempt;
-pub use changes::changes;
+pub use changes::{changes, changes_from};
 pub use device::hardware_of;
-pub use durable::{Durability, Fail, Ticket};
+pub use durable::{Durability, Fail, Handed, Ticket};
 pub use fold::{Bounds, network_of};
 pub use follow::Follower;
 pub use hold::{Hold, held, hold, release};
