@@ -194,12 +194,13 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let ledger = Arc::new(Ledger::open(settings, Arc::clone(&clock)).map_err(StartError::Ledger)?);
     waivers.look(&journal).map_err(StartError::System)?;
     let exports = exports::start(&config, &folder, &journal, (&ledger, &metrics)).map_err(StartError::System)?;
-    let follower = store::follow(journal, folder.index()).map_err(StartError::System)?;
+    let follower = store::follow(&journal, folder.index()).map_err(StartError::System)?;
     let announcement = announcement(&config, &built, &folder, &clock);
     waivers.take(&mut built);
     let keeper = guard.as_ref().map(GuardedClock::keep).transpose().map_err(StartError::System)?;
     ledger.install(&built.state.snapshot);
     ledger.change(Change::started(built.state.snapshot.digest()));
+    waivers.catch_up(&ledger, &journal);
     let before = last.map(|archive| archive.operator().waivers.clone()).unwrap_or_default();
     waivers.tell(&ledger, &before, &built.archive, &clock.read());
     standing.name(&folder, &built.archive, &ledger);
@@ -312,7 +313,20 @@ impl Work {
         let (next_lapse, reminded) = (Duration::ZERO, Duration::ZERO);
         let (fetching, fetched) = Fetching::new(background.runner());
         let (trust, lapsed) = (None, None);
-        Self { number: 1, config, archive, waivers, fetching, fetched, background, trust, lapsed, next_lapse, reminded }
+        Self {
+            number: 1,
+            config,
+            archive,
+            waivers,
+            fetching,
+            fetched,
+            background,
+           
+            trust,
+            lapsed,
+            next_lapse,
+            reminded,
+        }
     }
 }
 
