@@ -52,7 +52,7 @@ pub use durable::{Durability, Fail, Handed, Ticket};
 pub use fold::{Bounds, network_of};
 pub use follow::Follower;
 pub use hold::{Hold, held, hold, release};
-pub use keys::{KeyError, KeyId, KeyRing, forget, forgotten};
+pub use keys::{KeyError, KeyId, KeyRing, forget, forgettable, forgotten};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Folded, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
 pub use log::{CHECKPOINT, KEY, KeygenError, LogError, Submission, Target, TargetError, WitnessError, logs, newest};
 pub use proof::{Proof, ProofError, ProveError};
