@@ -1,5 +1,6 @@
 //! Connects the parts, reloads them, stops them.
 
+mod archives;
 mod background;
 mod bucket;
 mod build;
@@ -46,6 +47,7 @@ use crate::pipeline::Pipeline;
 use crate::policy::{self, Snapshot};
 use crate::resolve::Servers;
 use crate::store;
+use archives::Archives;
 use background::Background;
 pub use candidate::Candidate;
 use fetching::{Fetching, Statuses};
@@ -299,6 +301,8 @@ struct Work {
     fetched: mpsc::Receiver<fetching::Event>,
     /// What loads the lists.
     background: Background,
+    /// What is known of archived policies.
+    archives: Archives,
     trust: Option<Trust>,
     /// Up to when waivers were looked at.
     lapsed: Option<Timestamp>,
@@ -312,7 +316,7 @@ impl Work {
     fn new(config: Config, archive: Archive, waivers: Waivers, background: Background) -> Self {
         let (next_lapse, reminded) = (Duration::ZERO, Duration::ZERO);
         let (fetching, fetched) = Fetching::new(background.runner());
-        let (trust, lapsed) = (None, None);
+        let (trust, lapsed, archives) = (None, None, Archives::default());
         Self {
             number: 1,
             config,
@@ -321,7 +325,7 @@ impl Work {
             fetching,
             fetched,
             background,
-           
+            archives,
             trust,
             lapsed,
             next_lapse,

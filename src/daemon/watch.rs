@@ -21,6 +21,7 @@ impl Daemon {
         self.lapse(work);
         self.remind(work);
         self.settle(work);
+        self.prune_policies(work);
         self.tally(work);
     }
 
