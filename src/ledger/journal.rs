@@ -169,6 +169,16 @@ impl Journal {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
+    /// Returns the number of the oldest leaf, or of the next one where there is none.
+    pub(super) fn first(&self) -> u64 {
+        self.segments.front().map_or_else(|| self.durable(), |oldest| oldest.first)
+    }
+
+    /// Has a notice told with the others.
+    pub(super) fn note(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
     pub(super) fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }

@@ -270,8 +270,14 @@ pub struct LogHealth {
     pub signed: u64,
     /// What the system clock told at the last checkpoint since the start.
     pub signed_at: Option<Timestamp>,
-    /// How large it is, in octets.
+    /// How large it and those before it are, in octets.
     pub bytes: u64,
+    /// How much of that are hashes, which stay.
+    pub hashes: u64,
+    /// How much of that are entries of the logs before it.
+    pub earlier: u64,
+    /// The number of the last leaf of the logs before it of which more than the end is left.
+    pub before: Option<u64>,
     /// Whether another key is to follow, and no checkpoint is signed with it yet.
     pub rotating: bool,
     /// Why it falls behind the journal, if it does.

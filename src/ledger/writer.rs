@@ -13,7 +13,7 @@ use super::counts::Counts;
 use super::durable::Awaiting;
 use super::fold::Window;
 use super::inbox::{Alarm, End, Inbox, Requests};
-use super::journal::{Fault, Journal, Limits};
+use super::journal::{Fault, Journal, Limits, Notice, Outworn};
 use super::keys::{KeyError, KeyId, KeyRing};
 use super::leaf::{Body, Coverage, CoverageEvent, bounded, lasted};
 use super::medium::Medium;
@@ -77,6 +77,10 @@ pub(super) struct Writer {
     next_coverage: Duration,
     /// The day, since 1970, on which records were last looked at for their age.
     aged: Option<i64>,
+    /// The last leaf that is to go from earlier logs alone.
+    gone_before: Option<u64>,
+    /// When it is looked at them next.
+    next_look: Duration,
     failing: Option<Failing>,
 }
 
@@ -128,6 +132,8 @@ impl Writer {
             next_commit: now,
             next_coverage: now + MINUTE,
             aged: None,
+            gone_before: None,
+            next_look: now,
             failing: None,
             settings,
             clock,
@@ -263,6 +269,7 @@ impl Writer {
         }
         self.settled = reading;
         self.age(reading);
+        self.look_before(reading);
         let due = self.failing.is_none_or(|failing| urgent || pace() >= failing.retry);
         if due {
             match self.commit() {
@@ -308,6 +315,30 @@ impl Writer {
             } else {
                 self.missed.changes += 1;
             }
+        }
+    }
+
+    /// Lets go what earlier logs alone have, the oldest of all, where it is too old or everything together too large. The thread
+    /// of the log removes it once it has read so.
+    fn look_before(&mut self, reading: Reading) {
+        let (last, taken) = {
+            let health = self.inbox.told();
+            (health.log.before, health.log.bytes)
+        };
+        let (first, gone) = (self.journal.first(), self.gone_before);
+        // Hardly ever: the journal has what earlier logs have, unless it was lost.
+        if last.is_none_or(|last| last >= first) || pace() < self.next_look || hold::keeps_all(&self.settings.folder) {
+            return;
+        }
+        self.next_look = pace() + MINUTE;
+        let cutoff = self.settings.keep.and_then(|keep| reading.ends.checked_sub(keep).ok());
+        let excess = (self.journal.bytes() + taken).saturating_sub(self.settings.total);
+        if let Some(log::Outworn { first, last, bytes, is_old }) =
+            log::outworn(&self.settings.log(), (gone, first), cutoff, excess)
+        {
+            self.gone_before = Some(last);
+            let why = if is_old { Outworn::Age } else { Outworn::Size };
+            self.journal.note(Notice::Removed { first, last, bytes, why });
         }
     }
 
@@ -373,7 +404,7 @@ impl Writer {
         let room = {
             let mut health = self.inbox.told();
             health.held = held;
-            log::room_beside(&health.log, total)
+            log::room_beside(&health.log, self.journal.first(), total)
         };
         self.journal.bound(room);
         self.journal.commit()?;

@@ -5,9 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::place::{self, CHECKPOINT, LogError};
+use super::place::LogError;
 use super::{Log, last_number};
-use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::hold;
 use crate::ledger::tree::{self, Tile, WIDTH};
 
@@ -69,8 +68,10 @@ impl Log {
     /// Removes full bundles of which the journal has removed every leaf, once a signed leaf says so. Hashes stay. Earlier logs
     /// keep their last bundle.
     pub(super) fn prune(&mut self) {
-        let Some(removed) = self.removed.filter(|_| !hold::keeps_all(&self.place.data)) else { return };
-        while (self.kept + 1) * WIDTH <= self.signed {
+        let Some(removed) = self.removed else { return };
+        // Looked at for each, since a hold may begin at any time.
+        let is_held = || hold::keeps_all(&self.place.data);
+        while (self.kept + 1) * WIDTH <= self.signed && !is_held() {
             let path = self.folder.join(tree::bundle_path(self.kept, WIDTH));
             match remove_until(&path, removed) {
                 Some(octets) => self.bundles = self.bundles.saturating_sub(octets),
@@ -81,30 +82,14 @@ impl Log {
         if self.removed_before == self.removed {
             return;
         }
-        self.removed_before = self.removed;
-        let own = self.folder.file_name().and_then(|name| crate::ledger::checkpoint::number(name.to_str()?));
-        for number in place::logs(&self.place.folder).unwrap_or_default() {
-            if own.is_some_and(|own| number < own) {
-                prune_before(&self.place.folder.join(number.to_string()), removed);
-            }
-        }
+        self.earlier.iter_mut().for_each(|log| log.prune(removed, &is_held));
+        // Under a hold, they are looked at again.
+        self.removed_before = self.removed.filter(|_| !is_held());
     }
 }
 
-/// Removes bundles of an earlier log, whose last one tells of what was before.
-fn prune_before(folder: &Path, removed: u64) {
-    let size = || {
-        let note = place::read_text(&folder.join(CHECKPOINT)).ok()?;
-        Some(Checkpoint::parse(&note[..=note.rfind("\n\n")?]).ok()?.size)
-    };
-    let last = size().unwrap_or(0).saturating_sub(1) / WIDTH;
-    (0..last)
-        .take_while(|index| remove_until(&folder.join(tree::bundle_path(*index, WIDTH)), removed).is_some())
-        .for_each(drop);
-}
-
 /// Removes a bundle that has no leaf behind `removed`, and returns how large it was; `None` where it stays.
-fn remove_until(path: &Path, removed: u64) -> Option<u64> {
+pub(super) fn remove_until(path: &Path, removed: u64) -> Option<u64> {
     let bundle = match fs::read(path) {
         Ok(bundle) => bundle,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(0),
