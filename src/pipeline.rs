@@ -52,8 +52,7 @@ pub enum Step {
     Ignore,
     /// Call [`Pipeline::complete`] with this query, or [`Pipeline::forward`] where a forwarder is at hand.
     Forward(Query),
-    /// Send what was written once [`Pipeline::commit`] says so; where that cannot be waited for, [`Pipeline::uncommitted`]
-    /// says what to send instead.
+    /// Send what is written once [`Pipeline::commit`] returns.
     Commit(Query, Ticket),
     /// Call [`Pipeline::complete`] with this query.
     Resolve(Query),
@@ -160,7 +159,7 @@ impl Pipeline {
         };
         moment.compare(&query, &own, None);
         let code = self.write(&query, &outcome, Served::Policy, moment, out);
-        self.record(&query, &mut own, code, moment, recorder)
+        self.record(&query, &mut own, code, moment, recorder, out)
     }
 
     /// Takes over what an EDNS Client Subnet option says of who asks (RFC 7871), from those who are believed. A prefix of
@@ -191,8 +190,8 @@ impl Pipeline {
         };
         let led = alias.map(|(_, target)| target);
         let step = self.conclude(query, (&resolved, routes.1.generation, led), &self.moment(), recorder, out);
-        if let Step::Commit(query, ticket) = step {
-            self.commit(&query, &ticket, recorder, out).await;
+        if let Step::Commit(query, mut ticket) = step {
+            self.commit(&query, &mut ticket, recorder, out).await;
         }
     }
 
@@ -304,7 +303,7 @@ impl Pipeline {
         };
         self.count_withheld(entry, &outcome);
         let code = self.write(query, &outcome, served, moment, out);
-        let step = self.record(query, judgement, code, moment, recorder);
+        let step = self.record(query, judgement, code, moment, recorder, out);
         match (step, entry.repeats(standing)) {
             (Step::Answer, Some(until)) if served == Served::Cache && judgement.decision.deciding.is_none() => {
                 Step::Repeatable(Repeat::Kept { until })
@@ -327,7 +326,7 @@ impl Pipeline {
         let outcome = match listed.action {
             Action::Drop => {
                 // What an order has to say of it is recorded all the same.
-                self.record(query, own, ResponseCode::NO_ERROR, moment, recorder);
+                self.record(query, own, ResponseCode::NO_ERROR, moment, recorder, out);
                 out.clear();
                 return Step::Ignore;
             }
@@ -339,7 +338,7 @@ impl Pipeline {
         };
         let repeats = matches!(outcome, Outcome::Listed { behind: [], left: None, .. });
         let code = self.write(query, &outcome, Served::Policy, moment, out);
-        match self.record(query, own, code, moment, recorder) {
+        match self.record(query, own, code, moment, recorder, out) {
             Step::Answer if repeats && own.decision.deciding.is_none() => {
                 Step::Repeatable(Repeat::Listed { place: listed.place })
             }
@@ -357,8 +356,7 @@ impl Pipeline {
         out: &mut Vec<u8>,
     ) -> Step {
         if recorder.refuses_sinks() {
-            let code = self.write(query, &Outcome::Trouble(Trouble::Unrecorded), Served::Failure, moment, out);
-            return self.record(query, judgement, code, moment, recorder);
+            return self.sink_unrecorded(query, judgement, moment, recorder, out);
         }
         let snapshot = &moment.state.snapshot;
         let name = &query.question.name;
@@ -380,7 +378,7 @@ impl Pipeline {
         let left = seconds_left(&judgement.decision, &moment.now);
         let outcome = Outcome::Sunk { owner: &owner, citation, demand, sink, name_exists, left };
         let code = self.write(query, &outcome, Served::Policy, moment, out);
-        self.record(query, judgement, code, moment, recorder)
+        self.record(query, judgement, code, moment, recorder, out)
     }
 
     /// Answers that too many queries are under way; recorded like any other.
@@ -389,7 +387,7 @@ impl Pipeline {
         let mut own = decide(query, moment);
         moment.compare(query, &own, None);
         let code = self.write(query, &Outcome::Trouble(Trouble::Busy), Served::Failure, moment, out);
-        self.record(query, &mut own, code, moment, recorder);
+        self.record(query, &mut own, code, moment, recorder, out);
     }
 
     /// Answers a query over UDP that it is to be asked over TCP, without looking at what it asks for; returns whether it

@@ -432,7 +432,8 @@ fn a_record_that_cannot_be_replayed_is_told() {
     fs::remove_dir_all(place.data().join("policy")).unwrap();
     let lost = place.tell(&["explain", "--record", &seq]);
     assert_eq!(lost.status.code(), Some(1), "{lost:?}");
-    // The whole chain: which archive, and what the system says of it.
+    // In words, and the whole chain: which archive, and what the system says of it.
+    assert!(text(&lost.stderr).contains("archived policies go with the last record"), "{lost:?}");
     assert!(text(&lost.stderr).contains("policy archive") && text(&lost.stderr).contains("os error 2"), "{lost:?}");
 }
 

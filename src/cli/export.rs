@@ -74,6 +74,9 @@ pub(super) fn run(of: &Export, out: &mut dyn Write) -> anyhow::Result<()> {
     if done.missed + done.damaged > 0 {
         told.push_str(&format!("; {} records are not there, {} lines are damaged", done.missed, done.damaged));
     }
+    if done.unreadable > 0 {
+        told.push_str(&format!("; {} are without their client, whose key is damaged", done.unreadable));
+    }
     let _ = writeln!(io::stderr(), "{told}");
     Ok(())
 }

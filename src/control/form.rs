@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::register::{Entry, Kept, Mark, State};
+use super::unrecorded::Unrecorded;
 use crate::feed::{self, WaiverForm};
 use crate::policy::Waiver;
 
@@ -25,6 +26,9 @@ pub(super) struct Form {
     /// How often the installation was ever set to only monitor.
     monitor_only_given: u64,
     waivers: Vec<EntryForm>,
+    /// Hardly ever there, so that earlier versions read the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unrecorded: Vec<Unrecorded>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,8 +44,9 @@ struct EntryForm {
 impl From<&Kept> for Form {
     fn from(kept: &Kept) -> Self {
         let waivers = kept.entries.iter().map(EntryForm::from).collect();
-        let Kept { waivers_given, monitor_only_given, entries: _ } = *kept;
-        Self { version: VERSION, waivers_given, monitor_only_given, waivers }
+        let Kept { waivers_given, monitor_only_given, entries: _, unrecorded } = kept;
+        let (waivers_given, monitor_only_given) = (*waivers_given, *monitor_only_given);
+        Self { version: VERSION, waivers_given, monitor_only_given, waivers, unrecorded: unrecorded.clone() }
     }
 }
 
@@ -50,9 +55,14 @@ impl TryFrom<Form> for Kept {
 
     /// Says what no waiver of a register is.
     fn try_from(form: Form) -> Result<Self, String> {
-        let Form { version: _, waivers_given, monitor_only_given, waivers } = form;
+        let Form { version: _, waivers_given, monitor_only_given, waivers, unrecorded } = form;
         let entries = waivers.into_iter().map(Entry::try_from).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { waivers_given, monitor_only_given, entries })
+        for Unrecorded { by, why, what, .. } in &unrecorded {
+            if ![by, why].into_iter().chain(what).all(|text| feed::is_visible(text)) {
+                return Err("what is not recorded yet holds control or invisible characters".to_owned());
+            }
+        }
+        Ok(Self { waivers_given, monitor_only_given, entries, unrecorded })
     }
 }
 

@@ -12,6 +12,7 @@ mod server;
 mod shown;
 mod socket;
 mod terms;
+mod unrecorded;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub use server::{Call, serve};
 pub use shown::{Listed, ShownAnswer, ShownCache, ShownClock};
 pub use socket::{BindError, bind};
 pub use terms::{Limits, describe, grant, harmless, person, quoted, reason, term};
+pub use unrecorded::Unrecorded;
 
 /// The version of requests that this program sends and takes.
 const VERSION: u32 = 1;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Actor;
 use super::form::{Form, VERSION, Versioned};
+use super::unrecorded::Unrecorded;
 use crate::clock::Reading;
 use crate::policy::{Rules, Waiver};
 
@@ -29,6 +30,8 @@ pub struct Kept {
     pub monitor_only_given: u64,
     /// In the order in which they were added.
     pub entries: Vec<Entry>,
+    /// What was done here and is not known to be on record.
+    pub unrecorded: Vec<Unrecorded>,
 }
 
 /// A waiver with what became of it.
@@ -276,6 +279,17 @@ impl Register {
     /// change on.
     pub fn distrust(&mut self) -> Vec<String> {
         self.kept.distrust()
+    }
+
+    /// Notes that everything that was done is on record.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn settle(&mut self) -> Result<(), RegisterError> {
+        if self.kept.unrecorded.is_empty() {
+            return Ok(());
+        }
+        self.replace(Kept { unrecorded: Vec::new(), ..self.kept.clone() })
     }
 
     /// Returns the path of the file.

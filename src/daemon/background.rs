@@ -113,6 +113,14 @@ impl Runner {
     }
 }
 
+impl Runner {
+    /// Has something done that tells of itself what came of it.
+    pub(super) fn start(&self, job: impl FnOnce() + Send + 'static) {
+        // Where the thread has ended, the daemon is stopping.
+        let _ = self.0.send(Job::Run(Box::new(job)));
+    }
+}
+
 impl std::fmt::Debug for Background {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { jobs: _, loaded: _, loading, waiting } = self;

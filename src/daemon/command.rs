@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::waivers::{in_words, limits};
+use super::waivers::{in_words, limits, unrecorded};
 use super::{Daemon, RECORD_TIME, Work};
 use crate::control::{
     Actor, Asked, Call, Command, End, Kept, Mark, Reply, ShownClock, State, grant, harmless, quoted, reason as checked,
@@ -72,7 +72,7 @@ impl Daemon {
                 self.compile(work, waivers)?;
             }
             let change = by_actor(Act::Waiver, by, &waiver.reason, &waiver);
-            Ok((self.apply(work, kept, change)?, waiver))
+            Ok((self.apply(work, kept, vec![change])?, waiver))
         });
         match granted {
             Err(faults) => {
@@ -102,7 +102,7 @@ impl Daemon {
             kept.confirm(id, mark).map(|entry| entry.waiver.clone()).map_err(|error| vec![error.to_string()]);
         let done = confirmed.and_then(|waiver| {
             let change = by_actor(Act::Confirm, by, "confirmed", &waiver);
-            Ok((self.apply(work, kept, change)?, waiver))
+            Ok((self.apply(work, kept, vec![change])?, waiver))
         });
         match done {
             Err(faults) => self.refuse(Act::Confirm, by, faults, what.or_else(|| Some(named(id)))),
@@ -123,7 +123,7 @@ impl Daemon {
             let mark = Mark::of(by, now, Some(reason.clone()));
             let waiver = kept.revoke(id, mark).map_err(|error| vec![error.to_string()])?.waiver.clone();
             let change = by_actor(Act::Revoke, by, &reason, &waiver);
-            Ok((self.apply(work, kept, change)?, waiver))
+            Ok((self.apply(work, kept, vec![change])?, waiver))
         });
         match done {
             Err(faults) => self.refuse(Act::Revoke, by, faults, what.or_else(|| Some(named(id)))),
@@ -165,7 +165,7 @@ impl Daemon {
             let id = kept.add(waiver, State::Granted, mark).map_err(|error| vec![error.to_string()])?;
             let waiver = kept.find(&id).map(|entry| entry.waiver.clone()).unwrap_or_else(|| unreachable!("just added"));
             let change = by_actor(Act::MonitorOnly, by, &waiver.reason, &waiver);
-            Ok((self.apply(work, kept, change)?, waiver))
+            Ok((self.apply(work, kept, vec![change])?, waiver))
         });
         match done {
             Err(faults) => {
@@ -190,20 +190,22 @@ impl Daemon {
         }
     }
 
-    /// Keeps `kept`, records the change, and lets policy go by it; in this sequence, so that what was answered survives, and
-    /// what is in force is recorded. Returns what else is to be told.
-    pub(super) fn apply(&self, work: &mut Work, kept: Kept, change: Change) -> Result<Vec<String>, Refused> {
+    /// Keeps `kept` with what is to be recorded, records the changes, and lets policy go by it; in this sequence, so that what
+    /// was answered survives, and what is in force is recorded, by the next start if not by this one. Returns what else is to
+    /// be told.
+    pub(super) fn apply(&self, work: &mut Work, mut kept: Kept, changes: Vec<Change>) -> Result<Vec<String>, Refused> {
         let waivers = work.waivers.with(&kept);
         let compiled = self.compile(work, waivers)?;
         if let Some((archive, _)) = &compiled {
             self.folder.archive(archive).map_err(|error| vec![error.to_string()])?;
         }
+        kept.unrecorded.extend(changes.iter().map(|change| unrecorded(change, self.clock.read().at, &self.ledger)));
         work.waivers.register.replace(kept).map_err(|error| vec![chain(&error)])?;
         if let Some((_, snapshot)) = &compiled {
             self.ledger.install(snapshot);
         }
         let digest = compiled.as_ref().map_or_else(|| work.archive.digest(), |(archive, _)| archive.digest());
-        let mut told = self.record(Change { policy: Some(digest), ..change });
+        let mut told = self.record_all(changes.into_iter().map(|change| Change { policy: Some(digest), ..change }));
         if let Some((archive, snapshot)) = compiled {
             work.number += 1;
             // By the active one the next start finds what is not recorded yet.
@@ -218,7 +220,21 @@ impl Daemon {
             self.pipeline.install(pipeline::State { snapshot, shadow, ..state });
             work.archive = archive;
         }
+        if told.is_empty() {
+            self.settle(work);
+        }
         Ok(told)
+    }
+
+    /// Notes in the register that all of it is on record, where it is, and policy is named the active one. Where that cannot
+    /// be written, the next start finds the records.
+    pub(super) fn settle(&self, work: &mut Work) {
+        if work.waivers.register.kept().unrecorded.is_empty() || self.standing().unarchived.is_some() {
+            return;
+        }
+        if self.recordable().is_ok() && self.ledger.flush(RECORD_TIME) {
+            let _ = work.waivers.register.settle();
+        }
     }
 
     /// Compiles the active policy with other waivers; `None` where they are the same.
@@ -239,7 +255,11 @@ impl Daemon {
 
     /// Records a change and waits for the disk. Returns what is to be told where the disk takes nothing.
     pub(super) fn record(&self, change: Change) -> Vec<String> {
-        self.ledger.change(change);
+        self.record_all([change])
+    }
+
+    fn record_all(&self, changes: impl IntoIterator<Item = Change>) -> Vec<String> {
+        changes.into_iter().for_each(|change| self.ledger.change(change));
         match self.ledger.flush(RECORD_TIME) {
             true => Vec::new(),
             false => vec!["the record of it waits in memory, because the disk takes none at the moment".to_owned()],

@@ -43,11 +43,12 @@ pub(super) fn start(
 /// Tells whether receivers take records; nothing where there are none. Answers do not depend on them.
 pub(super) fn health(exports: &[Arc<Status>]) -> Option<Check> {
     let reports: Vec<Report> = exports.iter().map(|export| export.report()).collect();
-    let told = |Report { name, behind, failing }: &Report| match failing {
-        None => format!("{name} is {behind} leaves behind"),
-        Some(why) => format!("{name} takes no records, {behind} leaves behind: {why}"),
+    let told = |Report { name, behind, failing, unreadable }: &Report| match (failing, unreadable) {
+        (None, None) => format!("{name} is {behind} leaves behind"),
+        (None, Some(why)) => format!("{name} is {behind} leaves behind, and clients are not in clear: {why}"),
+        (Some(why), _) => format!("{name} takes no records, {behind} leaves behind: {why}"),
     };
-    let ok = reports.iter().all(|report| report.failing.is_none());
+    let ok = reports.iter().all(|report| report.failing.is_none() && report.unreadable.is_none());
     let detail = reports.iter().map(told).collect::<Vec<_>>().join("; ");
     (!reports.is_empty()).then_some(Check { name: "exports", ok, detail })
 }

@@ -18,7 +18,13 @@ impl Daemon {
             if let Some(held) = ledger::held(self.folder.root()).map_err(|error| unreadable(&error))? {
                 return Err(format!("{} holds everything since {:.0}: {}", held.by, held.since, held.reason));
             }
-            self.recordable().map(|()| (month, reason))
+            self.recordable()?;
+            // A key that is in memory only comes to the disk with its first record.
+            self.ledger.flush(RECORD_TIME);
+            match ledger::forgettable(&keys, &month).map_err(|error| chain(&error))?.is_empty() {
+                true => Err(format!("there is no key of {month}")),
+                false => Ok((month, reason)),
+            }
         });
         let (month, reason) = match able {
             Ok(able) => able,

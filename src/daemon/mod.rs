@@ -1,5 +1,6 @@
 //! Connects the parts, reloads them, stops them.
 
+mod archives;
 mod background;
 mod bucket;
 mod build;
@@ -51,6 +52,7 @@ use crate::pipeline::Pipeline;
 use crate::policy::Snapshot;
 use crate::resolve::Servers;
 use crate::store;
+use archives::Archives;
 use background::Background;
 pub use candidate::Candidate;
 use fetching::{Fetching, Statuses};
@@ -210,12 +212,13 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let ledger = Arc::new(Ledger::open(settings, Arc::clone(&clock)).map_err(StartError::Ledger)?);
     waivers.look(&journal).map_err(StartError::System)?;
     let exports = exports::start(&config, &folder, &journal, (&ledger, &metrics)).map_err(StartError::System)?;
-    let follower = store::follow(journal, folder.index()).map_err(StartError::System)?;
+    let follower = store::follow(&journal, folder.index()).map_err(StartError::System)?;
     let announcement = announcement(&config, &addresses, &built, &folder, &clock);
     waivers.take(&mut built);
     let keeper = guard.as_ref().map(GuardedClock::keep).transpose().map_err(StartError::System)?;
     ledger.install(&built.state.snapshot);
     ledger.change(Change::started(built.state.snapshot.digest()));
+    waivers.catch_up(&ledger, &journal);
     let before = last.map(|archive| archive.operator().waivers.clone()).unwrap_or_default();
     waivers.tell(&ledger, &before, &built.archive, &clock.read());
     standing.name(&folder, &built.archive, &ledger);
@@ -324,6 +327,8 @@ struct Work {
     fetched: mpsc::Receiver<fetching::Event>,
     /// What loads the lists.
     background: Background,
+    /// What is known of archived policies.
+    archives: Archives,
     trust: Option<Trust>,
     /// Up to when waivers were looked at.
     lapsed: Option<Timestamp>,
@@ -337,8 +342,21 @@ impl Work {
     fn new(config: Config, archive: Archive, waivers: Waivers, background: Background) -> Self {
         let (next_lapse, reminded) = (Duration::ZERO, Duration::ZERO);
         let (fetching, fetched) = Fetching::new(background.runner());
-        let (trust, lapsed) = (None, None);
-        Self { number: 1, config, archive, waivers, fetching, fetched, background, trust, lapsed, next_lapse, reminded }
+        let (trust, lapsed, archives) = (None, None, Archives::default());
+        Self {
+            number: 1,
+            config,
+            archive,
+            waivers,
+            fetching,
+            fetched,
+            background,
+            archives,
+            trust,
+            lapsed,
+            next_lapse,
+            reminded,
+        }
     }
 }
 

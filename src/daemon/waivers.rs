@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::thread::JoinHandle;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::build::Built;
 use crate::clock::Reading;
 use crate::config::ControlConfig;
-use crate::control::{Entry, Kept, Limits, Listed, Opened, Register, State, describe, harmless};
+use crate::control::{Entry, Kept, Limits, Listed, Opened, Register, State, Unrecorded, describe, harmless};
 use crate::feed::{Archive, FileWaiver};
-use crate::ledger::{self, Act, Change, Ledger};
+use crate::ledger::{self, Act, Change, Changed, Ledger};
 use crate::policy::{Rules, Waiver};
 
 /// The waivers that a daemon works with.
@@ -104,6 +104,40 @@ impl Waivers {
         }
     }
 
+    /// Records what the register's file says was done, where a crash came between that and its record.
+    pub(super) fn catch_up(&self, ledger: &Ledger, journal: &Path) {
+        let unrecorded = &self.register.kept().unrecorded;
+        let Some(from) = unrecorded.iter().map(|of| of.from).min() else { return };
+        let mut recorded = ledger::changes_from(journal, from).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the journal cannot be searched for what was done; it may be recorded twice");
+            Vec::new()
+        });
+        for of in unrecorded {
+            let late = self.late(of);
+            let is_record = |seq: u64, change: &Changed| {
+                let Changed { act, by, why, what, .. } = change;
+                let (by, why) = (by.as_str(), why.as_str());
+                let told = (by, why) == (&of.by, &of.why) || (by, why) == (&late.by, &late.why);
+                told && seq >= of.from && (*act, what) == (of.act, &of.what)
+            };
+            // Each record stands for one thing that was done.
+            match recorded.iter().position(|(seq, change)| is_record(*seq, change)) {
+                Some(place) => drop(recorded.swap_remove(place)),
+                None => {
+                    tracing::warn!(by = %late.by, what = late.what.as_deref().unwrap_or_default(), "{}", late.why);
+                    ledger.change(late);
+                }
+            }
+        }
+    }
+
+    /// Returns the change by which something is recorded after a crash. The file alone bears it out.
+    fn late(&self, of: &Unrecorded) -> Change {
+        let by = format!("{}, as {} tells", of.by, harmless(&self.register.path().display().to_string()));
+        let why = format!("{}; done at {:.0}, and recorded at the start after a crash", of.why, of.at);
+        Change { by, what: of.what.clone(), ..Change::own(of.act, true, &why, None) }
+    }
+
     /// Begins to look in the journal for identifiers that were given, since no file may make a resolver give them again.
     pub(super) fn look(&mut self, journal: &Path) -> std::io::Result<()> {
         let journal = journal.to_owned();
@@ -183,6 +217,8 @@ impl Waivers {
         for waiver in after {
             let why = match find(before, &waiver.id) {
                 Some(old) if old == *waiver => continue,
+                // It has a record of its own.
+                None if self.is_kept_to_be_told(waiver) => continue,
                 Some(old) => format!("it was changed; before: {}", describe(&old)),
                 None => "it appeared".to_owned(),
             };
@@ -196,7 +232,10 @@ impl Waivers {
                     ..self.unasked(waiver, &format!("it lifts nothing: {}", out.fault))
                 }),
                 // Ended by a command or by its time, which is recorded as such.
-                (Some(State::Revoked | State::Lapsed), None) => {}
+                (Some(State::Revoked | State::Lapsed), None) if self.is_kept_to_be_told(waiver) => {}
+                (Some(state @ (State::Revoked | State::Lapsed)), None) => {
+                    changes.push(self.unasked(waiver, &format!("it was set to be {}", state.as_str())));
+                }
                 // Told as such.
                 (Some(State::Pending), None) if self.unconfirmed.contains(&waiver.id) => {}
                 (None, None) if is_own(&waiver.id) && waiver.term.until() <= now.ends => {}
@@ -204,6 +243,12 @@ impl Waivers {
             }
         }
         changes
+    }
+
+    /// Returns whether something was done with exactly this waiver that has a record of its own, or is about to.
+    fn is_kept_to_be_told(&self, waiver: &Waiver) -> bool {
+        let words = in_words(waiver);
+        self.register.kept().unrecorded.iter().any(|of| of.what.as_ref() == Some(&words))
     }
 
     fn unasked(&self, waiver: &Waiver, why: &str) -> Change {
@@ -225,6 +270,13 @@ impl Waivers {
 /// Returns a waiver with its terms in one line.
 pub(super) fn in_words(waiver: &Waiver) -> String {
     format!("{}: {}", harmless(&waiver.id), describe(waiver))
+}
+
+/// Returns what is kept of a change until it is on record.
+pub(super) fn unrecorded(change: &Change, at: Timestamp, ledger: &Ledger) -> Unrecorded {
+    let Change { act, by, why, what, .. } = change.clone();
+    // What is durable now came before it.
+    Unrecorded { at, act, by, why, what, from: ledger.health().leaves }
 }
 
 /// Returns whether an identifier was given by a resolver.

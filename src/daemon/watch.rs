@@ -20,6 +20,8 @@ impl Daemon {
         self.watch_clock(work);
         self.lapse(work);
         self.remind(work);
+        self.settle(work);
+        self.prune_policies(work);
         self.tally(work);
     }
 
@@ -50,7 +52,7 @@ impl Daemon {
             return;
         }
         let mut kept = work.waivers.register.kept().clone();
-        let mut over = kept.lapse(&now).into_iter().map(|(state, waiver)| {
+        let over = kept.lapse(&now).into_iter().map(|(state, waiver)| {
             let why = match state {
                 State::Pending => "nobody has confirmed it before its end",
                 State::Granted | State::Revoked | State::Lapsed => "its end has come",
@@ -62,15 +64,11 @@ impl Daemon {
             }
             lapsed(&waiver, why)
         });
-        let Some(first) = over.next() else { return };
-        let rest: Vec<_> = over.collect();
-        match self.apply(work, kept, first) {
-            Ok(_) => rest.into_iter().for_each(|change| self.ledger.change(change)),
-            // They lift nothing any more, whether that can be written down now or at a later look.
-            Err(faults) => {
-                work.next_lapse = now.boot + REMINDER;
-                tracing::error!(fault = faults.join("; "), "lapsed waivers cannot be put away");
-            }
+        let over = over.collect();
+        // They lift nothing any more, whether that can be written down now or at a later look.
+        if let Err(faults) = self.apply(work, kept, over) {
+            work.next_lapse = now.boot + REMINDER;
+            tracing::error!(fault = faults.join("; "), "lapsed waivers cannot be put away");
         }
     }
 

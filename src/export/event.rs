@@ -101,9 +101,15 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Decides what is told of the client of a record.
-    fn of(record: &Record, clients: Clients, keys: &mut KeyRing) -> Result<Self, KeyError> {
+    /// Decides what is told of the client of a record. Where its key cannot be read, that is less, and the reason is returned.
+    fn of(record: &Record, clients: Clients, keys: &mut KeyRing) -> (Self, Option<KeyError>) {
         let mut shown = Self::default();
+        let unreadable = shown.tell(record, clients, keys).err();
+        (shown, unreadable)
+    }
+
+    fn tell(&mut self, record: &Record, clients: Clients, keys: &mut KeyRing) -> Result<(), KeyError> {
+        let shown = self;
         let key = record.key.as_deref().and_then(KeyId::parse);
         if matches!(clients, Clients::Encrypted | Clients::Plain) {
             shown.sealed = record.client.clone().zip(record.key.clone());
@@ -127,7 +133,7 @@ impl Client {
         {
             shown.hardware = keys.decrypt(text, key)?.and_then(hardware_of).map(|hardware| hardware.to_string());
         }
-        Ok(shown)
+        Ok(())
     }
 
     /// Returns the one text that tells most of the client.
@@ -139,12 +145,13 @@ impl Client {
 }
 
 impl Event {
-    pub(super) fn of_leaf(leaf: Leaf, clients: Clients, keys: &mut KeyRing) -> Result<Self, KeyError> {
-        let client = match &leaf.body {
-            Body::Attempt(record) => Client::of(record, clients, keys)?,
-            Body::Coverage(_) | Body::Change(_) | Body::Gap(_) | Body::Unknown => Client::default(),
+    /// Returns what is told of a leaf, and why less is told of its client than was asked for, where its key cannot be read.
+    pub(super) fn of_leaf(leaf: Leaf, clients: Clients, keys: &mut KeyRing) -> (Self, Option<KeyError>) {
+        let (client, unreadable) = match &leaf.body {
+            Body::Attempt(record) => Client::of(record, clients, keys),
+            Body::Coverage(_) | Body::Change(_) | Body::Gap(_) | Body::Unknown => (Client::default(), None),
         };
-        Ok(Self { told: Told::Leaf(Box::new(leaf)), client })
+        (Self { told: Told::Leaf(Box::new(leaf)), client }, unreadable)
     }
 
     pub(super) fn missed(first: u64, last: u64, before: Option<Timestamp>) -> Self {

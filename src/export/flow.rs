@@ -171,6 +171,7 @@ impl Flow {
         let mut keys = KeyRing::reader(&self.source.keys);
         let (mut events, mut octets, mut seen) = (Vec::new(), 0, false);
         let mut missing: Option<(u64, u64)> = None;
+        let mut unreadable = None;
         while missing.is_some()
             || (events.len() < BATCH && octets < BATCH_OCTETS && Reader::position(reader).next < durable)
         {
@@ -181,7 +182,14 @@ impl Flow {
                     if let Some((first, last)) = missing.take() {
                         events.push(Event::missed(first, last, Event::instant_of(&leaf)));
                     }
-                    events.push(Event::of_leaf(leaf, self.receiver.clients, &mut keys).map_err(FlowError::Keys)?);
+                    let (event, of_client) = Event::of_leaf(leaf, self.receiver.clients, &mut keys);
+                    match of_client {
+                        Some(error) if may_pass(&error) => return Err(FlowError::Keys(error)),
+                        // A key that is damaged stays so, and must not hold up what others have sealed.
+                        Some(error) => unreadable = Some(chain(&error)),
+                        None => {}
+                    }
+                    events.push(event);
                 }
                 Some(Err(ReadError::Missing { first, last, .. })) => {
                     seen = true;
@@ -196,6 +204,9 @@ impl Flow {
                 }
                 None => break,
             }
+        }
+        if !events.is_empty() {
+            self.status.tells_clients(unreadable);
         }
         Ok((events, seen))
     }
@@ -242,6 +253,14 @@ impl Flow {
         }
         Ok(())
     }
+}
+
+/// Returns whether a key may be read later without anybody's doing: the system lacks something at the moment.
+fn may_pass(error: &KeyError) -> bool {
+    use nix::errno::Errno;
+    let (KeyError::Open { source, .. } | KeyError::Read { source, .. }) = error else { return false };
+    let lacks = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EAGAIN, Errno::EINTR];
+    source.raw_os_error().is_some_and(|code| lacks.contains(&Errno::from_raw(code)))
 }
 
 /// Returns how long to wait after so many failures in a row: twice as long each time, and never in step with others.

@@ -29,6 +29,8 @@ pub struct Once {
     pub missed: u64,
     /// How many lines of the journal are damaged.
     pub damaged: u64,
+    /// How many events tell less of their client than was asked for, since the file of its key holds none.
+    pub unreadable: u64,
     /// The number of the last leaf, to go on behind it.
     pub last: Option<u64>,
 }
@@ -72,8 +74,14 @@ pub fn once(
                         done.write(&event, origin, encoding, out)?;
                     }
                 }
-                let event = Event::of_leaf(leaf, clients, keys).map_err(OnceError::Keys)?;
+                let (event, unreadable) = Event::of_leaf(leaf, clients, keys);
                 if period.takes(&event) {
+                    match unreadable {
+                        None => {}
+                        // Nobody can read it, so that it holds up nothing.
+                        Some(KeyError::NotAKey { .. }) => done.unreadable += 1,
+                        Some(error) => return Err(OnceError::Keys(error)),
+                    }
                     done.write(&event, origin, encoding, out)?;
                     done.last = Some(seq);
                 }

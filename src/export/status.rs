@@ -13,6 +13,7 @@ pub struct Status {
     behind: AtomicU64,
     reopen: AtomicBool,
     failing: Mutex<Option<String>>,
+    unreadable: Mutex<Option<String>>,
 }
 
 /// What a status is at one moment.
@@ -23,12 +24,14 @@ pub struct Report {
     pub behind: u64,
     /// Why the receiver does not take records, if so.
     pub failing: Option<String>,
+    /// Why less was told of the last clients than was asked for, if so: their key cannot be read.
+    pub unreadable: Option<String>,
 }
 
 impl Status {
     pub(super) fn new(name: &str, counters: ExportCounters) -> Self {
         let (behind, reopen, failing) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(None));
-        Self { name: name.to_owned(), counters, behind, reopen, failing }
+        Self { name: name.to_owned(), counters, behind, reopen, failing, unreadable: Mutex::new(None) }
     }
 
     /// Returns the name of the export.
@@ -39,7 +42,8 @@ impl Status {
     /// Returns how the export is doing now.
     pub fn report(&self) -> Report {
         let failing = self.failing.lock().expect("no holder of this lock panics").clone();
-        Report { name: self.name.clone(), behind: self.behind.load(Ordering::Relaxed), failing }
+        let unreadable = self.unreadable.lock().expect("no holder of this lock panics").clone();
+        Report { name: self.name.clone(), behind: self.behind.load(Ordering::Relaxed), failing, unreadable }
     }
 
     /// Has the file opened anew before anything more is written to it, since somebody moved it away.
@@ -66,6 +70,15 @@ impl Status {
 
     pub(super) fn missed(&self, leaves: u64) {
         self.counters.missed(leaves);
+    }
+
+    /// Notes why less is told of clients than was asked for, or that it is not. What lasts is told once.
+    pub(super) fn tells_clients(&self, why: Option<String>) {
+        let mut unreadable = self.unreadable.lock().expect("no holder of this lock panics");
+        if let Some(error) = why.as_ref().filter(|why| unreadable.as_ref() != Some(why)) {
+            tracing::warn!(export = self.name, error, "records are exported without their clients in clear");
+        }
+        *unreadable = why;
     }
 
     /// Notes a failure; one that lasts is told once.

@@ -54,10 +54,14 @@ impl Place {
     }
 
     fn flow(&self, to: To, begin: Begin) -> Flow {
-        let (name, text, clients) = ("siem".to_owned(), Text::Json, Clients::Encrypted);
+        self.flow_of(to, begin, Clients::Encrypted).0
+    }
+
+    fn flow_of(&self, to: To, begin: Begin, clients: Clients) -> (Flow, Arc<Status>) {
+        let (name, text) = ("siem".to_owned(), Text::Json);
         let receiver = Receiver { name, to, text, clients, begin, ca: None, authorization: None };
         let status = Arc::new(Status::new("siem", Metrics::new().export("siem")));
-        Flow::new(receiver, self.source(), status)
+        (Flow::new(receiver, self.source(), Arc::clone(&status)), status)
     }
 
     fn file(&self) -> PathBuf {
@@ -89,6 +93,33 @@ fn each_leaf_is_exported_once_where_nothing_fails_also_over_restarts() {
         let leaves = place.ledger.health().leaves;
         assert_eq!(numbers(&lines(&place.file())), (0..leaves).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn a_key_that_is_damaged_holds_up_no_record_and_is_told() {
+    let place = Place::new();
+    place.record(5);
+    let (mut flow, status) = place.flow_of(To::File(place.file()), Begin::Oldest, Clients::Plain);
+    while flow.round(true).is_zero() {}
+    let clear = lines(&place.file());
+    assert!(clear.iter().any(|line| line["address"] == "192.0.2.7"), "{clear:?}");
+    assert_eq!(status.report().unreadable, None);
+    let keys = crate::ledger::KeyRing::reader(&place.settings.keys).ids().unwrap();
+    let key = place.settings.keys.join(format!("{}.key", keys[0]));
+    let whole = std::fs::read(&key).unwrap();
+    std::fs::write(&key, "damaged").unwrap();
+    place.record(5);
+    while flow.round(true).is_zero() {}
+    let all = lines(&place.file());
+    assert_eq!(numbers(&all), (0..place.ledger.health().leaves).collect::<Vec<_>>());
+    let sealed: Vec<_> = all[clear.len()..].iter().filter(|line| line["kind"] == "attempt").collect();
+    assert_eq!(sealed.len(), 5);
+    assert!(sealed.iter().all(|line| line["address"] == Value::Null && line["client"].is_string()), "{sealed:?}");
+    assert!(status.report().unreadable.is_some_and(|why| why.contains("is not a key")));
+    std::fs::write(&key, whole).unwrap();
+    place.record(1);
+    while flow.round(true).is_zero() {}
+    assert_eq!(status.report().unreadable, None);
 }
 
 #[test]

@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use nix::sys::stat::futimens;
+use nix::sys::time::TimeSpec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -107,7 +110,7 @@ impl Archive {
     }
 
     /// Keeps the archive as `DIGEST.json` in `folder`, which is made where it is absent. An archive that is already
-    /// there and whole is left alone. When this returns, the archive survives a loss of power.
+    /// there and whole is left alone, but for the time of its file. When this returns, the archive survives a loss of power.
     ///
     /// # Errors
     /// `Write` where the folder or file cannot be written.
@@ -116,12 +119,35 @@ impl Archive {
         let digest: [u8; 32] = Sha256::digest(&json).into();
         let path = folder.join(file_name(&digest));
         if fs::read(&path).is_ok_and(|present| present == json.as_bytes()) {
-            return Ok(path);
+            // By that it is told how long ago it was used.
+            let used =
+                File::open(&path).and_then(|file| Ok(futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?));
+            return used.map(|()| path.clone()).map_err(|source| ArchiveError::Write { path, source });
         }
         match write(folder, &path, json.as_bytes()) {
             Ok(()) => Ok(path),
             Err(source) => Err(ArchiveError::Write { path, source }),
         }
+    }
+
+    /// Returns the digests of the archives in `folder`, in hexadecimal, each with the time of its file: when it was kept
+    /// last.
+    ///
+    /// # Errors
+    /// Where the folder cannot be listed.
+    pub fn list(folder: &Path) -> io::Result<Vec<(String, Timestamp)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            let is_digest =
+                |text: &&str| text.len() == 64 && text.bytes().all(|of| matches!(of, b'0'..=b'9' | b'a'..=b'f'));
+            let Some(digest) = digest.filter(is_digest) else { continue };
+            let at = Timestamp::try_from(entry.metadata()?.modified()?).map_err(io::Error::other)?;
+            found.push((digest.to_owned(), at));
+        }
+        Ok(found)
     }
 
     /// Reads the archive with this digest from `folder`.

@@ -28,9 +28,14 @@ pub(super) fn last_instant(path: &Path) -> io::Result<Option<Timestamp>> {
     let mut end = Vec::new();
     file.take(END).read_to_end(&mut end)?;
     let line = end.strip_suffix(b"\n").and_then(|lines| lines.rsplit(|octet| *octet == b'\n').next());
-    let aged = line.and_then(|line| serde_json::from_slice::<Aged>(line).ok());
+    Ok(line.and_then(instant_of))
+}
+
+/// Returns the trusted instant of a leaf; `None` where it is none.
+pub(super) fn instant_of(leaf: &[u8]) -> Option<Timestamp> {
+    let Aged { at, ends } = serde_json::from_slice(leaf).ok()?;
     // While the clock has leapt ahead, `at` is a time that may never come.
-    Ok(aged.map(|aged| aged.ends.unwrap_or(aged.at)))
+    Some(ends.unwrap_or(at))
 }
 
 #[cfg(test)]

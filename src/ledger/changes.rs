@@ -67,6 +67,21 @@ impl Changed {
     }
 }
 
+/// Returns the changes whose number is `from` or higher, with their numbers, oldest first.
+///
+/// # Errors
+/// Where the journal or a segment of it cannot be opened or read.
+pub fn changes_from(journal: &Path, from: u64) -> Result<Vec<(u64, Changed)>, ReadError> {
+    let starts = segments(journal).map_err(|source| ReadError::Open { path: journal.to_owned(), source })?;
+    // The last one that begins at or before it may hold it.
+    let first = starts.iter().rposition(|start| *start <= from).unwrap_or(0);
+    let mut found = Vec::new();
+    for start in &starts[first..] {
+        found.extend(of_segment(journal, *start)?.into_iter().filter(|(seq, _)| *seq >= from));
+    }
+    Ok(found)
+}
+
 fn of_segment(journal: &Path, start: u64) -> Result<Vec<(u64, Changed)>, ReadError> {
     let path = segment_path(journal, start);
     let mut file = match File::open(&path) {

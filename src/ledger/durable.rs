@@ -1,13 +1,14 @@
-//! Answers that leave once their record is on disk: who has to wait, and for which commit.
+//! Answers that leave once their record is on disk: who has to wait, and what becomes of those who do.
 //!
-//! Commits are numbered as they begin, before the rings are emptied. Whoever has put a look-up into a ring and then reads
-//! the number of the last one that began knows that the next contains it at the latest. So no look-up carries a number of
-//! its own, and nothing is allocated or locked for those that need not wait.
+//! A look-up whose answer waits carries the sender of its outcome through the ring. The writer takes it out, commits, and
+//! tells the outcome once: so what is sent, what is recorded and what other answers of the same commit say agree, whatever
+//! the disk does later. Nothing is allocated or locked for those that need not wait.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::attempt::{Attempt, Keeping, Rule};
 use crate::policy::Verdict;
@@ -32,40 +33,77 @@ pub enum Fail {
     Servfail,
 }
 
-/// That a record is to be on disk before its answer leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
-    commit: u64,
-    /// What look-ups with the same key have in common.
-    key: u64,
-    sunk: bool,
+/// What came of handing a look-up over.
+#[derive(Debug)]
+pub enum Handed {
+    /// Its answer may leave.
+    Over,
+    /// Its answer leaves once [`Recorder::committed`](super::Recorder::committed) says so.
+    Awaited(Ticket),
+    /// Its answer would have to wait, and too many do; it may leave without.
+    Unheld,
+    /// It was not handed over, because its answer must not leave without a record on disk. What is sent in its place is to
+    /// be handed over instead.
+    Refused {
+        attempt: Box<Attempt>,
+        /// Whether too many answers wait; else the disk takes no records.
+        unheld: bool,
+    },
 }
 
+/// That a record is to be on disk before its answer leaves. As long as it is there, its answer counts as waiting.
+#[derive(Debug)]
+pub struct Ticket {
+    /// What look-ups with the same key have in common.
+    key: u64,
+    /// Whether the answer must not leave without.
+    binding: bool,
+    told: oneshot::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// The other end of a ticket: whoever commits the record tells by it whether the disk took it.
+#[derive(Debug)]
+pub(super) struct Awaiting {
+    /// Whether the answer is another where the disk does not take the record.
+    pub(super) binding: bool,
+    told: oneshot::Sender<bool>,
+}
+
+impl Awaiting {
+    pub(super) fn tell(self, durable: bool) {
+        // Whoever waited may be gone.
+        let _ = self.told.send(durable);
+    }
+}
+
+/// How many answers may wait at a time, over all transports.
+const HELD: u32 = 8192;
 /// How many keys are remembered. One that had to give way makes its next look-up wait again, and no more.
 const KNOWN: usize = 1 << 16;
+
+/// What becomes of an answer.
+#[derive(Debug)]
+pub(super) enum Leave {
+    AtOnce,
+    Unheld,
+    Refused { unheld: bool },
+    Later(Ticket, Awaiting),
+}
 
 /// What workers, the writer and those who wait share.
 pub(super) struct Durable {
     strict: bool,
     fail: Fail,
     store_noted: bool,
-    /// How many commits have begun.
-    begun: AtomicU64,
-    /// Whether somebody waits for the next one.
-    wanted: AtomicBool,
+    places: Arc<Semaphore>,
     /// Whether the last commit failed.
     failing: AtomicBool,
-    told: watch::Sender<Told>,
+    /// Whether nobody commits any more.
+    ended: watch::Sender<bool>,
     /// Keys of which a record is on disk, each at a place of its own; keyed, because clients choose what is hashed.
     known: Box<[AtomicU64]>,
     hasher: RandomState,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Told {
-    /// All commits up to this one are on disk.
-    durable: u64,
-    failing: bool,
 }
 
 impl Durable {
@@ -75,38 +113,37 @@ impl Durable {
             strict,
             fail,
             store_noted,
-            begun: AtomicU64::new(0),
-            wanted: AtomicBool::new(false),
+            places: Arc::new(Semaphore::new(HELD as usize)),
             failing: AtomicBool::new(false),
-            told: watch::Sender::default(),
+            ended: watch::Sender::new(false),
             known: (0..if strict { KNOWN } else { 0 }).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
         }
     }
 
-    /// Returns the key of a look-up whose answer has to wait for its record, if it has to. To be called before the look-up
-    /// is put into a ring.
-    pub(super) fn key(&self, attempt: &Attempt) -> Option<u64> {
+    /// Decides when the answer to a look-up may leave, before the look-up is put into a ring.
+    pub(super) fn leave(&self, attempt: &Attempt) -> Leave {
+        let binding = self.fail == Fail::Servfail && attempt.matched.verdict == Verdict::Sunk;
+        if self.failing.load(Ordering::Relaxed) {
+            // Nobody waits for a disk that fails.
+            return if binding { Leave::Refused { unheld: false } } else { Leave::AtOnce };
+        }
         let is_recorded = self.store_noted || Keeping::of(&attempt.matched) == Keeping::Recorded;
-        // While the disk fails nobody waits for it.
-        if !self.strict || !is_recorded || self.failing.load(Ordering::Relaxed) {
-            return None;
+        if !self.strict || !is_recorded {
+            return Leave::AtOnce;
         }
         let Attempt { client, name, record_type, matched, snapshot, .. } = attempt;
         let rule = Rule::new(snapshot.number(), matched);
         // Never nothing, which stands for no key.
         let key = self.hasher.hash_one((client, name, record_type, rule)) | 1;
-        (self.place(key).load(Ordering::Relaxed) != key).then_some(key)
-    }
-
-    /// Returns what to wait for, for a look-up that was put into a ring before.
-    pub(super) fn ticket(&self, key: u64, verdict: Verdict) -> Ticket {
-        // The writer has a fence between counting a commit and emptying the rings: either it finds the look-up there, or
-        // the commit is counted here.
-        fence(Ordering::SeqCst);
-        let commit = self.begun.load(Ordering::SeqCst) + 1;
-        self.wanted.store(true, Ordering::SeqCst);
-        Ticket { commit, key, sunk: verdict == Verdict::Sunk }
+        if self.place(key).load(Ordering::Relaxed) == key {
+            return Leave::AtOnce;
+        }
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return if binding { Leave::Refused { unheld: true } } else { Leave::Unheld };
+        };
+        let (sender, told) = oneshot::channel();
+        Leave::Later(Ticket { key, binding, told, _place: place }, Awaiting { binding, told: sender })
     }
 
     fn place(&self, key: u64) -> &AtomicU64 {
@@ -119,44 +156,36 @@ impl Durable {
         self.fail == Fail::Servfail && self.failing.load(Ordering::Relaxed)
     }
 
-    pub(super) fn refuses(&self, ticket: &Ticket) -> bool {
-        self.fail == Fail::Servfail && ticket.sunk
-    }
-
-    /// Waits until the record is on disk; returns false where the disk does not take it.
-    pub(super) async fn wait(&self, ticket: &Ticket) -> bool {
-        let mut told = self.told.subscribe();
-        // The sender is here, so that it cannot be gone.
-        let durable = told
-            .wait_for(|told| told.durable >= ticket.commit || told.failing)
-            .await
-            .is_ok_and(|told| told.durable >= ticket.commit);
+    /// Waits until it is known what became of the record, and returns whether the answer may leave as it is.
+    pub(super) async fn may_leave(&self, ticket: &mut Ticket) -> bool {
+        let mut ended = self.ended.subscribe();
+        let durable = tokio::select! {
+            biased;
+            told = &mut ticket.told => told.unwrap_or(false),
+            // What was put into a ring after the last look at it is told by nobody.
+            _ = ended.wait_for(|ended| *ended) => false,
+        };
         if durable {
             self.place(ticket.key).store(ticket.key, Ordering::Relaxed);
         }
-        durable
+        durable || !ticket.binding
     }
 
-    /// Begins a commit, before the rings are emptied; returns its number, and whether somebody waits for it.
-    pub(super) fn begin(&self) -> (u64, bool) {
-        let wanted = self.wanted.swap(false, Ordering::SeqCst);
-        let commit = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        fence(Ordering::SeqCst);
-        (commit, wanted)
+    /// Waits until no answer waits any more.
+    pub(super) async fn settled(&self) {
+        // Never closed, so that it cannot fail.
+        let _ = self.places.acquire_many(HELD).await;
     }
 
-    /// Tells that everything up to a commit is on disk.
-    pub(super) fn committed(&self, commit: u64) {
-        self.failing.store(false, Ordering::Relaxed);
-        if self.strict {
-            self.told.send_replace(Told { durable: commit, failing: false });
-        }
+    /// Notes whether the disk takes records.
+    pub(super) fn note(&self, failing: bool) {
+        self.failing.store(failing, Ordering::Relaxed);
     }
 
-    /// Tells that the disk takes no records, to those who wait too.
-    pub(super) fn failed(&self) {
-        self.failing.store(true, Ordering::Relaxed);
-        self.told.send_modify(|told| told.failing = true);
+    /// Lets everybody go, since nobody commits any more.
+    pub(super) fn end(&self) {
+        self.note(true);
+        self.ended.send_replace(true);
     }
 }
 
@@ -165,32 +194,33 @@ mod tests {
     use super::super::fixtures::{AT, attempt, snapshot};
     use super::*;
 
-    fn is_durable(durable: &Durable, ticket: &Ticket) -> Option<bool> {
-        let mut waiting = std::pin::pin!(durable.wait(ticket));
+    fn ticket(durable: &Durable, of: &Attempt) -> (Ticket, Awaiting) {
+        match durable.leave(of) {
+            Leave::Later(ticket, awaiting) => (ticket, awaiting),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn may_leave(durable: &Durable, ticket: &mut Ticket) -> Option<bool> {
+        let mut waiting = std::pin::pin!(durable.may_leave(ticket));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match waiting.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(durable) => Some(durable),
+            std::task::Poll::Ready(told) => Some(told),
             std::task::Poll::Pending => None,
         }
     }
 
     #[test]
-    fn the_first_look_up_of_a_key_waits_for_the_commit_after_it() {
+    fn the_first_look_up_of_a_key_waits_until_its_record_is_on_disk() {
         let durable = Durable::new(Durability::Strict, Fail::Answer, false);
         let policy = snapshot(1);
         let first = attempt(&policy, "192.0.2.7", "upd.vendor.example", AT);
-        let key = durable.key(&first).unwrap();
-        let (under_way, wanted) = durable.begin();
-        assert!(!wanted);
-        let ticket = durable.ticket(key, Verdict::Sunk);
-        durable.committed(under_way);
-        assert_eq!(is_durable(&durable, &ticket), None, "that commit may have begun before the look-up came");
-        let (next, wanted) = durable.begin();
-        assert!(wanted);
-        assert_eq!(durable.key(&first), Some(key), "nothing of it is on disk yet");
-        durable.committed(next);
-        assert_eq!(is_durable(&durable, &ticket), Some(true));
-        assert_eq!(durable.key(&first), None);
+        let (mut waits, awaiting) = ticket(&durable, &first);
+        assert_eq!(may_leave(&durable, &mut waits), None);
+        drop(ticket(&durable, &first));
+        awaiting.tell(true);
+        assert_eq!(may_leave(&durable, &mut waits), Some(true));
+        assert!(matches!(durable.leave(&first), Leave::AtOnce));
         for other in [
             attempt(&policy, "192.0.2.8", "upd.vendor.example", AT),
             attempt(&policy, "192.0.2.7", "a.upd.vendor.example", AT),
@@ -198,9 +228,10 @@ mod tests {
             attempt(&snapshot(2), "192.0.2.7", "upd.vendor.example", AT),
             Attempt { record_type: crate::message::RecordType::AAAA, ..first.clone() },
         ] {
-            assert!(durable.key(&other).is_some(), "{other:?}");
+            assert!(matches!(durable.leave(&other), Leave::Later(..)), "{other:?}");
         }
-        assert_eq!(durable.key(&attempt(&policy, "192.0.2.7", "www.vendor.example", AT)), None, "it is only counted");
+        let counted = attempt(&policy, "192.0.2.7", "www.vendor.example", AT);
+        assert!(matches!(durable.leave(&counted), Leave::AtOnce), "it is only counted");
     }
 
     #[test]
@@ -208,14 +239,44 @@ mod tests {
         for (fail, refuses) in [(Fail::Answer, false), (Fail::Servfail, true)] {
             let durable = Durable::new(Durability::Strict, fail, false);
             let of = attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT);
-            let ticket = durable.ticket(durable.key(&of).unwrap(), Verdict::Sunk);
+            let (mut waits, awaiting) = ticket(&durable, &of);
             assert!(!durable.refuses_sinks());
-            durable.failed();
-            assert_eq!(is_durable(&durable, &ticket), Some(false));
-            assert_eq!((durable.refuses(&ticket), durable.refuses_sinks()), (refuses, refuses));
-            assert_eq!(durable.key(&of), None);
-            durable.committed(durable.begin().0);
-            assert!(!durable.refuses_sinks() && durable.key(&of).is_some());
+            durable.note(true);
+            awaiting.tell(false);
+            assert_eq!(may_leave(&durable, &mut waits), Some(!refuses));
+            assert_eq!(durable.refuses_sinks(), refuses);
+            assert_eq!(matches!(durable.leave(&of), Leave::Refused { unheld: false }), refuses);
+            durable.note(false);
+            assert!(!durable.refuses_sinks() && matches!(durable.leave(&of), Leave::Later(..)));
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_a_thread_that_is_gone_is_let_go() {
+        let durable = Durable::new(Durability::Strict, Fail::Servfail, false);
+        let of = attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT);
+        let (mut lost, awaiting) = ticket(&durable, &of);
+        drop(awaiting);
+        assert_eq!(may_leave(&durable, &mut lost), Some(false));
+        let (mut left, _in_the_ring) = ticket(&durable, &of);
+        durable.end();
+        assert_eq!(may_leave(&durable, &mut left), Some(false));
+    }
+
+    #[test]
+    fn beyond_the_bound_no_answer_waits_and_none_leaves_that_must_not_without_a_record() {
+        for (fail, refuses) in [(Fail::Answer, false), (Fail::Servfail, true)] {
+            let durable = Durable::new(Durability::Strict, fail, false);
+            let policy = snapshot(1);
+            let of = |number: u32| attempt(&policy, "192.0.2.7", &format!("a{number}.upd.vendor.example"), AT);
+            let held: Vec<_> = (0..HELD).map(|number| ticket(&durable, &of(number))).collect();
+            match durable.leave(&of(HELD)) {
+                Leave::Unheld => assert!(!refuses),
+                Leave::Refused { unheld: true } => assert!(refuses),
+                other => panic!("{other:?}"),
+            }
+            drop(held);
+            assert!(matches!(durable.leave(&of(HELD)), Leave::Later(..)));
         }
     }
 
@@ -223,8 +284,8 @@ mod tests {
     fn nobody_waits_unless_it_is_asked_for() {
         let durable = Durable::new(Durability::Normal, Fail::Servfail, false);
         let of = attempt(&snapshot(1), "192.0.2.7", "upd.vendor.example", AT);
-        assert_eq!(durable.key(&of), None);
-        durable.failed();
-        assert!(durable.refuses_sinks());
+        assert!(matches!(durable.leave(&of), Leave::AtOnce));
+        durable.note(true);
+        assert!(durable.refuses_sinks() && matches!(durable.leave(&of), Leave::Refused { .. }));
     }
 }

@@ -199,6 +199,62 @@ fn beyond_the_bound_on_memory_look_ups_are_counted_and_told_as_a_gap() {
     assert_eq!(sums(&leaves), BTreeMap::from([sum("upd", "sunk"), sum("www", "noted")]));
 }
 
+/// Returns whether an answer may leave, where that is known.
+fn may_leave(recorder: &Recorder, ticket: &mut Ticket) -> Option<bool> {
+    let waiting = std::pin::pin!(recorder.committed(ticket));
+    match waiting.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(told) => Some(told),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[test]
+fn all_answers_of_a_commit_have_one_outcome_and_the_records_tell_it() {
+    for fail in [Fail::Answer, Fail::Servfail] {
+        let data = tempfile::tempdir().unwrap();
+        let disk = Faulty::default();
+        let settings = Settings { durability: Durability::Strict, fail, ..Settings::new(data.path()) };
+        let ledger = Ledger::open_on(settings, clock(), Box::new(disk.clone())).unwrap();
+        let (recorder, policy) = (ledger.recorder(), snapshot(1));
+        let handed = |name: &str| recorder.record(attempt(&policy, "192.0.2.7", name, AT));
+        let awaited = |name: &str| match handed(name) {
+            Handed::Awaited(ticket) => ticket,
+            other => panic!("{other:?}"),
+        };
+        assert!(ledger.flush(PROMPT));
+        // As long as the faults are held, nothing is known of the disk.
+        let mut faults = disk.0.lock().unwrap();
+        faults.sync = true;
+        let mut tickets = [awaited("a.upd.vendor.example"), awaited("b.upd.vendor.example")];
+        drop(faults);
+        assert!(!ledger.flush(PROMPT));
+        let early = may_leave(&recorder, &mut tickets[0]);
+        assert_eq!(matches!(handed("c.upd.vendor.example"), Handed::Refused { .. }), fail == Fail::Servfail);
+        disk.set(Faults::default());
+        assert!(ledger.flush(PROMPT));
+        let late = may_leave(&recorder, &mut tickets[1]);
+        assert_eq!((early, late), (Some(fail == Fail::Answer), Some(fail == Fail::Answer)));
+        let mut after = awaited("d.upd.vendor.example");
+        assert!(ledger.flush(PROMPT));
+        assert_eq!(may_leave(&recorder, &mut after), Some(true));
+        ledger.close();
+
+        let leaves = leaves(data.path());
+        assert_whole(&leaves);
+        let told: Vec<_> = leaves.iter().filter_map(|leaf| servfail(leaf, &leaves)).flatten().collect();
+        let others = ["a.upd.vendor.example", "b.upd.vendor.example"];
+        assert_eq!(told, if fail == Fail::Servfail { &others[..] } else { &[] });
+    }
+}
+
+/// Returns the names whose answers were others than their records say, by a leaf that tells so.
+fn servfail<'l>(leaf: &Leaf, leaves: &'l [Leaf]) -> Option<Vec<&'l str>> {
+    let Body::Change(change) = &leaf.body else { return None };
+    let told = change.first_seq?..=change.last_seq?;
+    let of = leaves.iter().filter(|leaf| change.act == Act::Servfail && told.contains(&leaf.seq));
+    Some(of.map(|leaf| if let Body::Attempt(of) = &leaf.body { of.name.as_deref().unwrap() } else { "" }).collect())
+}
+
 /// A mounted file system that goes with the value.
 struct Mounted(tempfile::TempDir);
 

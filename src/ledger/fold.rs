@@ -76,6 +76,8 @@ struct Single {
     rule: Rule,
     /// So that no leaf spans an instant of the policy.
     epoch: Epoch,
+    /// Whether the answers are others where the disk does not take the leaf, so that no leaf tells of both.
+    binding: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,6 +111,8 @@ pub(super) struct Draft {
     pub(super) rule: Rule,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) record: Record,
+    /// Whether its answers are others where the disk does not take it.
+    pub(super) binding: bool,
 }
 
 impl Run {
@@ -146,14 +150,14 @@ impl Window {
         self.spent.network_leaves = 0;
     }
 
-    /// Takes one look-up in.
-    pub(super) fn add(&mut self, attempt: Attempt) {
+    /// Takes one look-up in. `binding` says whether its answer is another where the disk does not take it.
+    pub(super) fn add(&mut self, attempt: Attempt, binding: bool) {
         let Attempt { reading, client, transport, name, record_type, subject, through, matched, rcode, snapshot } =
             attempt;
         let rule = Rule::new(snapshot.number(), &matched);
         let epoch = snapshot.epoch(When { at: reading.at, ends: reading.ends });
         self.policies.entry(rule.snapshot).or_insert(snapshot);
-        let key = Single { client, transport, name, record_type, subject, through, rcode, rule, epoch };
+        let key = Single { client, transport, name, record_type, subject, through, rcode, rule, epoch, binding };
         if let Some(run) = self.single.get_mut(&key) {
             run.add(reading, 1);
             return;
@@ -185,17 +189,19 @@ impl Window {
         self.counters.entry(rule).or_insert(run).count += count;
     }
 
-    /// Returns the leaves of the window in the order in which their first look-ups arrived, and starts a new window.
+    /// Returns the leaves of the window in the order in which their first look-ups arrived, those that are binding behind
+    /// all others, and starts a new window.
     pub(super) fn take(&mut self, keys: &mut KeyRing, rehearsal: bool) -> Vec<Draft> {
         let mut drafts = Vec::with_capacity(self.single.len());
         let policies = std::mem::take(&mut self.policies);
         let draft = |rule: Rule, run: Run| {
             let snapshot = Arc::clone(&policies[&rule.snapshot]);
-            (run.place, Draft { rule, record: record(&snapshot, rule, run, rehearsal), snapshot })
+            (run.place, Draft { rule, record: record(&snapshot, rule, run, rehearsal), snapshot, binding: false })
         };
         for (key, run) in self.single.drain() {
-            let Single { client, transport, name, record_type, subject, through, rcode, rule, epoch: _ } = key;
+            let Single { client, transport, name, record_type, subject, through, rcode, rule, epoch: _, binding } = key;
             let (place, mut of) = draft(rule, run);
+            of.binding = binding;
             let record = &mut of.record;
             describe(record, &client, &of.snapshot);
             if self.bounds.networks_only {
@@ -240,7 +246,7 @@ impl Window {
             of.record.folded = Some(Folded::Counter);
             drafts.push((place, of));
         }
-        drafts.sort_unstable_by_key(|(place, _)| *place);
+        drafts.sort_unstable_by_key(|(place, draft)| (draft.binding, *place));
         drafts.into_iter().map(|(_, draft)| draft).collect()
     }
 }

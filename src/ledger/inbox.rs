@@ -103,7 +103,7 @@ impl Inbox {
     }
 }
 
-/// Tells by the health that the thread is gone, if it goes by a panic.
+/// Tells that the thread is gone; by the health too, if it goes by a panic.
 pub(super) struct Alarm(pub(super) Arc<Inbox>, pub(super) Arc<Exchange>, pub(super) Arc<dyn Clock>);
 
 impl Drop for Alarm {
@@ -111,8 +111,8 @@ impl Drop for Alarm {
         if std::thread::panicking() {
             let reason = "the thread of the ledger has panicked; nothing is recorded until a restart".to_owned();
             self.0.told().state = State::Failing { since: self.2.read().raw, reason };
-            // Whoever waits for a record waits no longer.
-            self.1.durable.failed();
         }
+        // Whoever waits for a record waits no longer.
+        self.1.durable.end();
     }
 }

@@ -145,6 +145,11 @@ impl Journal {
         }
     }
 
+    /// Returns the number of the next leaf.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Returns how many octets wait for a commit.
     pub(super) fn pending_bytes(&self) -> usize {
         self.pending.len()
@@ -162,6 +167,16 @@ impl Journal {
     /// Returns how large all segments are together, in octets.
     pub(super) fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Returns the number of the oldest leaf, or of the next one where there is none.
+    pub(super) fn first(&self) -> u64 {
+        self.segments.front().map_or_else(|| self.durable(), |oldest| oldest.first)
+    }
+
+    /// Has a notice told with the others.
+    pub(super) fn note(&mut self, notice: Notice) {
+        self.notices.push(notice);
     }
 
     pub(super) fn take_notices(&mut self) -> Vec<Notice> {

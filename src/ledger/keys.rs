@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use ipcrypt_rs::Ipcrypt;
 use jiff::Timestamp;
 
-pub use forget::{forget, forgotten};
+pub use forget::{forget, forgettable, forgotten};
 
 /// The name of a key: the month of the system clock in UTC, such as `2026-11`.
 /// Where the month's key was destroyed while the month still ran, later ones are `2026-11-2`, `2026-11-3` and so on.

@@ -201,10 +201,10 @@ pub struct Changed {
     pub what: Option<String>,
     /// The digest of the policy from then on; of the refused one where it could be read.
     pub policy: Option<String>,
-    /// Where leaves were removed: the number of the first.
+    /// Where leaves were removed, or their answers were others: the number of the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seq: Option<u64>,
-    /// Where leaves were removed: the number of the last.
+    /// Where leaves were removed, or their answers were others: the number of the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seq: Option<u64>,
     /// Where the key of the log changes: the note that both keys have signed.
@@ -233,6 +233,8 @@ pub enum Act {
     Removed,
     /// Leaves were written again to a new segment, because the disk lost or refused them.
     Rewritten,
+    /// Answers were SERVFAIL in place of what leaves say, because the disk did not take those in time.
+    Servfail,
     /// A waiver was added, or a file of waivers came to say something else.
     Waiver,
     /// Another than who added it has confirmed a waiver, which is in force by that.
@@ -282,6 +284,7 @@ impl Act {
             Self::List => "list",
             Self::Removed => "removed",
             Self::Rewritten => "rewritten",
+            Self::Servfail => "servfail",
             Self::Waiver => "waiver",
             Self::Confirm => "confirm",
             Self::Revoke => "revoke",

@@ -27,6 +27,7 @@ mod leaf;
 mod log;
 mod medium;
 mod missed;
+mod named;
 mod proof;
 mod read;
 mod recover;
@@ -48,16 +49,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use attempt::Attempt;
-pub use changes::changes;
+pub use changes::{changes, changes_from};
 pub use device::hardware_of;
-pub use durable::{Durability, Fail, Ticket};
+pub use durable::{Durability, Fail, Handed, Ticket};
 pub use fold::{Bounds, network_of};
 pub use folded::Folded;
 pub use follow::Follower;
 pub use hold::{Hold, held, hold, release};
-pub use keys::{KeyError, KeyId, KeyRing, forget, forgotten};
+pub use keys::{KeyError, KeyId, KeyRing, forget, forgettable, forgotten};
 pub use leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, Leaf, Record, RuleCount, VERSION};
 pub use log::{CHECKPOINT, KEY, KeygenError, LogError, Submission, Target, TargetError, WitnessError, logs, newest};
+pub use named::{named, oldest};
 pub use proof::{Proof, ProofError, ProveError};
 pub use read::{Position, ReadError, Reader, find, is_at_end, is_same_journal, read, segment_path, segments};
 pub use recover::RecoverError;
@@ -290,8 +292,14 @@ pub struct LogHealth {
     pub signed: u64,
     /// What the system clock told at the last checkpoint since the start.
     pub signed_at: Option<Timestamp>,
-    /// How large it is, in octets.
+    /// How large it and those before it are, in octets.
     pub bytes: u64,
+    /// How much of that are hashes, which stay.
+    pub hashes: u64,
+    /// How much of that are entries of the logs before it.
+    pub earlier: u64,
+    /// The number of the last leaf of the logs before it of which more than the end is left.
+    pub before: Option<u64>,
     /// Whether another key is to follow, and no checkpoint is signed with it yet.
     pub rotating: bool,
     /// Why it falls behind the journal, if it does.

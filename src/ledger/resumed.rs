@@ -264,6 +264,37 @@ fn what_lies_beyond_the_checkpoint_does_not_outlast_a_start() {
     assert_eq!(logs(&data.path().join("ledger")).unwrap(), [1]);
 }
 
+/// The partial bundle that the checkpoint needs had grown full, and what was full is removed by the start in between.
+#[test]
+fn two_crashes_before_a_checkpoint_leave_the_one_before_whole() {
+    let data = made(300);
+    let log = log_of(&data, 1);
+    let size = head(&log).size;
+    let slow = || Settings { checkpoint: Duration::from_secs(3600), ..settings(data.path()) };
+    let follows = |ledger: &Ledger| {
+        let deadline = std::time::Instant::now() + PROMPT;
+        while ledger.health().log.leaves < ledger.health().leaves {
+            assert!(std::time::Instant::now() < deadline, "{:?}", ledger.health());
+            std::thread::yield_now();
+        }
+    };
+    for lookups in [300, 0] {
+        let ledger = running(slow(), lookups);
+        follows(&ledger);
+        ledger.abandon();
+        assert_eq!(head(&log).size, size, "nothing more was signed");
+        let report = checked(&log);
+        assert_eq!(report.integrity, Integrity::Intact, "{report:?}");
+    }
+    // Whatever is beyond the checkpoint is taken away at the next start, and needs its time to come back.
+    fs::rename(data.path().join("journal"), data.path().join("aside")).unwrap();
+    fs::create_dir(data.path().join("journal")).unwrap();
+    let ledger = Ledger::open(slow(), clock()).unwrap();
+    follows(&ledger);
+    ledger.abandon();
+    assert_eq!(checked(&log).integrity, Integrity::Intact);
+}
+
 #[test]
 fn a_log_in_the_place_of_another_is_told() {
     let data = made(3);

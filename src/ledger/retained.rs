@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::evidence::{PROMPT, checked, log_of, settings};
+use super::evidence::{PROMPT, checked, head, log_of, settings};
 use super::fixtures::{AT, attempt, snapshot};
 use super::verify::{Against, Integrity, verify_folder};
 use super::*;
@@ -12,6 +12,11 @@ use crate::clock::ManualClock;
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn record(ledger: &Ledger, lookups: usize) {
+    record_beside(ledger, lookups, 0);
+}
+
+/// The same where the log has none of the first leaves.
+fn record_beside(ledger: &Ledger, lookups: usize, lacking: u64) {
     let recorder = ledger.recorder();
     for number in 0..lookups {
         recorder.record(attempt(&snapshot(1), "192.0.2.7", &format!("a{number}.upd.vendor.example"), AT));
@@ -19,7 +24,7 @@ fn record(ledger: &Ledger, lookups: usize) {
     assert!(ledger.flush(PROMPT));
     // What goes from the journal before the log has it is lost to both, and here days pass in no time.
     let start = Instant::now();
-    while ledger.health().log.leaves < ledger.health().leaves {
+    while ledger.health().log.leaves + lacking < ledger.health().leaves {
         assert!(start.elapsed() < PROMPT, "{:?}", ledger.health());
         std::thread::yield_now();
     }
@@ -77,6 +82,49 @@ fn what_is_too_old_goes_from_the_journal_and_every_log_and_is_told() {
     if bundle.exists() {
         fs::remove_file(bundle).unwrap();
         assert_ne!(verify_folder(data.path(), Against::default()).unwrap().integrity, Integrity::Intact);
+    }
+}
+
+/// Its journal is lost, so that no segment of it ever tells that these leaves go.
+#[test]
+fn what_only_an_earlier_log_has_goes_for_its_age_and_its_size_and_counts() {
+    for (keep, total, why) in
+        [(Some(10 * DAY), 4 << 30, "for their age"), (None, 400 << 10, "for the bound on the size")]
+    {
+        let data = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(AT.parse().unwrap()));
+        let settings = Settings { keep, checkpoint: Duration::ZERO, ..settings(data.path()) };
+        let open = |settings: &Settings| Ledger::open(settings.clone(), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        let ledger = open(&settings);
+        record(&ledger, 600);
+        ledger.close();
+        fs::remove_dir_all(settings.journal()).unwrap();
+        let lacking = head(&log_of(&data, 1)).size;
+        clock.pass(11 * DAY);
+        let hold_of = Hold { since: AT.parse().unwrap(), by: "uid 0".to_owned(), reason: "case".to_owned() };
+        hold(data.path(), &hold_of).unwrap();
+        let settings = Settings { origin: Some("log.example/later".to_owned()), ..settings };
+        let ledger = open(&settings);
+        record_beside(&ledger, 300, lacking);
+        let alone = ledger.health().log;
+        let entries: u64 = (0..2)
+            .map(|index| fs::metadata(log_of(&data, 1).join(tree::bundle_path(index, tree::WIDTH))).unwrap().len())
+            .sum();
+        assert!(alone.before.is_some() && alone.bytes > entries + 600 * 32, "{alone:?}");
+        ledger.close();
+        release(data.path()).unwrap();
+        let ledger = open(&Settings { total, ..settings.clone() });
+        record_beside(&ledger, 1, lacking);
+        let deadline = Instant::now() + PROMPT;
+        while ledger.health().log.before.is_some() {
+            assert!(Instant::now() < deadline, "{:?}", ledger.health());
+            record_beside(&ledger, 1, lacking);
+        }
+        ledger.close();
+        let told = removed(&settings);
+        assert!(told.len() == 1 && told[0].ends_with(why), "{told:?}");
+        let found = verify_folder(data.path(), Against::default()).unwrap();
+        assert_eq!((found.integrity, found.logs[0].pruned), (Integrity::Intact, 512), "{found:?}");
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 
 use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
 
 use super::attempt::{Attempt, Keeping};
-use super::durable::{Durable, Ticket};
+use super::durable::{Awaiting, Durable, Handed, Leave, Ticket};
 use crate::policy::{Match, Snapshot, Verdict};
 
 /// A worker's handle on the ledger. Each has a ring of its own; clones share it.
@@ -26,31 +26,54 @@ impl fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Hands one look-up over. Never blocks, never allocates and never fails: where the ring is full, the look-up is
-    /// counted by rule and verdict, so that sums stay exact. Returns what the answer has to wait for, if anything.
-    pub fn record(&self, attempt: Attempt) -> Option<Ticket> {
+    /// Hands one look-up over, unless its answer must not leave without a record and cannot wait for one. Never blocks and
+    /// never fails, and allocates only where the answer waits: where the ring is full, the look-up is counted by rule and
+    /// verdict, so that sums stay exact.
+    pub fn record(&self, attempt: Attempt) -> Handed {
+        match self.exchange.durable.leave(&attempt) {
+            Leave::AtOnce => self.hand_over(attempt),
+            Leave::Unheld => {
+                self.hand_over(attempt);
+                return Handed::Unheld;
+            }
+            Leave::Refused { unheld } => return Handed::Refused { attempt: Box::new(attempt), unheld },
+            Leave::Later(ticket, awaiting) => {
+                self.put(Handing { attempt, awaiting: Some(awaiting) });
+                self.exchange.wake();
+                return Handed::Awaited(ticket);
+            }
+        }
+        Handed::Over
+    }
+
+    /// Hands one look-up over whose answer may leave, whatever becomes of the record.
+    pub fn hand_over(&self, attempt: Attempt) {
+        self.put(Handing { attempt, awaiting: None });
+    }
+
+    fn put(&self, handing: Handing) {
         let Self { ring, exchange } = self;
-        let (key, verdict) = (exchange.durable.key(&attempt), attempt.matched.verdict);
-        if let Err(attempt) = ring.queue.push(attempt) {
-            self.exchange.count(&attempt);
+        if let Err(Handing { attempt, awaiting }) = ring.queue.push(handing) {
+            exchange.count(&attempt);
+            // Behind the count, so that a commit that takes this out has counted it.
+            if let Some(awaiting) = awaiting {
+                exchange.counted().push(awaiting);
+            }
         }
         // The writer is woken before the ring is full, and once only.
         if ring.queue.len() * 2 >= ring.queue.capacity() && !ring.nudged.swap(true, Ordering::Relaxed) {
             exchange.wake();
         }
-        let ticket = exchange.durable.ticket(key?, verdict);
-        exchange.wake();
-        Some(ticket)
     }
 
-    /// Waits until what the ticket is for is on disk; returns false where the disk does not take it.
-    pub async fn committed(&self, ticket: &Ticket) -> bool {
-        self.exchange.durable.wait(ticket).await
+    /// Waits until it is known what became of a record, and returns whether its answer may leave as it is.
+    pub async fn committed(&self, ticket: &mut Ticket) -> bool {
+        self.exchange.durable.may_leave(ticket).await
     }
 
-    /// Returns whether an answer must not leave without its record.
-    pub fn refuses(&self, ticket: &Ticket) -> bool {
-        self.exchange.durable.refuses(ticket)
+    /// Waits until no answer waits for a record.
+    pub async fn settled(&self) {
+        self.exchange.durable.settled().await;
     }
 
     /// Returns whether the disk takes no records, and sunk names are not to be answered without.
@@ -59,9 +82,17 @@ impl Recorder {
     }
 }
 
+/// What goes through a ring.
+#[derive(Debug)]
+pub(super) struct Handing {
+    pub(super) attempt: Attempt,
+    /// Whoever waits for the record.
+    pub(super) awaiting: Option<Awaiting>,
+}
+
 /// One worker's ring.
 pub(super) struct Ring {
-    queue: ArrayQueue<Attempt>,
+    queue: ArrayQueue<Handing>,
     /// Whether the writer was woken for this ring since it last emptied it.
     nudged: AtomicBool,
 }
@@ -69,11 +100,11 @@ pub(super) struct Ring {
 impl Ring {
     /// Hands at most one filling of the ring to `take`, so that a flood cannot hold the writer here.
     /// Returns whether there was anything.
-    pub(super) fn drain(&self, mut take: impl FnMut(Attempt)) -> bool {
+    pub(super) fn drain(&self, mut take: impl FnMut(Handing)) -> bool {
         self.nudged.store(false, Ordering::Relaxed);
         for taken in 0..self.queue.capacity() {
             match self.queue.pop() {
-                Some(attempt) => take(attempt),
+                Some(handing) => take(handing),
                 None => return taken > 0,
             }
         }
@@ -88,6 +119,8 @@ pub(super) struct Exchange {
     tallies: ArcSwap<Vec<Arc<Tally>>>,
     /// Look-ups that met a full ring under a policy without counters, by verdict.
     unattributed: [AtomicU64; Verdict::ALL.len()],
+    /// Who waits for look-ups that met a full ring.
+    counted: Mutex<Vec<Awaiting>>,
     writer: OnceLock<Thread>,
     pub(super) durable: Durable,
 }
@@ -98,6 +131,7 @@ impl Exchange {
             rings: Mutex::default(),
             tallies: ArcSwap::default(),
             unattributed: Default::default(),
+            counted: Mutex::default(),
             writer: OnceLock::new(),
             durable,
         }
@@ -115,6 +149,15 @@ impl Exchange {
         let mut rings = self.rings.lock().expect("no holder of this lock panics");
         rings.retain(|ring| Arc::strong_count(ring) > 1 || !ring.queue.is_empty());
         rings.clone()
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Vec<Awaiting>> {
+        self.counted.lock().expect("no holder of this lock panics")
+    }
+
+    /// Takes out who waits for look-ups that are only counted. To be called before the counters are read.
+    pub(super) fn take_counted(&self) -> Vec<Awaiting> {
+        std::mem::take(&mut *self.counted())
     }
 
     pub(super) fn set_writer(&self, thread: Thread) {
@@ -268,5 +311,21 @@ mod tests {
         assert!(rings[0].drain(drop));
         drop(rings);
         assert!(exchange.rings().is_empty());
+    }
+
+    #[test]
+    fn a_look_up_that_meets_a_full_ring_is_counted_before_whoever_waits_for_it_is_told() {
+        let exchange = Arc::new(Exchange::new(Durable::new(Durability::Strict, Fail::Servfail, false)));
+        let recorder = exchange.recorder(1);
+        let policy = snapshot(1);
+        exchange.install(&policy);
+        let handed = |name: &str| recorder.record(attempt(&policy, "192.0.2.7", name, AT));
+        let (first, second) = (handed("a.upd.vendor.example"), handed("b.upd.vendor.example"));
+        assert!(matches!((&first, &second), (Handed::Awaited(_), Handed::Awaited(_))), "{first:?} {second:?}");
+        assert_eq!(exchange.take_counted().len(), 1);
+        let mut counted = 0;
+        exchange.drain_tallies(|_, _, _, count| counted += count);
+        exchange.rings()[0].drain(|handing| assert!(handing.awaiting.is_some_and(|awaiting| awaiting.binding)));
+        assert_eq!(counted, 1);
     }
 }

@@ -245,10 +245,10 @@ fn beyond_the_bound_on_networks_only_the_rule_is_left() {
     let policy = snapshot(1);
     for number in 0..20_u8 {
         for _ in 0..2 {
-            window.add(attempt(&policy, &format!("10.0.{number}.1"), "upd.vendor.example", AT));
+            window.add(attempt(&policy, &format!("10.0.{number}.1"), "upd.vendor.example", AT), false);
         }
     }
-    window.add(attempt(&policy, "2001:db8::1", "console.vendor.example", AT));
+    window.add(attempt(&policy, "2001:db8::1", "console.vendor.example", AT), false);
     let mut keys = KeyRing::open(data.path()).unwrap();
     let drafts = window.take(&mut keys, false);
     let folded: Vec<_> = drafts.iter().map(|draft| (draft.record.folded, draft.record.count)).collect();
@@ -261,7 +261,7 @@ fn beyond_the_bound_on_networks_only_the_rule_is_left() {
     assert!(clients[3].abs_diff(15) <= 4, "an estimate of 15: {}", clients[3]);
     assert!(drafts[5].record.client.is_none() && drafts[5].record.key.is_none());
     window.start_minute();
-    window.add(attempt(&policy, "10.0.9.1", "upd.vendor.example", AT));
+    window.add(attempt(&policy, "10.0.9.1", "upd.vendor.example", AT), false);
     assert_eq!(window.take(&mut keys, false)[0].record.folded, None, "a new minute has new bounds");
 }
 
@@ -272,7 +272,7 @@ fn no_leaf_spans_an_instant_of_the_policy() {
     let policy = snapshot(1);
     // A kept console has the same verdict on both sides of the instant.
     for at in ["2024-09-29T03:59:59.9Z", "2024-09-29T03:59:59.8Z", "2024-09-29T04:00:00Z", "2024-09-29T04:00:00.1Z"] {
-        window.add(attempt(&policy, "192.0.2.7", "console.vendor.example", at));
+        window.add(attempt(&policy, "192.0.2.7", "console.vendor.example", at), false);
     }
     let drafts = window.take(&mut KeyRing::open(data.path()).unwrap(), false);
     let spans: Vec<_> =
@@ -358,7 +358,7 @@ proptest! {
             let client = if client > 9 { format!("2001:db8::{client}") } else { format!("10.0.{client}.1") };
             let of = attempt(&policy, &client, &format!("l{label}.{host}.vendor.example"), &at);
             *expected.entry((of.matched.entry, of.matched.verdict)).or_insert(0) += 1;
-            window.add(of);
+            window.add(of, false);
             if commit == 0 {
                 for draft in window.take(&mut keys, false) {
                     prop_assert!(draft.record.at <= draft.record.last);

@@ -1,23 +1,26 @@
 //! The thread of the ledger: takes look-ups from the rings, folds them, and commits them in groups.
 
+mod telling;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{Attempt, Keeping, Rule};
+use super::attempt::{Keeping, Rule};
 use super::counts::Counts;
+use super::durable::Awaiting;
 use super::fold::Window;
 use super::inbox::{Alarm, End, Inbox, Requests};
 use super::journal::{Fault, Journal, Limits, Notice, Outworn};
 use super::keys::{KeyError, KeyId, KeyRing};
-use super::leaf::{Act, Body, Changed, Coverage, CoverageEvent, Gap, GapReason, bounded, lasted};
+use super::leaf::{Body, Coverage, CoverageEvent, bounded, lasted};
 use super::medium::Medium;
 use super::missed::Missed;
 use super::recover::Damage;
-use super::ring::Exchange;
-use super::{Change, Fail, OpenError, Settings, State, hold, log};
+use super::ring::{Exchange, Handing};
+use super::{OpenError, Settings, hold, log};
 use crate::clock::{Clock, Reading, SystemClock};
 
 /// How often a coverage leaf is written.
@@ -66,12 +69,18 @@ pub(super) struct Writer {
     window: Window,
     covered: Covered,
     missed: Missed,
+    /// Who waits for what was taken from the rings since the last commit.
+    awaiting: Vec<Awaiting>,
     /// The reading of the last commit: look-ups in counters came since.
     settled: Reading,
     next_commit: Duration,
     next_coverage: Duration,
     /// The day, since 1970, on which records were last looked at for their age.
     aged: Option<i64>,
+    /// The last leaf that is to go from earlier logs alone.
+    gone_before: Option<u64>,
+    /// When it is looked at them next.
+    next_look: Duration,
     failing: Option<Failing>,
 }
 
@@ -118,10 +127,13 @@ impl Writer {
             window: Window::new(settings.bounds.clone()),
             covered,
             missed: Missed::default(),
+            awaiting: Vec::new(),
             settled: reading,
             next_commit: now,
             next_coverage: now + MINUTE,
             aged: None,
+            gone_before: None,
+            next_look: now,
             failing: None,
             settings,
             clock,
@@ -165,14 +177,10 @@ impl Writer {
                 return;
             }
             let urgent = end.is_some() || !flushes.is_empty();
-            let (commit, awaited) = self.exchange.durable.begin();
-            self.drain(urgent || awaited);
-            if urgent || awaited || pace() >= self.next_commit {
+            self.drain(urgent);
+            if urgent || !self.awaiting.is_empty() || pace() >= self.next_commit {
                 self.next_commit = pace() + period;
                 let durable = self.settle(urgent, end.is_some());
-                if durable {
-                    self.exchange.durable.committed(commit);
-                }
                 for done in flushes {
                     // Whoever waited too long is gone.
                     let _ = done.send(durable);
@@ -184,30 +192,35 @@ impl Writer {
         }
     }
 
-    /// Takes look-ups from the rings; all of them where it is urgent, else what fits before the next commit.
+    /// Takes look-ups from the rings; all of them where it is urgent or somebody waits, else what fits before the next commit.
     fn drain(&mut self, urgent: bool) {
         let exchange = Arc::clone(&self.exchange);
         let rings = exchange.rings();
         // Under a flood the rings never become empty, so that "all" is what two rounds find.
-        let rounds = if urgent { 2 } else { usize::MAX };
-        for _ in 0..rounds {
+        for round in 1_u32.. {
             let mut found = false;
             for ring in &rings {
-                found |= ring.drain(|attempt| self.take(attempt));
+                found |= ring.drain(|handing| self.take(handing));
             }
-            if !found || (!urgent && pace() >= self.next_commit) {
+            let enough = match urgent || !self.awaiting.is_empty() {
+                true => round == 2,
+                false => pace() >= self.next_commit,
+            };
+            if !found || enough {
                 return;
             }
         }
     }
 
-    fn take(&mut self, attempt: Attempt) {
+    fn take(&mut self, Handing { attempt, awaiting }: Handing) {
+        let binding = awaiting.as_ref().is_some_and(|awaiting| awaiting.binding);
+        self.awaiting.extend(awaiting);
         self.exchange.install(&attempt.snapshot);
         self.covered.policies.insert(*attempt.snapshot.digest());
         let keeping = Keeping::of(&attempt.matched);
         if keeping == Keeping::Recorded || self.settings.store_noted {
             *self.covered.recorded.entry(attempt.matched.verdict.as_str().to_owned()).or_default() += 1;
-            self.window.add(attempt);
+            self.window.add(attempt, binding);
             return;
         }
         let rule = Rule::new(attempt.snapshot.number(), &attempt.matched);
@@ -239,12 +252,14 @@ impl Writer {
         }
     }
 
-    /// Turns everything that was taken into leaves and commits them. Returns whether nothing waits any more.
+    /// Turns everything that was taken into leaves and commits them. Returns whether nothing waits any more; whoever waits is
+    /// told the same.
     fn settle(&mut self, urgent: bool, last: bool) -> bool {
         let reading = self.clock.read();
+        self.awaiting.extend(self.exchange.take_counted());
         self.take_overflow(reading);
         self.write_changes(reading);
-        self.write_window();
+        let binding = self.write_window();
         if last {
             self.cover(CoverageEvent::Stop, reading);
         } else if pace() >= self.next_coverage && self.has_room() {
@@ -254,6 +269,7 @@ impl Writer {
         }
         self.settled = reading;
         self.age(reading);
+        self.look_before(reading);
         let due = self.failing.is_none_or(|failing| urgent || pace() >= failing.retry);
         if due {
             match self.commit() {
@@ -261,8 +277,18 @@ impl Writer {
                 Err(error) => self.fail(&error, reading),
             }
         }
+        let durable = self.journal.pending_leaves() == 0 && self.missed.is_empty();
+        if durable {
+            self.exchange.durable.note(false);
+        }
+        let awaiting = std::mem::take(&mut self.awaiting);
+        let refused = awaiting.iter().filter(|awaiting| awaiting.binding).count();
+        if !durable && refused > 0 {
+            self.tell_servfail(reading, refused, binding);
+        }
+        awaiting.into_iter().for_each(|awaiting| awaiting.tell(durable));
         self.tell_health(reading);
-        self.journal.pending_leaves() == 0 && self.missed.is_empty()
+        durable
     }
 
     /// Once a day, lets go what is older than it may be, and begins a segment for the day.
@@ -293,18 +319,45 @@ impl Writer {
         }
     }
 
-    fn changed(&mut self, reading: Reading, change: Change) -> Body {
-        Body::Change(Box::new(Changed::of(change, &reading, self.settings.rehearsal, &mut self.keys)))
+    /// Lets go what earlier logs alone have, the oldest of all, where it is too old or everything together too large. The thread
+    /// of the log removes it once it has read so.
+    fn look_before(&mut self, reading: Reading) {
+        let (last, taken) = {
+            let health = self.inbox.told();
+            (health.log.before, health.log.bytes)
+        };
+        let (first, gone) = (self.journal.first(), self.gone_before);
+        // Hardly ever: the journal has what earlier logs have, unless it was lost.
+        if last.is_none_or(|last| last >= first) || pace() < self.next_look || hold::keeps_all(&self.settings.folder) {
+            return;
+        }
+        self.next_look = pace() + MINUTE;
+        let cutoff = self.settings.keep.and_then(|keep| reading.ends.checked_sub(keep).ok());
+        let excess = (self.journal.bytes() + taken).saturating_sub(self.settings.total);
+        if let Some(log::Outworn { first, last, bytes, is_old }) =
+            log::outworn(&self.settings.log(), (gone, first), cutoff, excess)
+        {
+            self.gone_before = Some(last);
+            let why = if is_old { Outworn::Age } else { Outworn::Size };
+            self.journal.note(Notice::Removed { first, last, bytes, why });
+        }
     }
 
-    fn write_window(&mut self) {
+    /// Returns the numbers of the first and the last leaf whose answers are others where the disk does not take them.
+    fn write_window(&mut self) -> Option<(u64, u64)> {
+        let mut binding: Option<(u64, u64)> = None;
         for draft in self.window.take(&mut self.keys, self.settings.rehearsal) {
-            if self.has_room() {
-                self.journal.append(Body::Attempt(Box::new(draft.record)));
-            } else {
+            if !self.has_room() {
                 self.missed.add(&draft);
+                continue;
+            }
+            let first = self.journal.next();
+            self.journal.append(Body::Attempt(Box::new(draft.record)));
+            if draft.binding {
+                binding = Some((binding.map_or(first, |(first, _)| first), self.journal.next() - 1));
             }
         }
+        binding
     }
 
     fn cover(&mut self, event: CoverageEvent, reading: Reading) {
@@ -340,24 +393,6 @@ impl Writer {
         self.journal.append(Body::Coverage(Box::new(coverage)));
     }
 
-    fn gap(&self, reading: Reading, reason: GapReason, found: String) -> Gap {
-        let Reading { at, raw, .. } = reading;
-        Gap {
-            at,
-            raw,
-            reason,
-            from: None,
-            until: None,
-            count: None,
-            rules: Vec::new(),
-            changes: 0,
-            first_seq: None,
-            last_seq: None,
-            found,
-            rehearsal: self.settings.rehearsal,
-        }
-    }
-
     fn has_room(&self) -> bool {
         self.journal.pending_bytes() < self.settings.unwritten
     }
@@ -370,117 +405,11 @@ impl Writer {
         let room = {
             let mut health = self.inbox.told();
             health.held = held;
-            log::room_beside(&health.log, total)
+            log::room_beside(&health.log, self.journal.first(), total)
         };
         self.journal.bound(room);
         self.journal.commit()?;
         Ok(())
-    }
-
-    /// Tells by leaves what was missed, and what became of segments.
-    fn recover(&mut self, reading: Reading) {
-        if self.failing.take().is_some() {
-            tracing::info!("the journal is written again");
-        }
-        let notices = self.journal.take_notices();
-        if notices.is_empty() && self.missed.is_empty() {
-            return;
-        }
-        for notice in notices {
-            let body = self.notice(reading, notice);
-            self.journal.append(body);
-        }
-        if !self.missed.is_empty() {
-            let Missed { mut counts, between, changes } = std::mem::take(&mut self.missed);
-            let found = "the disk took no leaves or a ring was full, and memory for them was used up".to_owned();
-            let gap = Gap {
-                from: between.map(|(from, _)| from),
-                until: between.map(|(_, until)| until),
-                count: Some(bounded(counts.total())),
-                rules: counts.take(),
-                changes,
-                ..self.gap(reading, GapReason::Unwritten, found)
-            };
-            self.journal.append(Body::Gap(Box::new(gap)));
-        }
-        if let Err(error) = self.commit() {
-            self.fail(&error, reading);
-        }
-    }
-
-    fn notice(&mut self, reading: Reading, notice: Notice) -> Body {
-        let mut change = |act, why: String| self.changed(reading, Change::own(act, true, &why, None));
-        match notice {
-            Notice::Removed { first, last, bytes, why } => {
-                tracing::info!(first, last, bytes, "the oldest segment of the journal was removed");
-                let why = match why {
-                    Outworn::Size => "the bound on the size",
-                    Outworn::Age => "their age",
-                };
-                let why = format!("leaves {first} to {last} ({bytes} octets), for {why}");
-                let mut change = change(Act::Removed, why);
-                if let Body::Change(change) = &mut change {
-                    (change.first_seq, change.last_seq) = (Some(first), Some(last));
-                }
-                change
-            }
-            Notice::Rewritten { first, reason } => {
-                tracing::warn!(first, reason, "leaves were written again to a new segment");
-                change(Act::Rewritten, format!("leaves from {first} on went to a new segment: {reason}"))
-            }
-            Notice::Vanished { first, last } => {
-                tracing::error!(first, last, "a segment of the journal was taken away");
-                let found = "the segment was taken away while the daemon was running".to_owned();
-                let gap = self.gap(reading, GapReason::Missing, found);
-                Body::Gap(Box::new(Gap { first_seq: Some(first), last_seq: Some(last), ..gap }))
-            }
-        }
-    }
-
-    fn fail(&mut self, error: &CommitError, reading: Reading) {
-        let now = pace();
-        let reason = match error.source() {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        };
-        let told = self.failing.is_some_and(|failing| now < failing.reminder);
-        if !told {
-            match self.settings.fail {
-                Fail::Answer => {
-                    tracing::error!(reason, "records cannot be written; answers go on, records wait in memory");
-                }
-                Fail::Servfail => {
-                    tracing::error!(
-                        reason,
-                        "records cannot be written; sunk names are answered with SERVFAIL meanwhile"
-                    );
-                }
-            }
-        }
-        let reminder = match self.failing {
-            Some(failing) if told => failing.reminder,
-            Some(_) | None => now + REMINDER,
-        };
-        self.failing = Some(Failing { retry: now + RETRY, reminder });
-        self.exchange.durable.failed();
-        let mut health = self.inbox.told();
-        let since = match &health.state {
-            State::Failing { since, .. } => *since,
-            State::Writing => reading.raw,
-        };
-        health.state = State::Failing { since, reason };
-    }
-
-    fn tell_health(&self, reading: Reading) {
-        let mut health = self.inbox.told();
-        if self.failing.is_none() {
-            health.state = State::Writing;
-            health.committed = Some(reading.raw);
-        }
-        health.leaves = self.journal.durable();
-        health.unwritten = self.journal.pending_leaves();
-        health.uncovered = self.missed.counts.total();
-        health.bytes = self.journal.bytes();
     }
 }
 

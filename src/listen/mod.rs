@@ -216,8 +216,6 @@ struct Shared {
     in_flight: Arc<Semaphore>,
     /// One permit for each query that a local zone is asked; those wait for nobody, and are not held up by others.
     local: Arc<Semaphore>,
-    /// One permit for each answer that waits for its record.
-    held: Arc<Semaphore>,
     /// Records of the queries that were resolved off the workers.
     recorder: Arc<Recorder>,
     stopping: AtomicBool,
@@ -272,7 +270,6 @@ impl Listeners {
             metrics: Arc::clone(metrics),
             in_flight: Arc::new(Semaphore::new(limit.in_flight)),
             local: Arc::new(Semaphore::new(LOCAL_IN_FLIGHT)),
-            held: Arc::new(Semaphore::new(commit::HELD)),
             door: Door::new(&limit),
             seats: Arc::new(Seats::new(limit.connections, limit.idle)),
             limit,
@@ -316,7 +313,7 @@ impl Listeners {
             let _ = joined.await;
             self.closing.closed().await;
             let _ = self.shared.in_flight.acquire_many(all).await;
-            let _ = self.shared.held.acquire_many(commit::HELD as u32).await;
+            self.shared.recorder.settled().await;
         };
         let _ = tokio::time::timeout(patience, answered).await;
         self.shared.limit.in_flight - self.shared.in_flight.available_permits().min(self.shared.limit.in_flight)

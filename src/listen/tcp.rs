@@ -146,11 +146,11 @@ impl Connection {
                 Step::Answer | Step::Repeatable(_) => {}
                 // What is no DNS message says that the stream is out of step; what a list drops gets no answer either.
                 Step::Ignore => return Ok(()),
-                Step::Commit(query, ticket) => {
+                Step::Commit(query, mut ticket) => {
                     let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { return Ok(()) };
                     let mut out = out.clone();
                     tokio::spawn(async move {
-                        back.shared.pipeline.commit(&query, &ticket, &back.shared.recorder, &mut out).await;
+                        back.shared.pipeline.commit(&query, &mut ticket, &back.shared.recorder, &mut out).await;
                         let _ = back.send(&mut out).await;
                         drop(place);
                     });

@@ -151,8 +151,8 @@ impl Worker {
                 }
                 Step::Ignore => return Reply::Nothing,
                 Step::Commit(query, ticket) => {
-                    let held = commit::hold(&self.socket, &self.shared, (query, ticket), letter, &self.runtime);
-                    return if held { Reply::Nothing } else { Reply::Send };
+                    commit::hold(&self.socket, &self.shared, (query, ticket), letter, &self.runtime);
+                    return Reply::Nothing;
                 }
                 Step::Forward(query) => (query, true),
                 Step::Resolve(query) => (query, false),
@@ -225,8 +225,8 @@ fn conclude(
             true
         }
         Ok(Step::Commit(query, ticket)) => {
-            letter.address_to(&query.peer);
-            !commit::hold(socket, shared, (query, ticket), letter, runtime)
+            commit::hold(socket, shared, (query, ticket), letter, runtime);
+            false
         }
         Ok(Step::Ignore | Step::Forward(_) | Step::Resolve(_)) => false,
         Err(_) => {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::judgement::Judgement;
 use super::{Moment, Pipeline, Step};
 use crate::answer::{Outcome, Trouble};
-use crate::ledger::{Attempt, Recorder, Ticket};
+use crate::ledger::{Attempt, Handed, Recorder, Ticket};
 use crate::message::ResponseCode;
-use crate::observe::Served;
+use crate::observe::{Dropped, Served};
 use crate::query::{Query, Through};
 
 impl Pipeline {
-    /// Hands the record over before the response goes out. Names that no rule matches are counted only.
+    /// Hands the record over before the response goes out. Names that no rule matches are counted only. Where what was
+    /// written must not leave without a record on disk, and none can be waited for, that is written and recorded in its place.
     pub(super) fn record(
         &self,
         query: &Query,
@@ -19,13 +20,54 @@ impl Pipeline {
         code: ResponseCode,
         moment: &Moment,
         recorder: &Recorder,
+        out: &mut Vec<u8>,
     ) -> Step {
+        let Some(attempt) = self.attempt(query, judgement, code, moment) else { return Step::Answer };
+        match recorder.record(attempt) {
+            Handed::Over => {}
+            Handed::Awaited(ticket) => return Step::Commit(query.clone(), ticket),
+            Handed::Unheld => self.metrics.count_dropped(Dropped::Unheld),
+            Handed::Refused { attempt, unheld } => {
+                if unheld {
+                    self.metrics.count_dropped(Dropped::Unheld);
+                }
+                let code = self.write(query, &UNRECORDED, Served::Failure, moment, out);
+                recorder.hand_over(Attempt { rcode: code.0, ..*attempt });
+            }
+        }
+        Step::Answer
+    }
+
+    /// Answers a sunk name while no answer to one may leave, since the disk takes no records.
+    pub(super) fn sink_unrecorded(
+        &self,
+        query: &Query,
+        judgement: &mut Judgement,
+        moment: &Moment,
+        recorder: &Recorder,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        let code = self.write(query, &UNRECORDED, Served::Failure, moment, out);
+        if let Some(attempt) = self.attempt(query, judgement, code, moment) {
+            recorder.hand_over(attempt);
+        }
+        Step::Answer
+    }
+
+    /// Counts what was decided, and returns what is to be recorded of it.
+    fn attempt(
+        &self,
+        query: &Query,
+        judgement: &mut Judgement,
+        code: ResponseCode,
+        moment: &Moment,
+    ) -> Option<Attempt> {
         self.metrics.count_verdict(judgement.decision.verdict as usize);
-        let Some(matched) = judgement.decision.deciding else { return Step::Answer };
+        let matched = judgement.decision.deciding?;
         if matched.threat {
             self.metrics.count_threat();
         }
-        let ticket = recorder.record(Attempt {
+        Some(Attempt {
             reading: moment.now,
             client: judgement.client,
             transport: query.transport,
@@ -36,22 +78,18 @@ impl Pipeline {
             matched,
             rcode: code.0,
             snapshot: Arc::clone(&moment.state.snapshot),
-        });
-        ticket.map_or(Step::Answer, |ticket| Step::Commit(query.clone(), ticket))
+        })
     }
 
-    /// Waits until the record of what was written is on disk. Where the disk does not take it, what is written then is what
-    /// is to be sent without.
-    pub async fn commit(&self, query: &Query, ticket: &Ticket, recorder: &Recorder, out: &mut Vec<u8>) {
+    /// Waits until it is known what became of the record of what was written. Where the disk did not take it and the answer
+    /// must not leave without, what is written then is what is to be sent. The answer counts as waiting for as long as the
+    /// ticket is there.
+    pub async fn commit(&self, query: &Query, ticket: &mut Ticket, recorder: &Recorder, out: &mut Vec<u8>) {
         if !recorder.committed(ticket).await {
-            self.uncommitted(query, ticket, recorder, out);
-        }
-    }
-
-    /// Writes what is to be sent where the record of what was written is on no disk: the same, or that it failed.
-    pub fn uncommitted(&self, query: &Query, ticket: &Ticket, recorder: &Recorder, out: &mut Vec<u8>) {
-        if recorder.refuses(ticket) {
-            self.write(query, &Outcome::Trouble(Trouble::Unrecorded), Served::Failure, &self.moment(), out);
+            self.write(query, &UNRECORDED, Served::Failure, &self.moment(), out);
         }
     }
 }
+
+/// What is answered where no record of the answer is on disk.
+const UNRECORDED: Outcome<'static> = Outcome::Trouble(Trouble::Unrecorded);

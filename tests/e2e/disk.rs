@@ -12,7 +12,7 @@ use crate::wire;
 pub struct Small(std::path::PathBuf);
 
 impl Small {
-    fn mount(path: &Path, size: &str) -> Self {
+    pub fn mount(path: &Path, size: &str) -> Self {
         std::fs::create_dir_all(path).unwrap();
         let options = format!("size={size},mode=0755");
         run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "interdict-test"]).arg(path));
@@ -20,7 +20,7 @@ impl Small {
     }
 
     /// Takes all the room that is left.
-    fn fill(&self) -> std::path::PathBuf {
+    pub fn fill(&self) -> std::path::PathBuf {
         let filler = self.0.join("filler");
         let mut file = std::fs::File::create(&filler).unwrap();
         for size in [65_536, 4096, 512, 1] {

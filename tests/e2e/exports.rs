@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::daemon::{Daemon, Setup};
+use crate::daemon::{Daemon, Setup, fetch};
+use crate::disk::Small;
 use crate::place::{self, PATIENCE, run};
 use crate::wire;
 
@@ -296,6 +297,33 @@ fn what_is_captured_by_dnstap_is_every_look_up_with_its_policy() {
     let output = daemon.command(&["export", "--format", "dnstap", "-o", file.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(read("period.tap").matches(" CR ").count(), 120);
+}
+
+#[test]
+fn an_export_to_a_full_disk_is_told_and_goes_on_with_each_record_once() {
+    needs!("root", "mount", "umount");
+    let setup = Setup::new();
+    let folder = setup.folder.path().join("out");
+    let small = Small::mount(&folder, "256k");
+    let file = folder.join("records.json");
+    let daemon = setup.set("export.receiver", vec![receiver("disk", "file", file.display(), &[])]).start();
+    ask(&daemon, 0..20);
+    place::until(PATIENCE, "the first records", || (lines(&file).len() > 20).then_some(()));
+    let filler = small.fill();
+    // More than the last page has room for, so that a part of a batch is written before the disk is full.
+    place::until(PATIENCE, "the full disk to be told", || {
+        ask(&daemon, 20..60);
+        let (_, health) = fetch(daemon.admin, "/health/ready").unwrap();
+        (health.contains("takes no records") && health.contains("No space left")).then_some(())
+    });
+    ask(&daemon, 60..160);
+    std::fs::remove_file(filler).unwrap();
+    assert_arrived(&daemon, "what came while the disk was full", || numbered(lines(&file)));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let whole = lines(&file);
+    assert_eq!(text.lines().count(), whole.len(), "a line is torn");
+    assert_eq!(numbered(whole.clone()).len(), whole.len(), "a record came twice");
+    daemon.stop();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use crate::daemon::{Daemon, Setup};
+use crate::place::{self, PATIENCE};
 use crate::wire;
 
 #[track_caller]
@@ -54,6 +55,7 @@ fn a_forgotten_month_is_anonymous_and_its_proofs_stay_valid() {
     let forgets = acts(&daemon, "forget");
     let made: Vec<_> = forgets.iter().filter(|change| change["what"] == format!("the keys of {month}")).collect();
     assert!(made.iter().any(|change| change["accepted"] == true && change["why"] == "case 7"), "{forgets:?}");
+    assert_eq!(forgets.iter().filter(|change| change["accepted"] == true).count(), 1, "{forgets:?}");
     assert!(made.iter().all(|change| change["by"].as_str().unwrap().starts_with("uid ")), "{forgets:?}");
     assert_eq!((acts(&daemon, "hold").len(), acts(&daemon, "release").len()), (2, 2), "refused ones too");
 
@@ -106,4 +108,39 @@ fn a_key_that_was_handed_out_first_leads_to_the_one_that_follows() {
 fn refused_plainly(output: &Output, words: &str) {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && told.contains(words), "{told}");
+}
+
+#[test]
+fn an_archived_policy_goes_with_the_last_record_that_names_it() {
+    let setup = Setup::new().start().stop();
+    let policies = setup.data().join("policy");
+    let current = std::fs::read_to_string(policies.join("current")).unwrap().trim().to_owned();
+    // Another policy, which the records of one run name.
+    let setup = setup.set("ways_round.canary", true);
+    let daemon = setup.start();
+    ask(&daemon, "a.upd.kaspersky.com");
+    done(&with_reason(&daemon, &["ledger", "hold"]));
+    let named = std::fs::read_to_string(policies.join("current")).unwrap().trim().to_owned();
+    assert_ne!(current, named);
+    let file = |digest: &str| policies.join(format!("{digest}.json"));
+    let unnamed = "ab".repeat(32);
+    std::fs::write(file(&unnamed), "{}").unwrap();
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    for digest in [&current, &unnamed] {
+        std::fs::File::options().write(true).open(file(digest)).unwrap().set_modified(old).unwrap();
+    }
+    // As long as everything is held, nothing is even looked for.
+    let daemon = daemon.stop().start();
+    done(&with_reason(&daemon, &["ledger", "release"]));
+    assert!(file(&unnamed).exists());
+    let daemon = daemon.stop().start();
+    place::until(PATIENCE, "the policy that nothing names to go", || (!file(&unnamed).exists()).then_some(()));
+    assert!(file(&current).exists() && file(&named).exists());
+    let record = daemon.json(&["attempts", "--json"]).remove(0);
+    let number = record["seq"].as_u64().unwrap().to_string();
+    done(&daemon.command(&["explain", "--record", &number]));
+    std::fs::rename(file(&named), policies.join("aside")).unwrap();
+    let told = daemon.command(&["explain", "--record", &number]);
+    assert!(!told.status.success());
+    assert!(String::from_utf8_lossy(&told.stderr).contains("by which this was decided is not in"), "{told:?}");
 }

@@ -25,7 +25,9 @@ struct Image {
 impl Image {
     fn new(folder: &Path, mounted: &Path) -> Self {
         let file = folder.join("disk.img");
-        std::fs::File::create(&file).unwrap().set_len(48 << 20).unwrap();
+        // What a round writes is some MiB.
+        let size = rounds(48, 2048) as u64;
+        std::fs::File::create(&file).unwrap().set_len(size << 20).unwrap();
         run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&file));
         std::fs::create_dir_all(mounted).unwrap();
         Self { file, mounted: mounted.to_owned() }

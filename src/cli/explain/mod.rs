@@ -6,7 +6,7 @@ mod others;
 mod page;
 mod replay;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Context as _;
@@ -18,7 +18,7 @@ use super::output::plain;
 use super::settings::{ConfigArgs, Faults, FolderArgs, load_policy, texts};
 use crate::client::{Client, DEFAULT_GROUP, Table};
 use crate::config::Config;
-use crate::feed::Archive;
+use crate::feed::{Archive, ArchiveError};
 use crate::message::{NameError, RecordType};
 use crate::policy::{Snapshot, When};
 use crate::query::{Target, Through};
@@ -148,7 +148,20 @@ pub(super) fn policy(offline: bool, config: &Config, folder: &Folder) -> anyhow:
 
 /// Returns the policy with this digest, as it was kept when a daemon began to use it.
 fn archived(folder: &Folder, digest: &[u8; 32]) -> anyhow::Result<Snapshot> {
-    let archive = Archive::open(&folder.policies(), digest)?;
+    let policies = folder.policies();
+    let archive = Archive::open(&policies, digest).map_err(|error| {
+        let gone = matches!(&error, ArchiveError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound);
+        let error = anyhow::Error::new(error);
+        match gone {
+            true => error.context(format!(
+                "the policy by which this was decided is not in {}: archived policies go with the last record that \
+                 names them; put {}.json back there from a copy of the data folder",
+                policies.display(),
+                hex::encode(digest)
+            )),
+            false => error,
+        }
+    })?;
     let faults = |faults: Vec<_>| Faults(texts(&faults));
     archive.compile(1).map_err(faults).context("this program does not read the policy that was kept")
 }

@@ -93,6 +93,7 @@ const fn lifecycle(change: &Changed) -> (u32, &'static str) {
         Act::Removed
         | Act::Document
         | Act::Rewritten
+        | Act::Servfail
         | Act::Waiver
         | Act::Confirm
         | Act::Revoke

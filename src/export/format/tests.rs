@@ -40,7 +40,7 @@ fn events(clients: Clients) -> Vec<Event> {
     let leaves: Vec<Value> = leaves.map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |leaf| {
         let leaf = sealed(leaf, &mut keys);
-        Event::of_leaf(leaf, clients, &mut keys).unwrap()
+        Event::of_leaf(leaf, clients, &mut keys).0
     };
     let mut events: Vec<_> = leaves.into_iter().map(of).collect();
     events.push(Event::missed(16, 40, Some("2026-11-03T10:00:00Z".parse().unwrap())));
@@ -138,7 +138,7 @@ proptest! {
             });
             [leaf, change].map(|leaf| {
                 let leaf: Leaf = serde_json::from_value(leaf).unwrap();
-                Event::of_leaf(leaf, Clients::None, &mut KeyRing::reader(Path::new("/nowhere"))).unwrap()
+                Event::of_leaf(leaf, Clients::None, &mut KeyRing::reader(Path::new("/nowhere"))).0
             })
         };
         for (event, tame) in event(&hostile).iter().zip(event("x")) {

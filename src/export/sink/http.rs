@@ -19,7 +19,7 @@ use crate::export::to::Host;
 const MAX_ANSWER: usize = 64 * 1024;
 /// The status of a receiver that wants less in one request (RFC 9110, section 15.5.14).
 const TOO_LARGE: &str = "413";
-/// How long an answer may take as a whole.
+/// How long an answer may take as a whole, unless a test is less patient.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How much of what a receiver says is told, in characters.
 const MAX_TOLD: usize = 120;
@@ -40,6 +40,8 @@ pub(super) struct Posts {
     /// The request up to the length of its body.
     head: String,
     bodies: Bodies,
+    /// How long an answer may take as a whole.
+    patience: Duration,
 }
 
 /// Returns the value of a header from the first line of a file.
@@ -77,7 +79,7 @@ impl Posts {
         );
         let to = if url.scheme() == "https" { Address::Tls(host, trust()?) } else { Address::Tcp(host) };
         // A query may hold a secret.
-        Ok(Self { to, shown: url[..url::Position::AfterPath].to_owned(), head, bodies })
+        Ok(Self { to, shown: url[..url::Position::AfterPath].to_owned(), head, bodies, patience: PATIENCE })
     }
 
     fn body(&self, events: &[Event], origin: &Origin) -> String {
@@ -96,7 +98,7 @@ impl Posts {
         let request = format!("{}Content-Length: {}\r\n\r\n{body}", self.head, body.len());
         // A receiver that refuses may answer before it has read everything.
         let written = wire.write_all(request.as_bytes()).and_then(|()| wire.flush());
-        let answer = match (read_answer(&mut wire), written) {
+        let answer = match (read_answer(&mut wire, self.patience), written) {
             (Ok(answer), _) => answer,
             (Err(source), Ok(())) | (Err(_), Err(source)) => return Err(SendError::Send { to, source }),
         };
@@ -138,7 +140,7 @@ struct Answer {
 }
 
 /// Reads an answer, and passes over those before it (1xx).
-fn read_answer(wire: &mut Wire) -> io::Result<Answer> {
+fn read_answer(wire: &mut Wire, patience: Duration) -> io::Result<Answer> {
     let wrong = || io::Error::new(io::ErrorKind::InvalidData, "its answer is not one of HTTP");
     let mut octets = Vec::new();
     let mut part = [0; 4096];
@@ -156,7 +158,7 @@ fn read_answer(wire: &mut Wire) -> io::Result<Answer> {
             let status = status.chars().filter(|c| !c.is_control()).take(MAX_TOLD).collect();
             let length = content_length(&octets[start..end]).unwrap_or(MAX_ANSWER).min(MAX_ANSWER);
             // What follows tells more at best; that it is cut off takes nothing back.
-            while octets.len() < end + length && begun.elapsed() < PATIENCE {
+            while octets.len() < end + length && begun.elapsed() < patience {
                 match wire.read(&mut part) {
                     Ok(0) | Err(_) => break,
                     Ok(read) => octets.extend_from_slice(&part[..read]),
@@ -168,8 +170,8 @@ fn read_answer(wire: &mut Wire) -> io::Result<Answer> {
             return Err(wrong());
         }
         // One that says something from time to time would hold the export for ever.
-        if begun.elapsed() > PATIENCE {
-            let late = format!("it did not answer within {} s", PATIENCE.as_secs());
+        if begun.elapsed() > patience {
+            let late = format!("it did not answer within {} s", patience.as_secs());
             return Err(io::Error::new(io::ErrorKind::TimedOut, late));
         }
         match wire.read(&mut part)? {
@@ -195,4 +197,49 @@ fn rejected(body: &str) -> Option<String> {
     let rejected = &answer["partialSuccess"]["rejectedLogRecords"];
     let count = rejected.as_u64().or_else(|| rejected.as_str()?.parse().ok())?;
     (count > 0).then(|| count.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Returns what becomes of a request to a receiver that says `first` and then goes on with `drip`, one octet at a time.
+    fn posted(first: &'static str, drip: u8) -> (Result<(), SendError>, Duration) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let receiver = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(first.as_bytes()).unwrap();
+            // Until the other side has had enough.
+            while stream.write_all(&[drip]).is_ok() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let none = || Err(SetUpError::NoCredentials { path: "/nowhere".into() });
+        let mut posts = Posts::new(&url, Bodies::Lines(Text::Json), None, none).unwrap();
+        posts.patience = Duration::from_millis(200);
+        let begun: Instant = monotonic();
+        let event = Event::missed(0, 1, None);
+        let done = posts.send(&[event], &Origin { log: "log.example/1".to_owned(), host: "node".to_owned() });
+        receiver.join().unwrap();
+        (done, begun.elapsed())
+    }
+
+    #[test]
+    fn a_receiver_that_drips_holds_an_export_up_for_as_long_as_an_answer_may_take_and_no_longer() {
+        for first in ["", "HTTP/1.1 20", "HTTP/1.1 100 Continue\r\n\r\n"] {
+            let (done, lasted) = posted(first, b'x');
+            let Err(SendError::Send { source, .. }) = done else { panic!("{first:?}: {done:?}") };
+            assert_eq!(source.kind(), io::ErrorKind::TimedOut, "{first:?}");
+            assert!(lasted < Duration::from_secs(5), "{first:?}: {lasted:?}");
+        }
+        // Records were taken once the status says so, whatever becomes of the rest.
+        let (done, lasted) = posted("HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b' ');
+        assert!(done.is_ok() && lasted < Duration::from_secs(5), "{done:?} after {lasted:?}");
+        let (done, _) = posted("HTTP/1.1 503 Busy\r\nContent-Length: 60000\r\n\r\n", b' ');
+        assert!(matches!(done, Err(SendError::Status { .. })), "{done:?}");
+    }
 }

@@ -34,20 +34,34 @@ pub fn forgotten(folder: &Path) -> Result<Vec<KeyId>, KeyError> {
     named(folder, DESTROYED)
 }
 
-/// Destroys every key of a month, and returns their names; none where there was no key, or it was destroyed before.
+/// Returns the names of the keys of a month that were not destroyed.
 ///
 /// # Errors
-/// Where a key may still be there; what was destroyed before that stays so.
-pub fn forget(folder: &Path, month: &KeyId) -> Result<Vec<KeyId>, KeyError> {
+/// Where the folder cannot be listed; one that is not there has none.
+pub fn forgettable(folder: &Path, month: &KeyId) -> Result<Vec<KeyId>, KeyError> {
+    let mut known = made(folder, month)?;
+    known.retain(|id| !is_forgotten(folder, id) || path_of(folder, id).exists());
+    Ok(known)
+}
+
+/// Returns the names of the keys of a month that were ever made, as far as anything tells of them.
+fn made(folder: &Path, month: &KeyId) -> Result<Vec<KeyId>, KeyError> {
     let mut known = named(folder, ".key")?;
     known.extend(named(folder, MADE)?);
     known.sort();
     known.dedup();
     known.retain(|id| id.is_of(month));
+    Ok(known)
+}
+
+/// Destroys every key of a month, and returns their names; none where there was no key, or it was destroyed before.
+///
+/// # Errors
+/// Where a key may still be there; what was destroyed before that stays so.
+pub fn forget(folder: &Path, month: &KeyId) -> Result<Vec<KeyId>, KeyError> {
+    let (known, destroyed) = (made(folder, month)?, forgettable(folder, month)?);
     let tombstone = |id: &KeyId| folder.join(format!("{id}{DESTROYED}"));
     let fault = |id: &KeyId, source| KeyError::Write { path: tombstone(id), source };
-    let destroyed: Vec<_> =
-        known.iter().filter(|id| !tombstone(id).exists() || path_of(folder, id).exists()).cloned().collect();
     // All of them first, so that a crash in between does not leave half of the month: the next start goes on.
     known.iter().try_for_each(|id| mark(folder, &tombstone(id)).map_err(|source| fault(id, source)))?;
     known.iter().try_for_each(|id| destroy(folder, id).map_err(|source| fault(id, source)))?;

@@ -1,6 +1,7 @@
 //! The log: the journal's leaves as a tree that others can verify, in files that do not change once they are full
 //! (c2sp.org/tlog-tiles). It follows behind the journal, and nothing ever waits for it.
 
+mod earlier;
 mod found;
 mod place;
 mod publish;
@@ -19,6 +20,8 @@ use super::LogHealth;
 use super::checkpoint::Signer;
 use super::leaf::Numbered;
 use super::tree::{self, Edge, Hash, Tile, WIDTH};
+use earlier::Earlier;
+pub(super) use earlier::{Outworn, outworn};
 pub(super) use found::look;
 pub use place::{CHECKPOINT, KEY, LogError, logs, newest};
 pub(super) use place::{Place, read_text};
@@ -43,14 +46,18 @@ pub(super) struct Log {
     bundle: Vec<u8>,
     /// The number of the last leaf.
     last: Option<u64>,
-    /// Files that are full and not on disk yet, with the paths of the partial ones that they take the place of.
+    /// Files that are full and not on disk yet.
     queue: VecDeque<(String, Vec<u8>)>,
+    /// Files that are full and on disk, and of which no checkpoint tells yet.
+    full: Vec<String>,
     /// The size of the last checkpoint; none of a smaller size may be signed.
     signed: u64,
     /// The journal has removed its leaves up to this one, and a leaf of the log says so.
     removed: Option<u64>,
     /// Up to where earlier logs were seen to.
     removed_before: Option<u64>,
+    /// The logs before this one; none before they were looked at.
+    earlier: Vec<Earlier>,
     /// The first bundle that is still there.
     kept: u64,
     /// How large the bundles are together, in octets.
@@ -80,8 +87,10 @@ impl Log {
             bundle: Vec::new(),
             last: None,
             queue: VecDeque::new(),
+            full: Vec::new(),
             removed: None,
             removed_before: None,
+            earlier: Vec::new(),
             kept: 0,
             bundles: 0,
         }
@@ -102,9 +111,30 @@ impl Log {
         self.keys.verifier().name().to_owned()
     }
 
-    /// Returns how large the log is on disk, in octets.
-    pub(super) fn octets(&self) -> u64 {
-        self.bundles + self.bundle.len() as u64 + hash_octets(self.size())
+    /// Looks at the logs before this one.
+    fn look_back(&mut self) {
+        let number = self.folder.file_name().and_then(|name| super::checkpoint::number(name.to_str()?));
+        self.earlier = earlier::before(&self.place.folder, number.unwrap_or(0));
+    }
+
+    /// Returns how large the entries of this log and those before it are on disk, in octets.
+    pub(super) fn entries(&self) -> u64 {
+        self.bundles + self.bundle.len() as u64 + self.entries_before()
+    }
+
+    /// Returns how large the entries of the logs before it are, in octets.
+    pub(super) fn entries_before(&self) -> u64 {
+        self.earlier.iter().map(|log| log.entries).sum()
+    }
+
+    /// Returns how large their hashes are, which stay, in octets.
+    pub(super) fn hashes(&self) -> u64 {
+        hash_octets(self.size()) + self.earlier.iter().map(Earlier::hashes).sum::<u64>()
+    }
+
+    /// Returns the number of the last leaf of the earlier logs of which more than the end is left.
+    pub(super) fn last_before(&self) -> Option<u64> {
+        self.earlier.iter().filter_map(Earlier::last_of_spare).max()
     }
 
     /// Appends an entry. Nothing is written before [`flush`](Self::flush).
@@ -136,11 +166,25 @@ impl Log {
     pub(super) fn flush(&mut self) -> Result<(), LogError> {
         self.queue.make_contiguous();
         self.put_all(self.queue.as_slices().0)?;
-        for (path, _) in self.queue.drain(..) {
-            // The standard lets partial ones go now, and not before: a copy that was begun may still need them.
+        self.full.extend(self.queue.drain(..).map(|(path, _)| path));
+        Ok(())
+    }
+
+    /// Removes the partial files of full ones that a checkpoint tells of. The standard lets them go once the full one is there;
+    /// but as long as the newest checkpoint needs the partial one, a start may have to take the full one away.
+    fn remove_outgrown(&mut self) {
+        for path in self.full.drain(..) {
             let _ = fs::remove_dir_all(self.folder.join(format!("{path}.p")));
         }
-        Ok(())
+    }
+
+    /// Returns the files that are not full yet, and the paths where they belong.
+    fn partial(&self) -> Vec<(String, Vec<u8>)> {
+        let mut files: Vec<_> = self.edge.tiles().map(|(tile, hashes)| (tile.path(), hashes.concat())).collect();
+        if !self.bundle.is_empty() {
+            files.push((tree::bundle_path(self.size() / WIDTH, self.size() % WIDTH), self.bundle.clone()));
+        }
+        files
     }
 
     fn put_all(&self, files: &[(String, Vec<u8>)]) -> Result<(), LogError> {
@@ -158,11 +202,13 @@ const fn hash_octets(size: u64) -> u64 {
     (size + size / WIDTH).saturating_mul(32)
 }
 
-/// Returns how large the journal may be beside its log where both together may have `total` octets. Each leaf is on disk
-/// twice, and its hashes stay for good. While the log is behind, the journal may have its room: what goes from there
-/// before the log has it is lost to both.
-pub(super) fn room_beside(log: &LogHealth, total: u64) -> u64 {
-    let half = total.saturating_sub(hash_octets(log.leaves)) / 2;
+/// Returns how large the journal, whose oldest leaf is `first`, may be beside its logs where all together may have `total`
+/// octets. Each leaf is on disk twice, those of earlier logs once more, and its hashes stay for good. While the log is
+/// behind, the journal may have its room: what goes from there before the log has it is lost to both.
+pub(super) fn room_beside(log: &LogHealth, first: u64, total: u64) -> u64 {
+    // What the journal does not have any more is older than all of it, and goes before it.
+    let shared = if log.before.is_some_and(|last| last >= first) { log.earlier } else { 0 };
+    let half = total.saturating_sub(log.hashes + shared) / 2;
     half.max(total.saturating_sub(log.bytes))
 }
 

@@ -5,16 +5,21 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::place::{self, CHECKPOINT, LogError};
+use super::place::LogError;
 use super::{Log, last_number};
-use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::hold;
 use crate::ledger::tree::{self, Tile, WIDTH};
 
 impl Log {
     /// Removes tiles and bundles beyond the newest checkpoint. They were written and never signed, and what comes in their
-    /// place may be other leaves.
+    /// place may be other leaves. What the checkpoint itself needs is there before.
     pub(super) fn trim(&self) -> Result<(), LogError> {
+        // Where the files of the log are to be made again, nothing is known of its edge.
+        if self.size() == self.signed {
+            let mut files = self.partial();
+            files.retain(|(path, _)| !self.folder.join(path).exists());
+            self.put_all(&files)?;
+        }
         let mut removed = 0_u64;
         for level in 0..=tree::MAX_LEVEL {
             let tile = |index| Tile { level, index, width: WIDTH }.path();
@@ -30,7 +35,13 @@ impl Log {
     /// They were written one behind the other, so that the first that is not there ends them.
     fn trim_level(&self, level: u8, full: impl Fn(u64) -> String) -> Result<u64, LogError> {
         let mut removed = 0;
-        for index in self.signed.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0).. {
+        let edge = self.signed.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
+        // Partial files that have had their day, of before a crash.
+        (0..edge)
+            .rev()
+            .take_while(|index| fs::remove_dir_all(self.folder.join(format!("{}.p", full(*index)))).is_ok())
+            .for_each(drop);
+        for index in edge.. {
             let width = Tile::of(level, index, self.signed).map_or(0, |tile| tile.width);
             let path = self.folder.join(full(index));
             let partials = self.folder.join(format!("{}.p", full(index)));
@@ -57,8 +68,10 @@ impl Log {
     /// Removes full bundles of which the journal has removed every leaf, once a signed leaf says so. Hashes stay. Earlier logs
     /// keep their last bundle.
     pub(super) fn prune(&mut self) {
-        let Some(removed) = self.removed.filter(|_| !hold::keeps_all(&self.place.data)) else { return };
-        while (self.kept + 1) * WIDTH <= self.signed {
+        let Some(removed) = self.removed else { return };
+        // Looked at for each, since a hold may begin at any time.
+        let is_held = || hold::keeps_all(&self.place.data);
+        while (self.kept + 1) * WIDTH <= self.signed && !is_held() {
             let path = self.folder.join(tree::bundle_path(self.kept, WIDTH));
             match remove_until(&path, removed) {
                 Some(octets) => self.bundles = self.bundles.saturating_sub(octets),
@@ -69,30 +82,14 @@ impl Log {
         if self.removed_before == self.removed {
             return;
         }
-        self.removed_before = self.removed;
-        let own = self.folder.file_name().and_then(|name| crate::ledger::checkpoint::number(name.to_str()?));
-        for number in place::logs(&self.place.folder).unwrap_or_default() {
-            if own.is_some_and(|own| number < own) {
-                prune_before(&self.place.folder.join(number.to_string()), removed);
-            }
-        }
+        self.earlier.iter_mut().for_each(|log| log.prune(removed, &is_held));
+        // Under a hold, they are looked at again.
+        self.removed_before = self.removed.filter(|_| !is_held());
     }
 }
 
-/// Removes bundles of an earlier log, whose last one tells of what was before.
-fn prune_before(folder: &Path, removed: u64) {
-    let size = || {
-        let note = place::read_text(&folder.join(CHECKPOINT)).ok()?;
-        Some(Checkpoint::parse(&note[..=note.rfind("\n\n")?]).ok()?.size)
-    };
-    let last = size().unwrap_or(0).saturating_sub(1) / WIDTH;
-    (0..last)
-        .take_while(|index| remove_until(&folder.join(tree::bundle_path(*index, WIDTH)), removed).is_some())
-        .for_each(drop);
-}
-
 /// Removes a bundle that has no leaf behind `removed`, and returns how large it was; `None` where it stays.
-fn remove_until(path: &Path, removed: u64) -> Option<u64> {
+pub(super) fn remove_until(path: &Path, removed: u64) -> Option<u64> {
     let bundle = match fs::read(path) {
         Ok(bundle) => bundle,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(0),

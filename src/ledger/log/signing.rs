@@ -5,12 +5,11 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::Log;
 use super::place::{self, CHECKPOINT, KEY, LogError, Place, ROTATIONS};
 use super::secret::{KeygenError, Secret};
-use super::{Log, tree};
 use crate::ledger::checkpoint::{Checkpoint, NoteError, Signer, Verifier, note};
 use crate::ledger::rotation::Rotation;
-use crate::ledger::tree::WIDTH;
 
 /// What a log is signed with.
 #[derive(Debug)]
@@ -95,10 +94,7 @@ impl Log {
         if self.size() <= self.signed {
             return Ok(());
         }
-        let mut files: Vec<_> = self.edge.tiles().map(|(tile, hashes)| (tile.path(), hashes.concat())).collect();
-        if !self.bundle.is_empty() {
-            files.push((tree::bundle_path(self.size() / WIDTH, self.size() % WIDTH), self.bundle.clone()));
-        }
+        let mut files = self.partial();
         // Beside the leaves too, which may go for their age.
         let notes =
             self.keys.notes.iter().map(|(leaf, note)| (format!("{ROTATIONS}/{leaf}"), note.clone().into_bytes()));
@@ -110,6 +106,7 @@ impl Log {
             None => self.put_checkpoint()?,
         }
         self.signed = self.size();
+        self.remove_outgrown();
         self.prune();
         Ok(())
     }

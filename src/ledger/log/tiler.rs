@@ -132,7 +132,10 @@ impl Work {
         };
         let position = match &mut self.position {
             Some(position) => position,
-            empty => empty.insert(begin(&self.following.journal, log)?),
+            empty => {
+                log.look_back();
+                empty.insert(begin(&self.following.journal, log)?)
+            }
         };
         loop {
             log.flush()?;
@@ -162,7 +165,9 @@ impl Work {
             }
             health.log.origin = Some(log.origin());
             health.log.rotating = log.has_next();
-            (health.log.leaves, health.log.signed, health.log.bytes) = (log.size(), signed, log.octets());
+            (health.log.leaves, health.log.signed) = (log.size(), signed);
+            (health.log.bytes, health.log.hashes) = (log.entries() + log.hashes(), log.hashes());
+            (health.log.earlier, health.log.before) = (log.entries_before(), log.last_before());
         }
         match done {
             Ok(()) => {
