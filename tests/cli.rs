@@ -17,8 +17,21 @@ use interdict::policy::{Operator, Verdict};
 use interdict::query::{Through, Transport};
 use serde_json::Value;
 
-const COMMANDS: [&str; 10] =
-    ["run", "explain", "attempts", "orders", "policy", "check", "clock", "index", "completions", "man"];
+const COMMANDS: [&str; 13] = [
+    "run",
+    "explain",
+    "attempts",
+    "orders",
+    "policy",
+    "check",
+    "clock",
+    "index",
+    "status",
+    "doctor",
+    "healthcheck",
+    "completions",
+    "man",
+];
 /// Before, at and after the second instant of the shipped order.
 const INSTANTS: [&str; 3] = ["2024-09-29T03:59:59.999999Z", "2024-09-29T00:00:00-04:00", "2026-01-01T00:00:00Z"];
 

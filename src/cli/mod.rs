@@ -8,9 +8,11 @@ mod check;
 mod clock;
 mod command;
 mod completions;
+mod doctor;
 mod explain;
 mod export;
 mod folder;
+mod healthcheck;
 mod index;
 mod instant;
 mod ledger;
@@ -21,11 +23,13 @@ mod orders;
 mod output;
 mod policy;
 mod privacy;
+mod probe;
 mod report;
 mod run;
 mod scan;
 mod settings;
 mod simulate;
+mod status;
 mod sums;
 mod waiver;
 
@@ -112,6 +116,12 @@ enum Command {
     Privacy(privacy::Privacy),
     /// Care for the index over the journal.
     Index(index::Index),
+    /// Show on one screen what is in force and how the daemon is.
+    Status(status::Status),
+    /// Look for what keeps the daemon from its work, or clients from the daemon, and say what to do.
+    Doctor(doctor::Doctor),
+    /// Ask a running daemon whether it answers; for service managers and containers.
+    Healthcheck(healthcheck::Healthcheck),
     /// Write a completion script for a shell.
     Completions(completions::Completions),
     /// Write the manual page.
@@ -168,6 +178,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Ledger(of) => ledger::run(&of, &mut out),
         Command::Privacy(of) => privacy::run(&of, &mut out),
         Command::Index(of) => index::run(&of, &mut out),
+        Command::Status(of) => status::run(&of, &mut out),
+        Command::Doctor(of) => doctor::run(&of, &mut out),
+        Command::Healthcheck(of) => healthcheck::run(&of, &mut out),
         Command::Completions(of) => completions::run(&of, &mut out),
         Command::Man => man::run(&mut out),
     };
@@ -259,6 +272,9 @@ mod tests {
             "privacy forget",
             "privacy subject",
             "index rebuild",
+            "healthcheck",
+            "status",
+            "doctor",
         ] {
             assert!(page.contains(&format!(".SH \"INTERDICT {}\"", command.to_uppercase())), "{command}\n{page}");
             let word = format!("\"interdict__subcmd__{}\"", command.replace([' ', '-'], "__subcmd__"));

@@ -31,7 +31,7 @@ pub(super) fn run(of: &Run) -> anyhow::Result<()> {
         true => drop(writeln!(io::stderr(), "{text}")),
         false => drop(writeln!(output::stdout(), "{text}")),
     };
-    let invocation = Invocation { load: &load, at: of.at, announce: &announce };
+    let invocation = Invocation { load: &load, at: of.at, file: of.config.file(), announce: &announce };
     daemon::run(config, &invocation).map_err(|error| match error {
         StartError::Faults(faults) => Faults(faults).into(),
         other => other.into(),

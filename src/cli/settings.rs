@@ -1,6 +1,6 @@
 //! The configuration as commands need it: which file, which environment, which faults.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::SignedDuration;
@@ -32,6 +32,11 @@ pub(super) struct FolderArgs {
 pub(super) struct Faults(pub(super) Vec<String>);
 
 impl ConfigArgs {
+    /// Returns the configuration file, if there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// Loads the configuration.
     pub(super) fn load(&self) -> Result<Config, Faults> {
         self.load_config().map_err(|faults| Faults(texts(&faults)))

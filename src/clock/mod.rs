@@ -78,6 +78,12 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// Returns the time of CLOCK_MONOTONIC in microseconds, by which service managers tell what came before and after.
+pub fn monotonic_microseconds() -> i128 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists everywhere");
+    Duration::from(now).as_micros().cast_signed()
+}
+
 /// A rehearsal: policy time starts at an instant of one's choice and runs on with the time since boot.
 #[derive(Debug, Clone, Copy)]
 pub struct RehearsalClock {

@@ -110,6 +110,21 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "ledger", doc: &["How records are kept."], keys: ledger::KEYS },
     export::SECTION,
     Section {
+        name: "daemon",
+        doc: &["The process itself."],
+        keys: &[key(
+            "sandbox",
+            Kind::Switch,
+            "true",
+            "",
+            &[
+                "Whether the daemon gives up what it does not need, once everything is bound: all capabilities, new privileges, and",
+                "all files but the data folder, the folders of the files that are named here, and the system's own. What a reload",
+                "names in another folder waits for a restart, which the log says. What the kernel does not offer is told at start.",
+            ],
+        )],
+    },
+    Section {
         name: "log",
         doc: &["The log, on standard error. It is for operators; evidence is in the records."],
         keys: &[

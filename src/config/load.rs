@@ -16,8 +16,9 @@ use super::nearest::nearest;
 use super::node::{Faults, Node, Place, Raw, Word, quote, read_default, read_file, read_variable};
 use super::spec::{Key, Section, Spec};
 use super::types::{
-    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, ControlSocket, ForwardZone, GroupUpstream, HostRecord,
-    LedgerConfig, Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, ControlSocket, DaemonConfig, ForwardZone, GroupUpstream,
+    HostRecord, LedgerConfig, Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText,
+    ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
 use crate::client::{Group, Hardware};
@@ -282,6 +283,7 @@ impl Settings {
                 witnesses: take.witnesses(),
             },
             export: take.receivers(),
+            daemon: DaemonConfig { sandbox: take.take("daemon", "sandbox") },
             log: LogConfig {
                 level: take.take::<&str>("log", "level").to_owned(),
                 format: if take.take::<&str>("log", "format") == "json" { Format::Json } else { Format::Text },

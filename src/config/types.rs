@@ -42,6 +42,7 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Who gets the records.
     pub export: Vec<Receiver>,
+    pub daemon: DaemonConfig,
     pub log: LogConfig,
 }
 
@@ -322,6 +323,13 @@ pub struct WitnessConfig {
     pub key: Cosigner,
     /// Whether its host may have a private address, or be this machine.
     pub private: bool,
+}
+
+/// The process itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonConfig {
+    /// Whether it gives up what it does not need.
+    pub sandbox: bool,
 }
 
 /// The log.

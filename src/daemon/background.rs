@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+    thread_schedule_policy,
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Daemon, Work, lists};
+use super::{Daemon, Work, lists, service};
 use crate::config::Config;
 use crate::lists::Chain;
 use crate::observe::Metrics;
@@ -86,6 +87,11 @@ impl Background {
         Runner(self.jobs.clone())
     }
 
+    /// Returns whether no reload waits for its lists.
+    pub(super) fn is_idle(&self) -> bool {
+        self.loading == 0 && self.waiting == 0
+    }
+
     /// Has lists given back that were replaced.
     pub(super) fn retire(&self, lists: Arc<Lists>) {
         let _ = self.jobs.send(Job::Retire(lists));
@@ -131,8 +137,10 @@ fn work(jobs: &Receiver<Job>, carry_out: impl Fn(Job) -> Option<Arc<Lists>>) {
 /// Lets everybody else go first, at the processor and, since the kernel derives that from it, at the disk.
 fn give_way() {
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy) {
-        tracing::warn!(%error, "lists are loaded at the priority of queries: the system does not let them give way");
+    let done = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
+    // Who was started with less than others may not be given their niceness, which matters no more under this policy.
+    if let Err(error) = done.or_else(|error| if thread_schedule_policy() == Ok(policy) { Ok(()) } else { Err(error) }) {
+        tracing::warn!(%error, "lists are loaded at the priority of queries: the system does not let them give way (under systemd, see lists.conf.example)");
     }
 }
 
@@ -176,7 +184,8 @@ impl Daemon {
             tracing::info!(policy = %hex::encode(work.archive.digest()), "reloaded");
         }
         if work.background.waiting > 0 {
-            self.load_next(work);
+            return self.load_next(work);
         }
+        service::ready(&service::status(&self.pipeline.moment().state.snapshot));
     }
 }

@@ -14,7 +14,11 @@ mod keeping;
 mod limit;
 mod lists;
 mod loops;
+mod reload;
+mod sandbox;
 mod saved;
+mod service;
+mod signals;
 mod standing;
 mod waivers;
 mod watch;
@@ -24,12 +28,11 @@ mod witnesses;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::admin;
@@ -41,10 +44,10 @@ use crate::export;
 use crate::feed::{self, Archive};
 use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
-use crate::listen::{self, BindError, Listeners};
+use crate::listen::{self, BindError, Given, Listeners, Turns};
 use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
-use crate::policy::{self, Snapshot};
+use crate::policy::Snapshot;
 use crate::resolve::Servers;
 use crate::store;
 use background::Background;
@@ -52,6 +55,8 @@ pub use candidate::Candidate;
 use fetching::{Fetching, Statuses};
 use folder::Folder;
 pub use lists::{CheckedList, told};
+use sandbox::Sandbox;
+use signals::Signals;
 use standing::Standing;
 use waivers::Waivers;
 use welcome::announcement;
@@ -99,7 +104,7 @@ impl StartError {
             Self::Control(control::BindError::InUse { .. }) => 69,
             Self::Unwritable { .. } | Self::Ledger(_) => 73,
             Self::Locked { .. } | Self::AdminInUse { .. } => 69,
-            Self::Bind(BindError::InUse { .. } | BindError::Failed { .. }) => 69,
+            Self::Bind(BindError::InUse { .. } | BindError::Failed { .. } | BindError::Given { .. }) => 69,
             Self::Bind(BindError::Refused { .. }) | Self::AdminRefused { .. } => 77,
             Self::Admin { .. } => 69,
             Self::System(_) => 71,
@@ -113,6 +118,8 @@ pub struct Invocation<'a> {
     pub load: &'a dyn Fn() -> Result<Config, Vec<config::Fault>>,
     /// The instant at which policy time starts, in a rehearsal.
     pub at: Option<Timestamp>,
+    /// The configuration file, if there is one.
+    pub file: Option<&'a Path>,
     /// Shows the operator a text once everything runs.
     pub announce: &'a dyn Fn(&str),
 }
@@ -177,10 +184,15 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         guard.take_over(&folder.clock(), feed::reviewed());
     }
     limit::raise_descriptors();
-    let bound = listen::bind(&config.listen.dns, NonZeroUsize::new(config.listen.workers.into()))?;
+    sandbox::raise_binding();
+    let given = Given::take().map_err(|source| BindError::Given { source })?;
+    let addresses = given.addresses(&config.listen.dns);
+    let bound = listen::bind(&config.listen.dns, given, NonZeroUsize::new(config.listen.workers.into()))?;
     let admin = config.admin.listen.map(bind_admin).transpose()?;
     let control = control_path(&config, &folder, clock.is_rehearsal());
     let commands = control.as_deref().map(control::bind).transpose()?;
+    let sandbox = Sandbox::enter(&config, invocation.file);
+    built.notes.extend(sandbox.notes.iter().cloned());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
 
     let last = folder.last_policy();
@@ -189,6 +201,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     (built.state.lists, standing.lists) = lists::load(&config, folder.root(), 1, &metrics);
     metrics.started(clock.read().raw.as_duration().as_secs_f64());
     let mut settings = folder.ledger_settings(&config.ledger, clock.is_rehearsal());
+    // Before there is anything that an end must not cut off.
+    let signals = runtime.block_on(async { Signals::take() }).map_err(StartError::System)?;
     let totals = Arc::clone(&metrics);
     settings.totals = Some(Arc::new(move || totals.totals()));
     let journal = settings.journal();
@@ -196,7 +210,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     waivers.look(&journal).map_err(StartError::System)?;
     let exports = exports::start(&config, &folder, &journal, (&ledger, &metrics)).map_err(StartError::System)?;
     let follower = store::follow(journal, folder.index()).map_err(StartError::System)?;
-    let announcement = announcement(&config, &built, &folder, &clock);
+    let announcement = announcement(&config, &addresses, &built, &folder, &clock);
     waivers.take(&mut built);
     let keeper = guard.as_ref().map(GuardedClock::keep).transpose().map_err(StartError::System)?;
     ledger.install(&built.state.snapshot);
@@ -227,6 +241,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         standing,
         fetches,
         exports: exports.statuses(),
+        sandbox,
+        turns: listeners.turns(),
         witnesses: Witnesses::default(),
     };
     let served = runtime.block_on(async {
@@ -235,8 +251,9 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         daemon.fetch(&mut work, &built.tls);
         daemon.witness(&built.tls);
         daemon.publish(&built.tls)?;
-        daemon.serve(&mut work, admin, commands, invocation, &announcement).await
+        daemon.serve(&mut work, (admin, commands), signals, invocation, &announcement).await
     });
+    service::stopping();
     if let Some(path) = control {
         // One that stays is replaced at the next start.
         let _ = std::fs::remove_file(path);
@@ -287,6 +304,8 @@ struct Daemon {
     standing: Arc<Mutex<Standing>>,
     fetches: Statuses,
     exports: Vec<Arc<export::Status>>,
+    sandbox: Sandbox,
+    turns: Turns,
     witnesses: Witnesses,
 }
 
@@ -327,15 +346,11 @@ impl Daemon {
     async fn serve(
         &self,
         work: &mut Work,
-        admin: Option<std::net::TcpListener>,
-        commands: Option<std::os::unix::net::UnixListener>,
+        (admin, commands): (Option<std::net::TcpListener>, Option<std::os::unix::net::UnixListener>),
+        Signals { mut hangup, mut terminate, mut interrupt, mut moved }: Signals,
         invocation: &Invocation<'_>,
         announcement: &str,
     ) -> io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut moved = signal(SignalKind::user_defined2())?;
         if let Some(listener) = admin {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::spawn(admin::serve(listener, self.admin_state()));
@@ -350,7 +365,9 @@ impl Daemon {
         tokio::spawn(Arc::clone(&self.pipeline).renew());
         self.watch(work);
         tokio::spawn(loops::name_clients(Arc::clone(&self.pipeline), Arc::clone(&self.identifier)));
+        tokio::spawn(service::feed(self.turns.clone()));
         (invocation.announce)(announcement);
+        service::ready(&service::status(&self.pipeline.moment().state.snapshot));
         let mut passing = tokio::time::interval(watch::PACE);
         let mut again = tokio::time::interval(ARCHIVE_AGAIN);
         loop {
@@ -387,80 +404,6 @@ impl Daemon {
             tracing::info!("the policy is archived now");
         }
     }
-
-    /// Loads configuration, catalogues and orders anew: all of it, or none and every fault is told.
-    fn reload(&self, work: &mut Work, invocation: &Invocation<'_>) {
-        work.number += 1;
-        let loaded = (invocation.load)().map_err(|of| of.iter().map(ToString::to_string).collect::<Vec<_>>());
-        let built = loaded.and_then(|config| {
-            let known = Servers::of(&self.pipeline.moment().state.routes);
-            let built = build::build(&config, work.number, &self.clock, (work.waivers.register.kept(), &known))?;
-            // At a start that would keep everybody from resolving; here, what its waivers lifted goes on as it was.
-            if !built.unread.is_empty() {
-                return Err(built.unread);
-            }
-            self.folder.archive(&built.archive).map_err(|error| vec![error.to_string()])?;
-            Ok((config, built))
-        });
-        let (config, mut built) = match built {
-            Ok(built) => built,
-            Err(faults) => {
-                for fault in &faults {
-                    tracing::error!(%fault, "reload refused");
-                }
-                self.metrics.count_reload(false);
-                self.ledger.change(Change::reload_refused(&faults));
-                self.standing().refused = faults.into_iter().next();
-                return;
-            }
-        };
-        for note in built.notes.iter().chain(&restart_needed(&self.config, &config)) {
-            tracing::warn!("{note}");
-        }
-        let digest = *built.state.snapshot.digest();
-        let changes = policy::changes(self.pipeline.moment().state.snapshot.inputs(), built.state.snapshot.inputs());
-        for change in &changes {
-            tracing::warn!("with this reload: {change}");
-        }
-        candidate::go_on(&mut built.state, &self.pipeline.moment().state);
-        // What orders say does not wait for the lists, whose turn comes last.
-        built.state.lists = Arc::clone(&self.pipeline.moment().state.lists);
-        self.ledger.install(&built.state.snapshot);
-        work.waivers.take(&mut built);
-        // The new groups have their members before anybody is decided by them.
-        self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
-        self.pipeline.install(built.state);
-        self.ledger.change(Change::reloaded(&digest, &changes));
-        let before = work.archive.operator().waivers.clone();
-        work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
-        let lists = self.standing().lists.clone();
-        let mut standing = Standing { candidate: built.candidate, lists, ..Standing::default() };
-        standing.name(&self.folder, &built.archive, &self.ledger);
-        *self.standing() = standing;
-        (work.config, work.archive) = (config, built.archive);
-        self.fetch(work, &built.tls);
-        self.tally(work);
-        self.load_lists(work);
-        tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
-    }
-}
-
-/// Says which changes of a reload wait for a restart.
-fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
-    let changed = [
-        ("data_dir", old.data_dir != new.data_dir),
-        ("[listen]", old.listen != new.listen),
-        ("[limit]", old.limit != new.limit),
-        ("[admin]", old.admin != new.admin),
-        ("[control] listen", old.control.listen != new.control.listen),
-        ("[cache] size_mib", old.cache.size != new.cache.size),
-        ("[cache] save", old.cache.save != new.cache.save),
-        ("[ledger]", old.ledger != new.ledger),
-        ("[export]", old.export != new.export),
-        ("[log]", old.log != new.log),
-    ];
-    let changed = changed.into_iter().filter(|(_, changed)| *changed);
-    changed.map(|(key, _)| format!("{key} was changed; that takes effect at the next start")).collect()
 }
 
 /// Returns where commands are taken. A rehearsal takes them beside its records, so that none is meant for the real thing.

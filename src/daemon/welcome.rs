@@ -1,6 +1,6 @@
 //! What the operator sees when the daemon has started.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::build::Built;
@@ -10,7 +10,13 @@ use crate::config::Config;
 use crate::policy::{Mode, Waiver, When};
 
 /// One screen for the operator: what is listened on, what is in force, where records go, and a line to try.
-pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, clock: &Arc<dyn Clock>) -> String {
+pub(super) fn announcement(
+    config: &Config,
+    addresses: &[SocketAddr],
+    built: &Built,
+    folder: &Folder,
+    clock: &Arc<dyn Clock>,
+) -> String {
     use std::fmt::Write as _;
     let mut text = format!("Interdict {}\n", env!("CARGO_PKG_VERSION"));
     let Reading { at: now, ends, .. } = clock.read();
@@ -26,7 +32,7 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
     if let Some(status) = clock.status().filter(|status| !status.trust.is_fine() || status.fault.is_some()) {
         line("clock", status.to_string());
     }
-    line("DNS", list(&mut config.listen.dns.iter().map(|address| format!("{address} (UDP, TCP)"))));
+    line("DNS", list(&mut addresses.iter().map(|address| format!("{address} (UDP, TCP)"))));
     line("admin", config.admin.listen.map_or("off".to_owned(), |address| format!("http://{address}/health/ready")));
     let upstreams = built.state.routes.default.group.servers().iter().map(|server| server.endpoint().to_string());
     line("upstreams", list(&mut upstreams.into_iter()));
@@ -69,7 +75,7 @@ pub(super) fn announcement(config: &Config, built: &Built, folder: &Folder, cloc
         line("order", "none: every name is resolved".to_owned());
     }
     let example = snapshot.inputs().catalogues.iter().find_map(|catalogue| catalogue.example.as_ref());
-    if let (Some(address), Some(name)) = (config.listen.dns.first(), example) {
+    if let (Some(address), Some(name)) = (addresses.first(), example) {
         let ip = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

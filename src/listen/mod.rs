@@ -1,6 +1,7 @@
 //! Binds the transports and adapts them to `pipeline`. Knows nothing of DNS but where a message begins and ends.
 
 mod commit;
+mod given;
 pub mod limit;
 mod proxy;
 mod seats;
@@ -12,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ use crate::observe::{Dropped, Metrics};
 use crate::pipeline::{Moment, Pipeline};
 use crate::query::{Claim, Peer, Query, Transport};
 
+pub use given::Given;
 use seats::Seats;
 
 use limit::{Allowance, Limiter, Networks, Rate};
@@ -119,6 +121,8 @@ pub enum BindError {
     Refused { address: SocketAddr },
     #[error("cannot listen on {address}; is it an address of this machine?")]
     Failed { address: SocketAddr, source: io::Error },
+    #[error("cannot use a socket that the service manager hands over; it has to be one for UDP or TCP")]
+    Given { source: io::Error },
 }
 
 /// The bound sockets, before anything is read from them.
@@ -129,27 +133,48 @@ pub struct Bound {
     stream: Vec<std::net::TcpListener>,
 }
 
-/// Binds every address over UDP and TCP; all or none.
+/// Binds every address over UDP and TCP that was not given already; all or none.
 ///
 /// # Errors
 /// The first address that cannot be had, with the remedy.
-pub fn bind(addresses: &[SocketAddr], workers: Option<NonZeroUsize>) -> Result<Bound, BindError> {
+pub fn bind(addresses: &[SocketAddr], given: Given, workers: Option<NonZeroUsize>) -> Result<Bound, BindError> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let workers = workers.unwrap_or(cores).get();
     let mut bound = Bound { datagram: Vec::new(), stream: Vec::new() };
-    for address in addresses {
-        let told = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { address: *address },
-            io::ErrorKind::PermissionDenied => BindError::Refused { address: *address },
-            _ => BindError::Failed { address: *address, source },
-        };
-        // SO_REUSEPORT would let a second Interdict take a share of the queries; a socket without it finds that out.
-        drop(socket(*address, Type::DGRAM, false).map_err(told)?);
-        for _ in 0..workers {
-            bound.datagram.push(socket(*address, Type::DGRAM, true).map_err(told)?.into());
+    let (mut datagrams, mut streams) = (addresses.to_vec(), addresses.to_vec());
+    for (address, socket) in given.datagram {
+        datagrams.retain(|of| *of != address);
+        let given = |source| BindError::Given { source };
+        let socket = Socket::from(socket);
+        prepare(&socket, address).and_then(|()| socket.set_nonblocking(false)).map_err(given)?;
+        // Another user bound it, beside whom the kernel lets us bind no further one: all workers take from this one.
+        for _ in 1..workers {
+            bound.datagram.push(socket.try_clone().map_err(given)?.into());
         }
-        let listener = socket(*address, Type::STREAM, false).map_err(told)?;
-        listener.listen(1024).map_err(told)?;
+        bound.datagram.push(socket.into());
+    }
+    for (address, listener) in given.stream {
+        streams.retain(|of| *of != address);
+        listener.set_nonblocking(true).map_err(|source| BindError::Given { source })?;
+        bound.stream.push(listener);
+    }
+    let told = |address: SocketAddr| {
+        move |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { address },
+            io::ErrorKind::PermissionDenied => BindError::Refused { address },
+            _ => BindError::Failed { address, source },
+        }
+    };
+    for address in datagrams {
+        // SO_REUSEPORT would let a second Interdict take a share of the queries; a socket without it finds that out.
+        drop(socket(address, Type::DGRAM, false).map_err(told(address))?);
+        for _ in 0..workers {
+            bound.datagram.push(socket(address, Type::DGRAM, true).map_err(told(address))?.into());
+        }
+    }
+    for address in streams {
+        let listener = socket(address, Type::STREAM, false).map_err(told(address))?;
+        listener.listen(1024).map_err(told(address))?;
         bound.stream.push(listener.into());
     }
     Ok(bound)
@@ -167,12 +192,17 @@ fn socket(address: SocketAddr, kind: Type, shared: bool) -> io::Result<Socket> {
         socket.set_nonblocking(true)?;
     } else {
         socket.set_reuse_port(shared)?;
-        // Bursts wait here while a worker is busy; the system may grant less.
-        let _ = socket.set_recv_buffer_size(4 << 20);
-        udp::prepare(&socket, address)?;
+        prepare(&socket, address)?;
     }
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Sets what a socket for datagrams needs.
+fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    // Bursts wait here while a worker is busy; the system may grant less.
+    let _ = socket.set_recv_buffer_size(4 << 20);
+    udp::prepare(socket, address)
 }
 
 /// What all transports share.
@@ -204,9 +234,21 @@ impl Shared {
     }
 }
 
+/// How often each worker has turned its loop: at least ten times a second, whether it is asked something or not.
+#[derive(Debug, Clone)]
+pub struct Turns(Vec<Arc<AtomicU64>>);
+
+impl Turns {
+    /// Returns the count of each worker; one that has ended, or is held up or caught somewhere, counts no further.
+    pub fn now(&self) -> Vec<u64> {
+        self.0.iter().map(|turns| turns.load(Ordering::Relaxed)).collect()
+    }
+}
+
 /// The running transports.
 pub struct Listeners {
     shared: Arc<Shared>,
+    turns: Turns,
     workers: Vec<JoinHandle<()>>,
     closing: watch::Sender<bool>,
 }
@@ -238,9 +280,10 @@ impl Listeners {
             stopping: AtomicBool::new(false),
         });
         let (closing, closed) = watch::channel(false);
-        let mut workers = Vec::new();
+        let (mut workers, mut turns) = (Vec::new(), Turns(Vec::new()));
         for (number, socket) in bound.datagram.into_iter().enumerate() {
             let worker = udp::Worker::new(socket, Arc::clone(&shared), recorders(), runtime.clone())?;
+            turns.0.push(Arc::clone(&worker.turns));
             workers.push(std::thread::Builder::new().name(format!("udp-{number}")).spawn(move || worker.run())?);
         }
         let _entered = runtime.enter();
@@ -248,7 +291,12 @@ impl Listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             runtime.spawn(tcp::serve(listener, Arc::clone(&shared), closed.clone()));
         }
-        Ok(Self { shared, workers, closing })
+        Ok(Self { shared, turns, workers, closing })
+    }
+
+    /// Returns what tells whether the workers turn.
+    pub fn turns(&self) -> Turns {
+        self.turns.clone()
     }
 
     /// Stops taking queries, answers those that were taken and returns once they are answered, or when `patience` is
@@ -287,9 +335,9 @@ mod tests {
 
     #[test]
     fn a_second_listener_is_told_of_the_first() {
-        let first = bind(&["127.0.0.1:0".parse().unwrap()], NonZeroUsize::new(1)).unwrap();
+        let first = bind(&["127.0.0.1:0".parse().unwrap()], Given::default(), NonZeroUsize::new(1)).unwrap();
         let taken = first.datagram[0].local_addr().unwrap();
-        assert!(matches!(bind(&[taken], NonZeroUsize::new(1)), Err(BindError::InUse { .. })));
+        assert!(matches!(bind(&[taken], Given::default(), NonZeroUsize::new(1)), Err(BindError::InUse { .. })));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -48,6 +48,8 @@ pub(super) struct Worker {
     letters: Box<[Letter]>,
     slip: Slip,
     recent: Recent,
+    /// How often the loop has turned; only this worker writes it.
+    pub(super) turns: Arc<AtomicU64>,
 }
 
 /// A query that waits for an upstream.
@@ -59,8 +61,8 @@ impl Worker {
         forwarder.watch(&socket)?;
         let letters = (0..BATCH).map(|_| Letter::new()).collect();
         let slip = Slip::new(shared.limit.rate.slip);
-        let (socket, recent) = (Arc::new(socket), Recent::default());
-        Ok(Self { socket, shared, recorder, runtime, forwarder, letters, slip, recent })
+        let (socket, recent, turns) = (Arc::new(socket), Recent::default(), Arc::default());
+        Ok(Self { socket, shared, recorder, runtime, forwarder, letters, slip, recent, turns })
     }
 
     /// Answers until the listeners stop, and then what is still in the socket and under way.
@@ -69,6 +71,7 @@ impl Worker {
         let mut batches_left = LAST_BATCHES;
         let mut is_open = true;
         while is_open || !self.forwarder.is_idle() {
+            self.turns.store(self.turns.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             let stopping = self.shared.stopping.load(Ordering::Relaxed);
             // While nothing is under way, the socket alone is waited for, which saves a call for each batch.
             let idle = self.forwarder.is_idle();
@@ -172,7 +175,7 @@ impl Worker {
 
     /// Answers those whose questions came to something, with the state and the time of now.
     fn conclude(&mut self) {
-        let Self { socket, shared, recorder, runtime, forwarder, letters, slip: _, recent: _ } = self;
+        let Self { socket, shared, recorder, runtime, forwarder, letters, slip: _, recent: _, turns: _ } = self;
         let mut done = forwarder.done().peekable();
         if done.peek().is_none() {
             return;

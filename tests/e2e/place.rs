@@ -57,8 +57,8 @@ pub fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("INTERDICT_LONG").is_some_and(|long| long != "0" && !long.is_empty()) { long } else { short }
 }
 
-/// Ends the test as skipped where a program that it needs is missing; `root` stands for running as root, `libfaketime`,
-/// `python3-cryptography` and `webext-ublock-origin-firefox` for what these packages hold.
+/// Ends the test as skipped where a program that it needs is missing; `root` stands for running as root, `landlock` for a
+/// kernel that has it, `libfaketime`, `python3-cryptography` and `webext-ublock-origin-firefox` for what these packages hold.
 macro_rules! needs {
     ($($peer:literal),+) => {
         fn here() {}
@@ -82,6 +82,10 @@ pub fn peers(test: &str, peers: &[&str]) -> bool {
         }
         "webext-ublock-origin-firefox" => {
             real_lists().is_some() || skip(test, "webext-ublock-origin-firefox is not installed")
+        }
+        "landlock" => {
+            let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+            symbols.contains(" landlock_init") || skip(test, "this kernel has no Landlock")
         }
         "libfaketime" => libfaketime().is_some() || skip(test, "libfaketime is not installed"),
         program => find(program).is_some() || skip(test, &format!("{program} is not installed")),

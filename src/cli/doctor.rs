@@ -1,0 +1,267 @@
+//! `interdict doctor`: what keeps the daemon from its work, or clients from the daemon, each with what to do. It asks what
+//! anybody could ask, changes nothing, and guesses at nothing that it cannot see.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use clap::Args;
+use nix::sys::statvfs::statvfs;
+
+use super::folder::Folder;
+use super::healthcheck;
+use super::output::plain;
+use super::probe;
+use super::settings::{ConfigArgs, Faults};
+use crate::config::Config;
+use crate::daemon;
+use crate::resolve::servers_of;
+
+/// Ends with 1 where something has to be done.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The file that tells this machine's stub resolver whom to ask.
+    #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
+    resolv_conf: std::path::PathBuf,
+}
+
+/// Something that was looked at.
+#[derive(Debug)]
+struct Finding {
+    what: &'static str,
+    state: State,
+    told: String,
+    /// What to do about it; empty where there is nothing to be done.
+    remedy: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Well,
+    /// To be known, though it may be meant so.
+    Note,
+    Bad,
+}
+
+/// Something needs to be done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} of these have to be seen to")]
+struct Unwell(usize);
+
+impl Finding {
+    fn well(what: &'static str, told: impl Into<String>) -> Self {
+        Self { what, state: State::Well, told: told.into(), remedy: String::new() }
+    }
+
+    fn note(what: &'static str, told: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what, state: State::Note, told: told.into(), remedy: remedy.into() }
+    }
+
+    fn bad(what: &'static str, told: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what, state: State::Bad, told: told.into(), remedy: remedy.into() }
+    }
+}
+
+pub(super) fn run(of: &Doctor, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut findings = Vec::new();
+    match of.config.load() {
+        Err(Faults(faults)) => {
+            findings.extend(faults.iter().map(|fault| Finding::bad("configuration", fault, "mend it as it says")));
+        }
+        Ok(config) => {
+            examine(&config, &mut findings);
+            findings.push(stub(&of.resolv_conf, &config));
+        }
+    }
+    for Finding { what, state, told, remedy } in &findings {
+        let mark = match state {
+            State::Well => "well",
+            State::Note => "note",
+            State::Bad => "BAD ",
+        };
+        writeln!(out, "{mark}  {what:<14} {}", plain(told))?;
+        if !remedy.is_empty() {
+            writeln!(out, "      {:<14} {}", "", plain(remedy))?;
+        }
+    }
+    match findings.iter().filter(|finding| finding.state == State::Bad).count() {
+        0 => Ok(()),
+        count => Err(Unwell(count).into()),
+    }
+}
+
+fn examine(config: &Config, findings: &mut Vec<Finding>) {
+    match daemon::check(config) {
+        Ok(checked) => findings.push(Finding::well(
+            "configuration",
+            format!(
+                "{} orders over {} entries",
+                checked.snapshot.inputs().orders.len(),
+                checked.snapshot.entry_count()
+            ),
+        )),
+        Err(faults) => {
+            findings.extend(faults.iter().map(|fault| Finding::bad("configuration", fault, "mend it as it says")));
+        }
+    }
+    findings.push(disk(&config.data_dir, config.ledger.max_size));
+    let running = Folder::new(&config.data_dir, false).running_policy();
+    match running {
+        Ok(Some(_)) => {
+            findings.push(Finding::well("daemon", "one works in the data folder"));
+            findings.extend(config.listen.dns.iter().map(|address| listener(probe::reachable(*address), config)));
+            findings.extend(health(config));
+        }
+        Ok(None) => {
+            let remedy = "start it: `systemctl start interdict`, or `interdict run`";
+            findings.push(Finding::bad("daemon", "none works in the data folder", remedy));
+            findings.extend(config.listen.dns.iter().filter_map(|address| port(*address)));
+        }
+        Err(error) => {
+            findings.push(Finding::bad("daemon", format!("{error:#}"), "ask as root, or as the user of the daemon"));
+        }
+    }
+}
+
+/// What the kernel lets be written is compared with what records may still grow to.
+fn disk(folder: &Path, most: u64) -> Finding {
+    const LEAST: u64 = 64 << 20;
+    let existing = folder.ancestors().find(|above| above.exists() && !above.as_os_str().is_empty());
+    let existing = existing.unwrap_or_else(|| Path::new("."));
+    let space = match statvfs(existing) {
+        Ok(space) => space,
+        Err(error) => {
+            return Finding::bad("disk", format!("{}: {error}", existing.display()), "see whether the disk is there");
+        }
+    };
+    let free = space.blocks_available().saturating_mul(space.fragment_size());
+    let told = format!("{} MiB are free at {}; records may take {} MiB", free >> 20, existing.display(), most >> 20);
+    if free < LEAST {
+        Finding::bad("disk", told, "make room: what cannot be written is only counted")
+    } else if free < most {
+        Finding::note("disk", told, "set [ledger] max_mib to what there is room for")
+    } else {
+        Finding::well("disk", told)
+    }
+}
+
+fn listener(address: SocketAddr, config: &Config) -> Finding {
+    match healthcheck::dns(address, config) {
+        Ok(None) => Finding::well("port", format!("{address} answers over UDP and TCP")),
+        Ok(Some(here)) => {
+            let told =
+                format!("{address} was not asked: [listen] allow does not have {here}, from where this machine asks");
+            Finding::note("port", told, "ask from a client")
+        }
+        Err(error) => {
+            let remedy = format!(
+                "see what listens there (`ss -lnptu 'sport = :{}'`), and whether [listen] allow has {}",
+                address.port(),
+                address.ip()
+            );
+            Finding::bad("port", format!("{error:#}"), remedy)
+        }
+    }
+}
+
+/// Whether an address can be had, while no daemon has it.
+fn port(address: SocketAddr) -> Option<Finding> {
+    let taken = std::net::UdpSocket::bind(address).and(std::net::TcpListener::bind(address).map(drop));
+    let error = taken.err()?;
+    let remedy = match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!(
+            "stop what listens there (`ss -lnptu 'sport = :{}'`); systemd-resolved holds 127.0.0.53:53, so that 0.0.0.0:53 cannot be \
+             had beside it: name the addresses of this machine instead, or set DNSStubListener=no in resolved.conf",
+            address.port()
+        ),
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need root or CAP_NET_BIND_SERVICE".to_owned(),
+        _ => "name an address of this machine in [listen] dns".to_owned(),
+    };
+    Some(Finding::bad("port", format!("{address}: {error}"), remedy))
+}
+
+/// Everything that the daemon itself tells, and whether anybody asks it.
+fn health(config: &Config) -> Vec<Finding> {
+    let Some(admin) = config.admin.listen.map(probe::reachable) else {
+        return vec![Finding::note("health", "[admin] listen is \"\"", "set it, so that health and metrics are told")];
+    };
+    let health = match probe::health(admin) {
+        Ok(health) => health,
+        Err(error) => {
+            let told = format!("the admin listener at {admin} does not answer: {error}");
+            return vec![Finding::bad("health", told, "see the log of the daemon")];
+        }
+    };
+    let mut findings: Vec<_> = health.checks.iter().map(|check| told(&check.name, check.ok, &check.detail)).collect();
+    // Our own questions are about the program, of the class CHAOS; those of clients get a verdict.
+    if let Ok(asked) = probe::metric(admin, "interdict_verdicts_total") {
+        findings.push(match asked {
+            0.0 => Finding::note(
+                "clients",
+                "nobody has asked since the start",
+                "name this resolver in DHCP and router advertisements, and close port 53 and 853 to everywhere else",
+            ),
+            asked => Finding::well("clients", format!("{asked} look-ups were decided since the start")),
+        });
+    }
+    findings
+}
+
+fn told(name: &str, ok: bool, detail: &str) -> Finding {
+    let (what, remedy) = match name {
+        "policy" => ("policy", "see the log of the daemon"),
+        "upstream" => ("upstream", "name resolvers in [upstream] servers that answer from here, and none that asks us"),
+        "ledger" => ("ledger", "see to the disk of the data folder; look-ups are only counted meanwhile"),
+        "evidence" => ("evidence", "see to the disk of the data folder, and to the folder of [ledger] publish"),
+        "clock" => ("clock", "have a time service set the clock; `interdict clock show` says what is missing"),
+        "archive" => ("archive", "make room on the disk of the data folder"),
+        "reload" => ("reload", "mend it and reload; `interdict check` tells every fault"),
+        "waivers" => ("waivers", "mend the file, or see `interdict waiver list`"),
+        "monitor-only" => (
+            "enforcement",
+            "`interdict monitor-only --stop`, or [policy] mode = \"enforce\", once it shall be enforced",
+        ),
+        "lists" => ("lists", "see `interdict lists`; the last good ones are in force"),
+        "fetches" => ("fetches", "see `interdict lists` and `interdict policy pending`"),
+        "shadow" => ("shadow", "see `interdict policy shadow`"),
+        "witnesses" => {
+            ("witnesses", "see to the witness, or to the way to it; what it lacks is submitted once it answers")
+        }
+        "exports" => ("exports", "see to the receiver; what it lacks is sent once it takes records again"),
+        _ => ("health", "see the log of the daemon"),
+    };
+    if ok { Finding::well(what, detail) } else { Finding::bad(what, detail, remedy) }
+}
+
+/// Whom this machine itself asks: a loop where that is us and we ask the system's resolvers.
+fn stub(path: &Path, config: &Config) -> Finding {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return Finding::note("resolv.conf", format!("{}: {error}", path.display()), ""),
+    };
+    let servers = servers_of(&text);
+    let ours = |server: &SocketAddr| {
+        config.listen.dns.iter().any(|own| {
+            let here = own.ip().is_unspecified() && server.ip().is_loopback() || own.ip() == server.ip();
+            here && own.port() == server.port()
+        })
+    };
+    let shown = servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let asks_us = servers.iter().any(ours);
+    if asks_us && config.upstream.servers.is_empty() {
+        let told = format!("{} names us, and we ask whom it names: a loop", path.display());
+        return Finding::bad("resolv.conf", told, "name other resolvers in [upstream] servers");
+    }
+    if asks_us {
+        return Finding::well("resolv.conf", "this machine asks us");
+    }
+    if servers.iter().any(|server| server.ip().to_string() == "127.0.0.53") {
+        let told = "this machine asks systemd-resolved, which may ask us or others";
+        return Finding::note("resolv.conf", told, "see `resolvectl dns`; set DNS= in resolved.conf to this resolver");
+    }
+    let told = format!("this machine asks {shown}, so that its own look-ups do not come through us");
+    Finding::note("resolv.conf", told, "name this resolver there, if this machine's look-ups are to be decided too")
+}
