@@ -41,10 +41,10 @@ impl Capitals {
 }
 
 impl Spelling {
-    /// Reads the name at `at` of a message as [`Name::read`] does, in the case that it is written in.
+    /// Reads the name at `at` of a message as [`super::Name::read`] does, in the case that it is written in.
     ///
     /// # Errors
-    /// Those of [`Name::read`].
+    /// Those of [`super::Name::read`].
     pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
         let mut spelling = Self { length: 0, octets: [0; MAX_NAME] };
         let end = walk(
