@@ -15,7 +15,7 @@ use quick_cache::sync::{Cache as Store, DefaultLifecycle};
 use crate::message::{Body, Class, MAX_NAME, Name, RecordType, ResponseCode, flag, u16_at};
 use crate::query::{Query, Question, Subjects};
 
-pub use saved::{Saved, SavedAnswer, Saver};
+pub use saved::{Boot, Saved, SavedAnswer, Saver};
 
 /// An answer that is kept.
 #[derive(Debug, Clone)]
@@ -244,6 +244,8 @@ impl Cache {
             gone.fetch_add(usize::from(goes), Ordering::Relaxed);
             !goes
         });
+        // Once more: what was found while this went on may be noted by then.
+        self.flushes.fetch_add(1, Ordering::Release);
         gone.into_inner()
     }
 

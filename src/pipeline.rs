@@ -305,7 +305,10 @@ impl Pipeline {
         let code = self.write(query, &outcome, served, moment, out);
         let step = self.record(query, judgement, code, moment, recorder, out);
         match (step, entry.repeats(standing)) {
-            (Step::Answer, Some(until)) if served == Served::Cache && judgement.decision.deciding.is_none() => {
+            // What is decided again is so for whoever asks.
+            (Step::Answer, Some(until))
+                if !again && served == Served::Cache && judgement.decision.deciding.is_none() =>
+            {
                 Step::Repeatable(Repeat::Kept { until })
             }
             (step, _) => step,

@@ -4,8 +4,8 @@
 //! like any answer: nothing that was decided of it is written.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
-use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::{Entry, Key, question_of};
@@ -13,7 +13,10 @@ use crate::message::{HEADER, MAX_NAME, Writer, flag, u16_at};
 use crate::query::Question;
 
 /// What the octets begin with; another number where they have another shape.
-const MAGIC: &[u8; 16] = b"interdict-kept-1";
+const MAGIC: &[u8; 16] = b"interdict-kept-2";
+/// Which boot of the machine it is: the system has another number for each.
+pub type Boot = [u8; 16];
+
 /// The digest that they end with (SHA-256), of all before it.
 const DIGEST: usize = 32;
 
@@ -26,14 +29,15 @@ pub struct Saver<W> {
 }
 
 impl<W: Write> Saver<W> {
-    /// Starts with the instant at which they were kept still.
+    /// Starts with the time at which they were kept still: the boot, and how long ago it was.
     ///
     /// # Errors
     /// As `out` has them.
-    pub fn new(out: W, at: Timestamp) -> io::Result<Self> {
+    pub fn new(out: W, (boot, since): (Boot, Duration)) -> io::Result<Self> {
         let mut saver = Self { out, digest: Sha256::new(), message: Vec::new() };
         saver.write(MAGIC)?;
-        saver.write(&at.as_second().to_be_bytes())?;
+        saver.write(&boot)?;
+        saver.write(&u64::try_from(since.as_millis()).unwrap_or(u64::MAX).to_be_bytes())?;
         Ok(saver)
     }
 
@@ -90,8 +94,9 @@ impl<W: Write> Saver<W> {
 /// Answers that were written and have come through whole.
 #[derive(Debug)]
 pub struct Saved<'a> {
-    /// When they were kept still.
-    pub at: Timestamp,
+    /// The boot in which they were kept, and how long after it they still were.
+    pub boot: Boot,
+    pub since: Duration,
     rest: &'a [u8],
 }
 
@@ -113,10 +118,10 @@ impl<'a> Saved<'a> {
     pub fn read(octets: &'a [u8]) -> Option<Self> {
         let (content, digest) = octets.split_at_checked(octets.len().checked_sub(DIGEST)?)?;
         let rest = content.strip_prefix(MAGIC)?;
-        let (at, rest) = rest.split_first_chunk::<8>()?;
+        let (boot, rest) = rest.split_first_chunk()?;
+        let (since, rest) = rest.split_first_chunk()?;
         let is_whole = Sha256::digest(content)[..] == *digest;
-        let at = Timestamp::from_second(i64::from_be_bytes(*at)).ok()?;
-        is_whole.then_some(Self { at, rest })
+        is_whole.then_some(Self { boot: *boot, since: Duration::from_millis(u64::from_be_bytes(*since)), rest })
     }
 
     fn part(&mut self, length: usize) -> Option<&'a [u8]> {
@@ -169,7 +174,7 @@ mod tests {
             ech_removed: false,
             matched: false,
             epoch: (0, 0),
-            stored: std::time::Duration::ZERO,
+            stored: Duration::ZERO,
             failed: None,
             renewed: crate::cache::Claim::default(),
         }
@@ -183,7 +188,7 @@ mod tests {
     }
 
     fn written(entries: &[(Entry, u32)]) -> Vec<u8> {
-        let mut saver = Saver::new(Vec::new(), Timestamp::from_second(1_727_000_000).unwrap()).unwrap();
+        let mut saver = Saver::new(Vec::new(), ([7; 16], Duration::from_millis(1500))).unwrap();
         entries.iter().for_each(|(entry, age)| saver.add(&key(), entry, *age).unwrap());
         saver.finish().unwrap()
     }
@@ -193,7 +198,7 @@ mod tests {
         let (key, stays) = (key(), kept(flag::AUTHENTIC_DATA, RECORD, Some(&[0, 3])));
         let octets = written(&[(stays.clone(), 100), (kept(2, &[], None), 0), (stays, 300)]);
         let mut saved = Saved::read(&octets).unwrap();
-        assert_eq!(saved.at.as_second(), 1_727_000_000);
+        assert_eq!((saved.boot, saved.since), ([7; 16], Duration::from_millis(1500)));
         let answer = saved.next().unwrap();
         assert_eq!((answer.key.as_octets(), answer.generation, answer.lifetime), (&key[..], 7, 200));
         assert_eq!((answer.question.record_type, answer.question.class), (RecordType::A, Class::IN));
@@ -219,7 +224,7 @@ mod tests {
     fn lengths_that_lie_end_the_reading() {
         let octets = written(&[(kept(0, RECORD, None), 0)]);
         let content = &octets[..octets.len() - DIGEST];
-        for at in MAGIC.len() + 8..content.len() {
+        for at in MAGIC.len() + 24..content.len() {
             let mut changed = content.to_vec();
             changed[at] = changed[at].wrapping_sub(1);
             let digest = Sha256::digest(&changed);

@@ -173,11 +173,14 @@ fn port(address: SocketAddr) -> Option<Finding> {
     let error = taken.err()?;
     let remedy = match error.kind() {
         std::io::ErrorKind::AddrInUse => format!(
-            "stop what listens there (`ss -lnptu 'sport = :{}'`); systemd-resolved holds 127.0.0.53:53, so that 0.0.0.0:53 cannot be \
+            "stop what listens there (`ss -lnptu 'sport = :{}'`), unless it is interdict.socket; systemd-resolved holds 127.0.0.53:53, so that 0.0.0.0:53 cannot be \
              had beside it: name the addresses of this machine instead, or set DNSStubListener=no in resolved.conf",
             address.port()
         ),
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 need root or CAP_NET_BIND_SERVICE".to_owned(),
+        std::io::ErrorKind::PermissionDenied => {
+            let remedy = "ask as root, or as the user of the service: ports below 1024 need CAP_NET_BIND_SERVICE";
+            return Some(Finding::note("port", format!("{address} cannot be tried by this user"), remedy));
+        }
         _ => "name an address of this machine in [listen] dns".to_owned(),
     };
     Some(Finding::bad("port", format!("{address}: {error}"), remedy))

@@ -198,14 +198,14 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     built.notes.extend(sandbox.notes.iter().cloned());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
 
+    // Before anything that takes long, and that an end must not cut off.
+    let signals = runtime.block_on(async { Signals::take() }).map_err(StartError::System)?;
     let last = folder.last_policy();
     let mut standing = Standing { candidate: built.candidate.clone(), ..Standing::new(&folder, &built.archive)? };
     let metrics = Arc::new(Metrics::new());
     (built.state.lists, standing.lists) = lists::load(&config, folder.root(), 1, &metrics);
     metrics.started(clock.read().raw.as_duration().as_secs_f64());
     let mut settings = folder.ledger_settings(&config.ledger, clock.is_rehearsal());
-    // Before there is anything that an end must not cut off.
-    let signals = runtime.block_on(async { Signals::take() }).map_err(StartError::System)?;
     let totals = Arc::clone(&metrics);
     settings.totals = Some(Arc::new(move || totals.totals()));
     let journal = settings.journal();

@@ -278,8 +278,10 @@ impl Listeners {
         });
         let (closing, closed) = watch::channel(false);
         let (mut workers, mut turns) = (Vec::new(), Turns(Vec::new()));
+        let count = bound.datagram.len();
         for (number, socket) in bound.datagram.into_iter().enumerate() {
-            let worker = udp::Worker::new(socket, Arc::clone(&shared), recorders(), runtime.clone())?;
+            let of = (Arc::clone(&shared), recorders(), runtime.clone());
+            let worker = udp::Worker::new(socket, count, of)?;
             turns.0.push(Arc::clone(&worker.turns));
             workers.push(std::thread::Builder::new().name(format!("udp-{number}")).spawn(move || worker.run())?);
         }

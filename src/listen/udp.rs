@@ -56,12 +56,17 @@ pub(super) struct Worker {
 type Waiting = Box<(Query, OwnedSemaphorePermit)>;
 
 impl Worker {
-    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>, recorder: Recorder, runtime: Handle) -> io::Result<Self> {
+    /// Returns one of `workers`.
+    pub(super) fn new(
+        socket: UdpSocket,
+        workers: usize,
+        (shared, recorder, runtime): (Arc<Shared>, Recorder, Handle),
+    ) -> io::Result<Self> {
         let forwarder = Forwarder::new(shared.pipeline.resolver())?;
         forwarder.watch(&socket)?;
         let letters = (0..BATCH).map(|_| Letter::new()).collect();
         let slip = Slip::new(shared.limit.rate.slip);
-        let (socket, recent, turns) = (Arc::new(socket), Recent::default(), Arc::default());
+        let (socket, recent, turns) = (Arc::new(socket), Recent::of_one(workers), Arc::default());
         Ok(Self { socket, shared, recorder, runtime, forwarder, letters, slip, recent, turns })
     }
 
@@ -139,7 +144,7 @@ impl Worker {
             metrics.count_dropped(if slips { Dropped::RateSlipped } else { Dropped::RateLimited });
             return if slips { Reply::Send } else { Reply::Nothing };
         }
-        if pipeline.repeat(packet, &peer, moment, &self.recent, &mut letter.message) {
+        if pipeline.repeat(packet, &peer, moment, &mut self.recent, &mut letter.message) {
             return Reply::Send;
         }
         let (query, plain) =

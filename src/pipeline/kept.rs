@@ -11,7 +11,7 @@ use crossbeam_queue::ArrayQueue;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Moment, Pipeline, inspected};
-use crate::cache::{Entry, Key, Saved, SavedAnswer, Saver, Standing};
+use crate::cache::{Boot, Entry, Key, Saved, SavedAnswer, Saver, Standing};
 use crate::message::ResponseView;
 use crate::observe::Served;
 use crate::query::{Query, Question};
@@ -142,29 +142,33 @@ impl Pipeline {
         }
     }
 
-    /// Writes what is kept, for the next start.
+    /// Writes what is kept, for the next start in the same boot.
     ///
     /// # Errors
     /// As `out` has them.
-    pub fn save(&self, out: impl io::Write) -> io::Result<()> {
+    pub fn save(&self, out: impl io::Write, boot: Boot) -> io::Result<()> {
         let now = self.clock.read();
-        let mut saver = Saver::new(out, now.at)?;
+        let mut saver = Saver::new(out, (boot, now.boot))?;
         self.cache.save(&mut saver, now.boot)?;
         saver.finish()?.flush()
     }
 
     /// Takes up what was kept before the start, and returns how many answers that were; none where `octets` are anything else
-    /// than [`Pipeline::save`] wrote, or the clock stands before that. Each is inspected and decided on like any that comes, and
+    /// than [`Pipeline::save`] wrote, or of another boot: nobody knows how long the machine was off. Each is inspected and decided on like any that comes, and
     /// none takes the place of one that came since.
-    pub fn take_up(&self, octets: &[u8]) -> usize {
-        let Some(saved) = Saved::read(octets) else { return 0 };
-        let since = self.clock.read().at.duration_since(saved.at).as_secs();
-        let Ok(since) = u32::try_from(since) else { return 0 };
+    pub fn take_up(&self, octets: &[u8], boot: Boot) -> usize {
+        let Some(saved) = Saved::read(octets).filter(|saved| saved.boot == boot) else { return 0 };
+        let (since, flushes) = (saved.since, self.cache.flushes());
+        // What is forgotten meanwhile does not come back.
+        let saved = saved.take_while(|_| self.cache.flushes() == flushes);
         saved.filter(|answer| self.take_up_one(answer, since).is_some()).count()
     }
 
-    fn take_up_one(&self, answer: &SavedAnswer<'_>, since: u32) -> Option<()> {
+    fn take_up_one(&self, answer: &SavedAnswer<'_>, since: Duration) -> Option<()> {
         let moment = self.moment();
+        // Rounded up: nothing lives longer than it would have.
+        let passed = moment.now.boot.checked_sub(since)? + Duration::from_millis(999);
+        let since = u32::try_from(passed.as_secs()).ok()?;
         let left = answer.lifetime.checked_sub(since).filter(|left| *left > 0)?;
         let is_asked_so = moment.state.routes.views().any(|view| view.generation == answer.generation);
         if !is_asked_so || self.cache.get(&answer.key).is_some() {

@@ -19,8 +19,12 @@ use crate::query::{Peer, Transport};
 
 /// Answers that may hash to the same place: as many as one cache line has tags.
 const WAYS: usize = 8;
-/// A power of two.
+/// The most places of one worker; a power of two.
 const PLACES: usize = 2048;
+/// The most answers of all workers together; with more workers than that allows for, each has less.
+const ALL: usize = 16 * WAYS * PLACES;
+/// One in so many repeats is answered from the cache, which otherwise took what is asked for most for what nobody asks for.
+const TOUCHES: u32 = 64;
 /// The longest query and the answer to it that are kept, in octets together.
 const ROOM: usize = 320;
 /// The longest query.
@@ -86,7 +90,7 @@ struct By {
     flushes: u64,
 }
 
-/// The answers of one worker. Takes 6 MiB at most, and only as many as there are answers.
+/// The answers of one worker. Takes 6 MiB at most, and only for as many as there are.
 pub struct Recent {
     tags: Box<[[Tag; WAYS]]>,
     slots: Vec<Slot>,
@@ -95,18 +99,22 @@ pub struct Recent {
     by: Option<By>,
     /// How many answers found no place that was free.
     crowded: u32,
-}
-
-impl Default for Recent {
-    fn default() -> Self {
-        let tags = vec![[Tag::default(); WAYS]; PLACES].into();
-        // Only what is written takes memory.
-        let slots = Vec::with_capacity(WAYS * PLACES);
-        Self { tags, slots, hasher: RandomState::default(), page: 0, by: None, crowded: 0 }
-    }
+    /// How many answers were looked for.
+    sought: u32,
 }
 
 impl Recent {
+    /// Returns the memory of one of so many workers.
+    pub fn of_one(workers: usize) -> Self {
+        let share = ALL / WAYS / workers.max(1);
+        let places = (share + 1).next_power_of_two() / 2;
+        let places = places.clamp(64, PLACES);
+        // Only what is written takes memory.
+        let slots = Vec::with_capacity(WAYS * places);
+        let tags = vec![[Tag::default(); WAYS]; places].into();
+        Self { tags, slots, hasher: RandomState::default(), page: 0, by: None, crowded: 0, sought: 0 }
+    }
+
     /// Begins with a batch: where anything has changed since the one before, nothing of before is given any more.
     pub fn turn(&mut self, pipeline: &Pipeline, moment: &Moment) {
         let now = By {
@@ -125,8 +133,12 @@ impl Recent {
         }
     }
 
-    fn find(&self, packet: &[u8], generation: u32, boot: Duration) -> Option<&Slot> {
+    fn find(&mut self, packet: &[u8], generation: u32, boot: Duration) -> Option<&Slot> {
         let asked = packet.get(2..).filter(|asked| asked.len() <= MOST_QUERY)?;
+        self.sought = self.sought.wrapping_add(1);
+        if self.sought.is_multiple_of(TOUCHES) {
+            return None;
+        }
         let (place, hash) = self.place(asked);
         let is_it = |slot: &&Slot| {
             slot.page == self.page && slot.generation == generation && !slot.is_over(boot) && slot.query() == asked
@@ -137,7 +149,7 @@ impl Recent {
 
     fn place(&self, asked: &[u8]) -> (usize, u32) {
         let hash = self.hasher.hash_one(asked);
-        ((hash >> 32) as usize % PLACES, hash as u32)
+        ((hash >> 32) as usize & (self.tags.len() - 1), hash as u32)
     }
 
     /// Notes what was answered to a query that came over UDP and may be answered so again.
@@ -178,7 +190,10 @@ impl Recent {
     fn slot(&self, asked: &[u8], answer: &[u8], repeat: Repeat, (peer, moment): (&Peer, &Moment)) -> Option<Slot> {
         let response = ResponseView::read(answer).ok()?;
         let (name, _) = Name::read(answer, HEADER).ok()?;
-        if moment.state.snapshot.is_listed(&name) || !moment.state.lists.chain.says_the_same_to_all(&name) {
+        let chain = &moment.state.lists.chain;
+        // What a list says of a name that is answered is counted each time.
+        let is_counted = matches!(repeat, Repeat::Kept { .. }) && chain.is_listed(&name);
+        if is_counted || moment.state.snapshot.is_listed(&name) || !chain.says_the_same_to_all(&name) {
             return None;
         }
         let (mut ttls, mut records) = ([0; MOST_RECORDS], 0);
@@ -219,7 +234,7 @@ fn is_plain(packet: &[u8]) -> bool {
 
 impl Pipeline {
     /// Gives the answer that was given to the same octets before, if there is one; counts it as it was counted then.
-    pub fn repeat(&self, packet: &[u8], peer: &Peer, moment: &Moment, recent: &Recent, out: &mut Vec<u8>) -> bool {
+    pub fn repeat(&self, packet: &[u8], peer: &Peer, moment: &Moment, recent: &mut Recent, out: &mut Vec<u8>) -> bool {
         if peer.speaks_for_others() || moment.state.shadow.is_some() {
             return false;
         }

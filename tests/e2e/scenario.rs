@@ -129,8 +129,8 @@ enum Happening {
     Ask(StepLine),
     /// The upstream is no more.
     UpstreamEnds,
-    /// What is kept goes through a file, and is taken up at this instant.
-    Restart(Timestamp),
+    /// What is kept goes through a file, and is taken up at this instant; in another boot or not.
+    Restart(Timestamp, bool),
     /// The answer to a name's A records has been asked for anew; with the place in the file.
     Renewed(String, String),
 }
@@ -161,7 +161,7 @@ fn play(name: &str) {
         match step {
             Happening::Ask(step) => stage.play(step),
             Happening::UpstreamEnds => drop(upstream.take()),
-            Happening::Restart(at) => stage.restart(*at),
+            Happening::Restart(at, reboots) => stage.restart(*at, *reboots),
             Happening::Renewed(name, place) => stage.renewed(name, place),
         }
     }
@@ -238,7 +238,9 @@ fn read(name: &str, text: &str) -> Scenario {
                 scenario.zones.push((apex.to_owned(), format!("{header}ns A 192.0.2.53\n{}\n", zone.join("\n"))));
             }
             ["upstream", "ends"] => scenario.steps.push(Happening::UpstreamEnds),
-            ["restart", "at", at] => scenario.steps.push(Happening::Restart(at.parse().expect(&place))),
+            [what @ ("restart" | "reboot"), "at", at] => {
+                scenario.steps.push(Happening::Restart(at.parse().expect(&place), what == "reboot"));
+            }
             ["renewed", name] => scenario.steps.push(Happening::Renewed(name.to_owned(), place)),
             ["at", at, "query", client, transport, name, record_type, "expect", rcode, ref rest @ ..] => {
                 scenario.steps.push(Happening::Ask(StepLine {
@@ -377,7 +379,7 @@ impl Stage {
         let pipeline = Arc::new(Pipeline::new(state, Cache::new(1 << 20), shared, Arc::clone(&metrics)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.spawn(Arc::clone(&pipeline).renew());
-        let recent = Recent::default();
+        let recent = Recent::of_one(1);
         Self { clock, pipeline, metrics, ledger, recorder, runtime, folder, recent, seen: 0 }
     }
 
@@ -421,12 +423,12 @@ impl Stage {
         }
     }
 
-    fn restart(&self, at: Timestamp) {
+    fn restart(&self, at: Timestamp, reboots: bool) {
         let mut octets = Vec::new();
-        self.pipeline.save(&mut octets).unwrap();
+        self.pipeline.save(&mut octets, [7; 16]).unwrap();
         self.pipeline.cache().flush(&Range::All);
         self.clock.set(at);
-        self.pipeline.take_up(&octets);
+        self.pipeline.take_up(&octets, [7 + u8::from(reboots); 16]);
     }
 
     /// Waits until the answer to the A records of a name is a new one.
@@ -454,7 +456,7 @@ impl Stage {
         let moment = self.pipeline.moment();
         self.recent.turn(&self.pipeline, &moment);
         let over_udp = step.transport == Transport::Udp;
-        if over_udp && self.pipeline.repeat(packet, &peer, &moment, &self.recent, &mut out) {
+        if over_udp && self.pipeline.repeat(packet, &peer, &moment, &mut self.recent, &mut out) {
             return out;
         }
         match self.pipeline.begin(packet, (peer, step.transport), &moment, &self.recorder, &mut out) {
