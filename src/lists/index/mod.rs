@@ -131,9 +131,9 @@ impl Index {
     /// # Errors
     /// Where others may write to the file, or it does not hold such octets.
     pub fn map(file: &File) -> Result<Self, OpenError> {
-        let mapping = Mapping::of(file)?;
-        let layout = Layout::verify(&mapping)?;
-        Ok(Self { octets: Octets::Mapped(mapping), layout })
+        let layout = Layout::verify(&Mapping::of(file)?)?;
+        // Mapped anew: of what was read to be verified, only what is asked for is held in memory.
+        Ok(Self { octets: Octets::Mapped(Mapping::of(file)?), layout })
     }
 
     /// Returns the first result that `accept` gives for the rules that match `name`: those of the name itself, then of the
