@@ -138,6 +138,9 @@ fn write(of: &Make, out: &mut dyn Write) -> anyhow::Result<()> {
         duty: of.duty.clone(),
         nodes: nodes.iter().map(|node| node.basis.clone()).collect(),
     };
+    if of.order.is_some() || of.group.is_some() {
+        made::known(&made::policies(&basis, &nodes)?, (of.order.as_deref(), of.group.as_deref()))?;
+    }
     let octets = made::make(basis, nodes)?;
     if output.as_os_str() == "-" {
         out.write_all(&octets)?;

@@ -97,6 +97,16 @@ fn a_report_has_the_figures_of_the_records_and_is_made_again_from_the_log() {
     report(&daemon, &of("later.json"), &["--format", "json"]);
     assert_eq!(read(&of("later.json"))["totals"]["attempted"], 5);
 
+    // What nobody has ever ordered is no clean network.
+    for (of_what, named) in [("--order", "us-commerce-2025"), ("--group", "nobody")] {
+        for command in [&["report", "-o", "-", "--format", "csv"][..], &["devices"]] {
+            let period = if command[0] == "report" { &PERIOD[..] } else { &[] };
+            let output = daemon.command(&[command, period, &[of_what, named]].concat());
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success() && told.contains(named), "{command:?} {of_what}: {told}");
+        }
+    }
+
     // One that says something else, and one whose log is not here.
     let html = fs::read_to_string(of("r.html")).unwrap();
     fs::write(of("r.html"), html.replacen("<dd>4</dd>", "<dd>3</dd>", 1)).unwrap();

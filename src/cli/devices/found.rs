@@ -42,6 +42,7 @@ pub(super) fn list(of: &Scope, all: bool) -> anyhow::Result<DeviceList> {
         let current = folder.active_policy().filter(|digest| policies.last().is_none_or(|(last, _)| last != digest));
         policies.extend(made::compiled(current, &nodes));
     }
+    made::known(&policies, (of.order.as_deref(), of.group.as_deref()))?;
     let mut gatherer = Gatherer::new(basis, &policies);
     for node::Opened { store, basis, node, keys, .. } in &mut nodes {
         let mut reveal = |seen: &Seen| made::reveal(seen, keys);

@@ -9,7 +9,7 @@ use crate::report::{Device, DeviceList};
 pub(super) fn write(device: &Device, list: &DeviceList, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}: {}\n", plain(&device.label), state(device))?;
     let mut row = |title: &str, value: &str| {
-        if value.is_empty() { Ok(()) } else { writeln!(out, "  {title:<12}{}", plain(value)) }
+        if value.is_empty() { Ok(()) } else { writeln!(out, "  {title:<13}{}", plain(value)) }
     };
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     row("told by", told_by(device.kind))?;

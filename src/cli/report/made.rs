@@ -1,12 +1,15 @@
 //! From opened resolvers to the octets of a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
+use anyhow::bail;
 use jiff::Timestamp;
 
 use super::node::Opened;
 use crate::cli::folder;
+use crate::cli::output::plain;
+use crate::client::DEFAULT_GROUP;
 use crate::feed::Archive;
 use crate::ledger::checkpoint::Verifier;
 use crate::ledger::{KeyId, KeyRing, hardware_of};
@@ -45,6 +48,25 @@ pub(in crate::cli) fn policies(basis: &Basis, nodes: &[Opened]) -> anyhow::Resul
     let mut used: Vec<_> = used.into_iter().map(|(digest, at)| (at, digest)).collect();
     used.sort_unstable();
     Ok(compiled(used.into_iter().map(|(_, digest)| digest), nodes))
+}
+
+/// Makes sure that an order and a group that somebody names are in any of the policies that were in use: a report on one that is
+/// not would read as one on a clean network.
+pub(in crate::cli) fn known(
+    policies: &[(String, Snapshot)],
+    (order, group): (Option<&str>, Option<&str>),
+) -> anyhow::Result<()> {
+    let inputs = || policies.iter().map(|(_, snapshot)| snapshot.inputs());
+    let orders: BTreeSet<_> = inputs().flat_map(|of| &of.orders).map(|order| order.id.as_str()).collect();
+    let own = inputs().flat_map(|of| &of.operator.groups).map(|group| group.name.as_str());
+    let groups: BTreeSet<_> = own.chain([DEFAULT_GROUP]).collect();
+    for (what, named, known) in [("order", order, orders), ("group", group, groups)] {
+        if let Some(named) = named.filter(|named| !policies.is_empty() && !known.contains(named)) {
+            let (named, known) = (plain(named), known.into_iter().collect::<Vec<_>>().join(", "));
+            bail!("no policy that was in use has {what} `{named}`; they have {known}");
+        }
+    }
+    Ok(())
 }
 
 /// Returns the archived policies with these digests, as far as some folder has them and this program reads them.

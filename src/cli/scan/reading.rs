@@ -153,6 +153,11 @@ pub(in crate::cli) fn complete(files: &[FileRead], beside: bool) -> anyhow::Resu
             let _ = writeln!(stderr, "{}", plain(&format!("{path}: {more} more could not be read")));
         }
     }
+    for FileRead { path, format, .. } in files.iter().filter(|file| file.account.queries == 0) {
+        let ports =
+            if matches!(format, Format::Pcap | Format::Pcapng) { " to a port that was looked at (--port)" } else { "" };
+        let _ = writeln!(stderr, "{}", plain(&format!("{path}: there is no query in it{ports}")));
+    }
     let cut = files.iter().filter_map(|file| Some((file, file.account.ended.as_ref()?)));
     let cut: Vec<_> = cut
         .map(|(file, ended)| {
