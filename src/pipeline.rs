@@ -1,6 +1,6 @@
-//! The path of a query, top to bottom; there is no second copy of any rule. Every transport calls [`Pipeline::begin`]; a worker
-//! first looks whether it has answered the same octets before, by the same state and without regard to who asked ([`Recent`]). Where
-//! that says so, a task goes on with [`Pipeline::complete`], or a worker with [`Pipeline::forward`] and, once there is an answer,
+//! The path of a query, top to bottom; there is no second copy of any rule. A worker first calls [`Pipeline::repeat`]: what it has
+//! just answered to the same octets, by the same state and without regard to who asked ([`Recent`]), is the answer. Otherwise, and
+//! over every other transport, [`Pipeline::begin`] is called. Where that says so, a task goes on with [`Pipeline::complete`], or a worker with [`Pipeline::forward`] and, once there is an answer,
 //! [`Pipeline::conclude`], in which `complete` ends too. In strict mode an answer then waits in [`Pipeline::commit`].
 
 mod judgement;

@@ -140,12 +140,22 @@ fn what_is_asked_for_again_and_again_is_no_older_than_what_is_kept() {
     let list = daemon.folder().join("own.txt");
     std::fs::write(&list, "www.example\n").unwrap();
     let table = [("name", "own".to_owned()), ("file", list.display().to_string())];
-    let table: toml::Table = table.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect();
-    daemon.reconfigure("lists.list", vec![toml::Value::Table(table)]);
+    let mut table: toml::Table = table.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect();
+    daemon.reconfigure("lists.list", vec![toml::Value::Table(table.clone())]);
     daemon.signal(Signal::SIGHUP);
     place::until(PATIENCE, "the list to withhold it", || ask(&daemon).is_none().then_some(()));
-    let withheld = || daemon.metric("interdict_list_matches_total{list=\"own\",result=\"withheld\"}");
-    let before = withheld();
+    let matches = |daemon: &Daemon, result: &str| {
+        daemon.metric(&format!("interdict_list_matches_total{{list=\"own\",result=\"{result}\"}}"))
+    };
+    let before = matches(&daemon, "withheld");
     (0..20).for_each(|_| assert_eq!(ask(&daemon), None));
-    assert_eq!(withheld(), before + 20.0, "each is counted");
+    assert_eq!(matches(&daemon, "withheld"), before + 20.0, "each is counted");
+
+    table.insert("monitor_from".to_owned(), "2020-01-01T00:00:00Z".into());
+    daemon.reconfigure("lists.list", vec![toml::Value::Table(table)]);
+    daemon.signal(Signal::SIGHUP);
+    place::until(PATIENCE, "the list to watch only", || ask(&daemon));
+    let before = matches(&daemon, "monitored");
+    (0..20).for_each(|_| assert!(ask(&daemon).is_some()));
+    assert_eq!(matches(&daemon, "monitored"), before + 20.0, "each is counted where it is let through, too");
 }
