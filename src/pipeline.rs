@@ -1,5 +1,5 @@
 //! The path of a query, top to bottom; there is no second copy of any rule. A worker first calls [`Pipeline::repeat`]: what it has
-//! just answered to the same octets, by the same state and without regard to who asked ([`Recent`]), is the answer. Otherwise, and
+//! just answered to the same octets by the same state ([`Recent`]), is the answer. Otherwise, and
 //! over every other transport, [`Pipeline::begin`] is called. Where that says so, a task goes on with [`Pipeline::complete`], or a worker with [`Pipeline::forward`] and, once there is an answer,
 //! [`Pipeline::conclude`], in which `complete` ends too. In strict mode an answer then waits in [`Pipeline::commit`].
 
@@ -381,7 +381,11 @@ impl Pipeline {
         let left = seconds_left(&judgement.decision, &moment.now);
         let outcome = Outcome::Sunk { owner: &owner, citation, demand, sink, name_exists, left };
         let code = self.write(query, &outcome, Served::Policy, moment, out);
-        self.record(query, judgement, code, moment, recorder, out)
+        let repeats = judgement.subject.is_none() && left.is_none() && recorder.takes_repeats();
+        match self.record(query, judgement, code, moment, recorder, out) {
+            Step::Answer if repeats => Step::Repeatable(Repeat::Sunk { matched, code }),
+            step => step,
+        }
     }
 
     /// Answers that too many queries are under way; recorded like any other.

@@ -160,8 +160,8 @@ fn an_answer_from_policy_a_list_or_the_cache_takes_no_memory() {
     drop(vec![0_u8; 100]);
     assert_eq!(COUNT.with(Cell::get), taken + 1, "this test counts");
     let mut recent = Recent::of_one(1);
-    for (name, code, repeats) in
-        [("cached.example", 0, true), ("dnl-01.geo.kaspersky.com", 3, false), ("listed.example", 3, true)]
+    // What is counted for one client takes a place when it is noted.
+    for (name, code, noted) in [("cached.example", 0, 0), ("dnl-01.geo.kaspersky.com", 3, 2), ("listed.example", 3, 0)]
     {
         let packet = query(name);
         let moment = stage.pipeline.moment();
@@ -181,9 +181,10 @@ fn an_answer_from_policy_a_list_or_the_cache_takes_no_memory() {
             recent.note(&packet, &out, (repeat, &peer), &moment);
         }
         for _ in 0..20 {
-            assert_eq!(stage.pipeline.repeat(&packet, &peer, &moment, &mut recent, &mut out), repeats, "{name}");
+            let given = (&mut recent, &stage.recorder);
+            assert!(stage.pipeline.repeat(&packet, &peer, &moment, given, &mut out), "{name}");
         }
-        assert_eq!(COUNT.with(Cell::get), before, "{name} takes memory where it is repeated");
+        assert_eq!(COUNT.with(Cell::get), before + noted, "{name} takes memory where it is repeated");
         assert_eq!(out, answer, "{name}");
     }
 

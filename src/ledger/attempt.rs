@@ -29,6 +29,43 @@ pub struct Attempt {
     pub snapshot: Arc<Snapshot>,
 }
 
+/// Look-ups that are alike, from the first to the last of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alike<'a> {
+    pub(super) first: Reading,
+    pub(super) last: Reading,
+    pub(super) count: u64,
+    pub(super) client: &'a Client,
+    pub(super) transport: Transport,
+    /// The name that was asked for, in wire form.
+    pub(super) name: &'a [u8],
+    pub(super) record_type: RecordType,
+    pub(super) subject: Option<&'a Target>,
+    pub(super) through: Through,
+    pub(super) matched: &'a Match,
+    pub(super) rcode: u16,
+    pub(super) snapshot: &'a Arc<Snapshot>,
+}
+
+impl<'a> From<&'a Attempt> for Alike<'a> {
+    fn from(attempt: &'a Attempt) -> Self {
+        Self {
+            first: attempt.reading,
+            last: attempt.reading,
+            count: 1,
+            client: &attempt.client,
+            transport: attempt.transport,
+            name: attempt.name.as_wire(),
+            record_type: attempt.record_type,
+            subject: attempt.subject.as_ref(),
+            through: attempt.through,
+            matched: &attempt.matched,
+            rcode: attempt.rcode,
+            snapshot: &attempt.snapshot,
+        }
+    }
+}
+
 /// What is kept of a look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Keeping {

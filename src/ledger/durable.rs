@@ -156,6 +156,11 @@ impl Durable {
         self.fail == Fail::Servfail && self.failing.load(Ordering::Relaxed)
     }
 
+    /// Returns whether the last commit failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
     /// Waits until it is known what became of the record, and returns whether the answer may leave as it is.
     pub(super) async fn may_leave(&self, ticket: &mut Ticket) -> bool {
         let mut ended = self.ended.subscribe();

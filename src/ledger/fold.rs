@@ -1,11 +1,13 @@
 //! Folding: inside a commit window, look-ups of one key become one leaf; beyond bounds, keys become coarser.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::attempt::{Attempt, Rule};
+use foldhash::quality::RandomState;
+use hashbrown::{Equivalent, HashMap};
+
+use super::attempt::{Alike, Rule};
 use super::counts::rule_text;
 use super::device::address_of;
 use super::estimate::Estimate;
@@ -44,11 +46,11 @@ impl Default for Bounds {
 #[derive(Debug)]
 pub(super) struct Window {
     bounds: Bounds,
-    single: HashMap<Single, Run>,
-    networks: HashMap<Network, Crowd>,
-    rules: HashMap<Rule, Crowd>,
-    counters: HashMap<Rule, Run>,
-    policies: HashMap<u64, Arc<Snapshot>>,
+    single: HashMap<Single, Run, RandomState>,
+    networks: HashMap<Network, Crowd, RandomState>,
+    rules: HashMap<Rule, Crowd, RandomState>,
+    counters: HashMap<Rule, Run, RandomState>,
+    policies: HashMap<u64, Arc<Snapshot>, RandomState>,
     spent: Spent,
     /// Keyed, because clients choose the names that are hashed.
     hasher: RandomState,
@@ -58,19 +60,19 @@ pub(super) struct Window {
 /// What was used of the bounds in this minute.
 #[derive(Debug, Default)]
 struct Spent {
-    clients: HashMap<IpAddr, u32>,
+    clients: HashMap<IpAddr, u32, RandomState>,
     leaves: u32,
     network_leaves: u32,
 }
 
-/// What makes look-ups of one client the same.
+/// What makes look-ups of one client the same: with the name in wire form, and what the rule matched elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Single {
+struct Key<N, S> {
     client: Client,
     transport: Transport,
-    name: Name,
+    name: N,
     record_type: RecordType,
-    subject: Option<Target>,
+    subject: Option<S>,
     through: Through,
     rcode: u16,
     rule: Rule,
@@ -78,6 +80,29 @@ struct Single {
     epoch: Epoch,
     /// Whether the answers are others where the disk does not take the leaf, so that no leaf tells of both.
     binding: bool,
+}
+
+type Single = Key<Box<[u8]>, Target>;
+
+/// A key that is looked for; it hashes as the one that is kept.
+type Sought<'a> = Key<&'a [u8], &'a Target>;
+
+impl Sought<'_> {
+    fn kept(self) -> Single {
+        let Key { client, transport, name, record_type, subject, through, rcode, rule, epoch, binding } = self;
+        let (name, subject) = (name.into(), subject.cloned());
+        Key { client, transport, name, record_type, subject, through, rcode, rule, epoch, binding }
+    }
+}
+
+impl Equivalent<Single> for Sought<'_> {
+    fn equivalent(&self, kept: &Single) -> bool {
+        let Key { client, transport, name, record_type, subject, through, rcode, rule, epoch, binding } = kept;
+        *self.name == **name
+            && (self.client, self.transport, self.record_type) == (*client, *transport, *record_type)
+            && (self.subject, self.through, self.rcode) == (subject.as_ref(), *through, *rcode)
+            && (self.rule, self.epoch, self.binding) == (*rule, *epoch, *binding)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,13 +141,15 @@ pub(super) struct Draft {
 }
 
 impl Run {
-    fn add(&mut self, reading: Reading, count: u64) {
+    fn add(&mut self, readings: [Reading; 2], count: u64) {
         // Workers read the clock on their own, so that look-ups do not arrive in the order of their instants.
-        if reading.at < self.first.at {
-            self.first = reading;
-        }
-        if reading.at > self.last.at {
-            self.last = reading;
+        for reading in readings {
+            if reading.at < self.first.at {
+                self.first = reading;
+            }
+            if reading.at > self.last.at {
+                self.last = reading;
+            }
         }
         self.count += count;
     }
@@ -132,13 +159,13 @@ impl Window {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            single: HashMap::new(),
-            networks: HashMap::new(),
-            rules: HashMap::new(),
-            counters: HashMap::new(),
-            policies: HashMap::new(),
+            single: HashMap::default(),
+            networks: HashMap::default(),
+            rules: HashMap::default(),
+            counters: HashMap::default(),
+            policies: HashMap::default(),
             spent: Spent::default(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             arrivals: 0,
         }
     }
@@ -150,22 +177,22 @@ impl Window {
         self.spent.network_leaves = 0;
     }
 
-    /// Takes one look-up in. `binding` says whether its answer is another where the disk does not take it.
-    pub(super) fn add(&mut self, attempt: Attempt, binding: bool) {
-        let Attempt { reading, client, transport, name, record_type, subject, through, matched, rcode, snapshot } =
-            attempt;
-        let rule = Rule::new(snapshot.number(), &matched);
-        let epoch = snapshot.epoch(When { at: reading.at, ends: reading.ends });
-        self.policies.entry(rule.snapshot).or_insert(snapshot);
-        let key = Single { client, transport, name, record_type, subject, through, rcode, rule, epoch, binding };
+    /// Takes look-ups in. `binding` says whether their answer is another where the disk does not take them.
+    pub(super) fn add(&mut self, alike: &Alike, binding: bool) {
+        let Alike { first, last, count, client, transport, name, record_type, subject, through, rcode, .. } = *alike;
+        let rule = Rule::new(alike.snapshot.number(), alike.matched);
+        let epoch = alike.snapshot.epoch(When { at: first.at, ends: first.ends });
+        self.policies.entry(rule.snapshot).or_insert_with(|| Arc::clone(alike.snapshot));
+        let key = Key { client: *client, transport, name, record_type, subject, through, rcode, rule, epoch, binding };
         if let Some(run) = self.single.get_mut(&key) {
-            run.add(reading, 1);
+            run.add([first, last], count);
             return;
         }
-        let run = Run { place: self.arrivals, first: reading, last: reading, count: 0 };
+        let mut run = Run { place: self.arrivals, first, last: first, count: 0 };
         self.arrivals += 1;
         if self.spent.take_single(&self.bounds, client.address()) {
-            self.single.insert(key, Run { count: 1, ..run });
+            run.add([first, last], count);
+            self.single.insert(key.kept(), run);
             return;
         }
         let (address, prefix) = network_of(client.address());
@@ -175,8 +202,8 @@ impl Window {
         } else {
             self.rules.entry(rule).or_insert_with(|| Crowd::new(run))
         };
-        crowd.run.add(reading, 1);
-        crowd.names.add(self.hasher.hash_one(&key.name));
+        crowd.run.add([first, last], count);
+        crowd.names.add(self.hasher.hash_one(name));
         crowd.clients.add(self.hasher.hash_one(client));
     }
 
@@ -199,7 +226,7 @@ impl Window {
             (run.place, Draft { rule, record: record(&snapshot, rule, run, rehearsal), snapshot, binding: false })
         };
         for (key, run) in self.single.drain() {
-            let Single { client, transport, name, record_type, subject, through, rcode, rule, epoch: _, binding } = key;
+            let Key { client, transport, name, record_type, subject, through, rcode, rule, epoch: _, binding } = key;
             let (place, mut of) = draft(rule, run);
             of.binding = binding;
             let record = &mut of.record;
@@ -214,7 +241,7 @@ impl Window {
                 record.device = client.device().map(|device| keys.seal(address_of(device), run.first.raw).0);
             }
             record.transport = Some(transport.as_str().to_owned());
-            record.name = Some(name.to_string());
+            record.name = Name::from_wire(&name).ok().map(|name| name.to_string());
             record.r#type = Some(record_type.to_string());
             record.subject = subject.map(|subject| subject.to_string());
             record.through = Some(through.as_str().to_owned());

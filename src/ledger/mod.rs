@@ -31,6 +31,7 @@ mod named;
 mod proof;
 mod read;
 mod recover;
+mod repeats;
 mod ring;
 mod rotate;
 pub mod rotation;
@@ -63,6 +64,7 @@ pub use named::{named, oldest};
 pub use proof::{Proof, ProofError, ProveError};
 pub use read::{Position, ReadError, Reader, find, is_at_end, is_same_journal, read, segment_path, segments};
 pub use recover::RecoverError;
+pub use repeats::Repeats;
 pub use ring::Recorder;
 pub use rotate::{RotateError, Rotated, keygen};
 

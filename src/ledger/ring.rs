@@ -10,6 +10,8 @@ use crossbeam_queue::ArrayQueue;
 
 use super::attempt::{Attempt, Keeping};
 use super::durable::{Awaiting, Durable, Handed, Leave, Ticket};
+use super::repeats::Repeats;
+use crate::clock::Reading;
 use crate::policy::{Match, Snapshot, Verdict};
 
 /// A worker's handle on the ledger. Each has a ring of its own; clones share it.
@@ -51,17 +53,39 @@ impl Recorder {
         self.put(Handing { attempt, awaiting: None });
     }
 
+    /// Hands over one more look-up that was answered as those before it; only where [`Recorder::takes_repeats`].
+    pub fn repeat(&self, repeats: &Arc<Repeats>, reading: &Reading) {
+        if !repeats.add(reading) {
+            return;
+        }
+        if let Err((repeats, _)) = self.ring.repeats.push((Arc::clone(repeats), *reading)) {
+            self.exchange.count(&repeats.snapshot, &repeats.matched, repeats.take());
+        }
+        self.nudge(self.ring.repeats.len());
+    }
+
+    /// Returns whether what was answered at once may be answered so again. While the disk takes no records, each answer is
+    /// thought about anew.
+    pub fn takes_repeats(&self) -> bool {
+        !self.exchange.durable.is_failing()
+    }
+
     fn put(&self, handing: Handing) {
         let Self { ring, exchange } = self;
         if let Err(Handing { attempt, awaiting }) = ring.queue.push(handing) {
-            exchange.count(&attempt);
+            exchange.count(&attempt.snapshot, &attempt.matched, 1);
             // Behind the count, so that a commit that takes this out has counted it.
             if let Some(awaiting) = awaiting {
                 exchange.counted().push(awaiting);
             }
         }
-        // The writer is woken before the ring is full, and once only.
-        if ring.queue.len() * 2 >= ring.queue.capacity() && !ring.nudged.swap(true, Ordering::Relaxed) {
+        self.nudge(ring.queue.len());
+    }
+
+    /// Wakes the writer before a ring is full, and once only.
+    fn nudge(&self, waiting: usize) {
+        let Self { ring, exchange } = self;
+        if waiting * 2 >= ring.queue.capacity() && !ring.nudged.swap(true, Ordering::Relaxed) {
             exchange.wake();
         }
     }
@@ -90,9 +114,19 @@ pub(super) struct Handing {
     pub(super) awaiting: Option<Awaiting>,
 }
 
+/// What is taken out of a ring.
+#[allow(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
+pub(super) enum Taken {
+    One(Handing),
+    /// Repeats, and the reading of the first.
+    Alike(Arc<Repeats>, Reading),
+}
+
 /// One worker's ring.
 pub(super) struct Ring {
     queue: ArrayQueue<Handing>,
+    /// Repeats that are counted by the time that they are taken out, and the reading of the first.
+    repeats: ArrayQueue<(Arc<Repeats>, Reading)>,
     /// Whether the writer was woken for this ring since it last emptied it.
     nudged: AtomicBool,
 }
@@ -100,15 +134,23 @@ pub(super) struct Ring {
 impl Ring {
     /// Hands at most one filling of the ring to `take`, so that a flood cannot hold the writer here.
     /// Returns whether there was anything.
-    pub(super) fn drain(&self, mut take: impl FnMut(Handing)) -> bool {
+    pub(super) fn drain(&self, mut take: impl FnMut(Taken)) -> bool {
         self.nudged.store(false, Ordering::Relaxed);
-        for taken in 0..self.queue.capacity() {
-            match self.queue.pop() {
-                Some(handing) => take(handing),
-                None => return taken > 0,
-            }
+        let mut found = false;
+        let capacity = self.queue.capacity();
+        for handing in std::iter::from_fn(|| self.queue.pop()).take(capacity) {
+            found = true;
+            take(Taken::One(handing));
         }
-        true
+        for (repeats, first) in std::iter::from_fn(|| self.repeats.pop()).take(capacity) {
+            found = true;
+            take(Taken::Alike(repeats, first));
+        }
+        found
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.repeats.is_empty()
     }
 }
 
@@ -138,8 +180,8 @@ impl Exchange {
     }
 
     pub(super) fn recorder(self: &Arc<Self>, capacity: usize) -> Recorder {
-        let queue = ArrayQueue::new(capacity.max(1));
-        let ring = Arc::new(Ring { queue, nudged: AtomicBool::new(false) });
+        let (queue, repeats) = (ArrayQueue::new(capacity.max(1)), ArrayQueue::new(capacity.max(1)));
+        let ring = Arc::new(Ring { queue, repeats, nudged: AtomicBool::new(false) });
         self.rings.lock().expect("no holder of this lock panics").push(Arc::clone(&ring));
         Recorder { ring, exchange: Arc::clone(self) }
     }
@@ -147,7 +189,7 @@ impl Exchange {
     /// Returns the rings; forgets those whose worker is gone once they are empty.
     pub(super) fn rings(&self) -> Vec<Arc<Ring>> {
         let mut rings = self.rings.lock().expect("no holder of this lock panics");
-        rings.retain(|ring| Arc::strong_count(ring) > 1 || !ring.queue.is_empty());
+        rings.retain(|ring| Arc::strong_count(ring) > 1 || !ring.is_empty());
         rings.clone()
     }
 
@@ -186,14 +228,14 @@ impl Exchange {
         });
     }
 
-    fn count(&self, attempt: &Attempt) {
+    fn count(&self, snapshot: &Arc<Snapshot>, matched: &Match, count: u64) {
         let tallies = self.tallies.load();
-        let tally = tallies.iter().rev().find(|tally| Arc::ptr_eq(&tally.snapshot, &attempt.snapshot));
-        let counter = match tally.and_then(|tally| tally.counter(&attempt.matched)) {
+        let tally = tallies.iter().rev().find(|tally| Arc::ptr_eq(&tally.snapshot, snapshot));
+        let counter = match tally.and_then(|tally| tally.counter(matched)) {
             Some(counter) => counter,
-            None => &self.unattributed[attempt.matched.verdict as usize],
+            None => &self.unattributed[matched.verdict as usize],
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        counter.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Hands every count to `take` and sets the counters to nothing; forgets policies that nobody uses any more.
@@ -325,7 +367,10 @@ mod tests {
         assert_eq!(exchange.take_counted().len(), 1);
         let mut counted = 0;
         exchange.drain_tallies(|_, _, _, count| counted += count);
-        exchange.rings()[0].drain(|handing| assert!(handing.awaiting.is_some_and(|awaiting| awaiting.binding)));
+        exchange.rings()[0].drain(|taken| match taken {
+            Taken::One(handing) => assert!(handing.awaiting.is_some_and(|awaiting| awaiting.binding)),
+            Taken::Alike(..) => panic!("there are no repeats"),
+        });
         assert_eq!(counted, 1);
     }
 }

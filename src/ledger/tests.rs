@@ -7,8 +7,14 @@ use proptest::prelude::*;
 
 use super::fixtures::{AT, attempt, clock, snapshot};
 use super::*;
+use crate::clock::Reading;
 
 const PROMPT: Duration = Duration::from_secs(20);
+
+/// One look-up.
+fn add(window: &mut fold::Window, attempt: Attempt) {
+    window.add(&(&attempt).into(), false);
+}
 
 fn leaves(settings: &Settings) -> Vec<Leaf> {
     read(&settings.journal(), 0).map(Result::unwrap).collect()
@@ -189,6 +195,67 @@ fn a_full_ring_loses_no_sum() {
     assert_eq!((of("sunk"), of("noted"), of("exempt")), (668, 668, 664));
 }
 
+/// Returns the look-ups that are alike to one of a client.
+fn alike(policy: &Arc<Snapshot>, client: &str) -> Arc<Repeats> {
+    let Attempt { client, name, record_type, matched, rcode, snapshot, .. } =
+        attempt(policy, client, "upd.vendor.example", AT);
+    Arc::new(Repeats::new(client, (&name, record_type), (matched, rcode), snapshot))
+}
+
+#[test]
+fn repeats_are_one_leaf_from_the_first_to_the_last() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = Settings { commit: PROMPT, ..Settings::new(data.path()) };
+    let ledger = Ledger::open(settings.clone(), clock()).unwrap();
+    let policy = snapshot(1);
+    let recorder = ledger.recorder();
+    let first = attempt(&policy, "192.0.2.7", "upd.vendor.example", AT);
+    let repeats = alike(&policy, "192.0.2.7");
+    for seconds in [1, 2, 9] {
+        let later = |at: jiff::Timestamp| at + jiff::SignedDuration::from_secs(seconds);
+        let reading = Reading { at: later(first.reading.at), raw: later(first.reading.raw), ..first.reading };
+        recorder.repeat(&repeats, &reading);
+    }
+    let began = first.reading;
+    recorder.record(first);
+    ledger.close();
+    let records = records(&settings);
+    assert_eq!(records.len(), 1, "{records:?}");
+    let (record, last) = (&records[0], jiff::SignedDuration::from_secs(9));
+    assert_eq!((record.count, record.name.as_deref()), (4, Some("upd.vendor.example")));
+    assert_eq!((record.at, record.last), (began.at, began.at + last));
+    assert_eq!((record.raw, record.raw_last), (began.raw, began.raw + last));
+}
+
+/// Beside a writer that takes out what it finds all the time, and rings that are full most of it.
+#[test]
+fn no_repeat_is_lost_and_none_is_counted_twice() {
+    for ring in [1, 4096] {
+        let data = tempfile::tempdir().unwrap();
+        let settings = Settings { ring, commit: Duration::from_millis(10), ..Settings::new(data.path()) };
+        let ledger = Ledger::open(settings.clone(), clock()).unwrap();
+        let policy = snapshot(1);
+        ledger.install(&policy);
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                let (recorder, policy) = (ledger.recorder(), &policy);
+                scope.spawn(move || {
+                    let reading = attempt(policy, "192.0.2.1", "upd.vendor.example", AT).reading;
+                    let all: Vec<_> = (0..8).map(|client| alike(policy, &format!("192.0.{worker}.{client}"))).collect();
+                    for number in 0..50_000 {
+                        recorder.repeat(&all[number % 8], &reading);
+                    }
+                });
+            }
+        });
+        ledger.close();
+        assert_eq!(ledger.health().overflowed > 0, ring == 1);
+        let of_one: Vec<u64> = records(&settings).iter().filter(|of| of.folded.is_none()).map(|of| of.count).collect();
+        assert!(of_one.len() >= 8, "{of_one:?}");
+        assert_eq!(sums(&leaves(&settings)).values().sum::<u64>(), 200_000, "rings of {ring}");
+    }
+}
+
 #[test]
 fn a_flood_of_names_is_bounded_on_disk_and_exact_in_sums() {
     let data = tempfile::tempdir().unwrap();
@@ -245,10 +312,10 @@ fn beyond_the_bound_on_networks_only_the_rule_is_left() {
     let policy = snapshot(1);
     for number in 0..20_u8 {
         for _ in 0..2 {
-            window.add(attempt(&policy, &format!("10.0.{number}.1"), "upd.vendor.example", AT), false);
+            add(&mut window, attempt(&policy, &format!("10.0.{number}.1"), "upd.vendor.example", AT));
         }
     }
-    window.add(attempt(&policy, "2001:db8::1", "console.vendor.example", AT), false);
+    add(&mut window, attempt(&policy, "2001:db8::1", "console.vendor.example", AT));
     let mut keys = KeyRing::open(data.path()).unwrap();
     let drafts = window.take(&mut keys, false);
     let folded: Vec<_> = drafts.iter().map(|draft| (draft.record.folded, draft.record.count)).collect();
@@ -261,7 +328,7 @@ fn beyond_the_bound_on_networks_only_the_rule_is_left() {
     assert!(clients[3].abs_diff(15) <= 4, "an estimate of 15: {}", clients[3]);
     assert!(drafts[5].record.client.is_none() && drafts[5].record.key.is_none());
     window.start_minute();
-    window.add(attempt(&policy, "10.0.9.1", "upd.vendor.example", AT), false);
+    add(&mut window, attempt(&policy, "10.0.9.1", "upd.vendor.example", AT));
     assert_eq!(window.take(&mut keys, false)[0].record.folded, None, "a new minute has new bounds");
 }
 
@@ -272,7 +339,7 @@ fn no_leaf_spans_an_instant_of_the_policy() {
     let policy = snapshot(1);
     // A kept console has the same verdict on both sides of the instant.
     for at in ["2024-09-29T03:59:59.9Z", "2024-09-29T03:59:59.8Z", "2024-09-29T04:00:00Z", "2024-09-29T04:00:00.1Z"] {
-        window.add(attempt(&policy, "192.0.2.7", "console.vendor.example", at), false);
+        add(&mut window, attempt(&policy, "192.0.2.7", "console.vendor.example", at));
     }
     let drafts = window.take(&mut KeyRing::open(data.path()).unwrap(), false);
     let spans: Vec<_> =
@@ -358,7 +425,7 @@ proptest! {
             let client = if client > 9 { format!("2001:db8::{client}") } else { format!("10.0.{client}.1") };
             let of = attempt(&policy, &client, &format!("l{label}.{host}.vendor.example"), &at);
             *expected.entry((of.matched.entry, of.matched.verdict)).or_insert(0) += 1;
-            window.add(of, false);
+            add(&mut window, of);
             if commit == 0 {
                 for draft in window.take(&mut keys, false) {
                     prop_assert!(draft.record.at <= draft.record.last);

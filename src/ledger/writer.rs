@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{Keeping, Rule};
+use super::attempt::{Alike, Keeping, Rule};
 use super::counts::Counts;
 use super::durable::Awaiting;
 use super::fold::Window;
@@ -19,9 +19,10 @@ use super::leaf::{Body, Coverage, CoverageEvent, bounded, lasted};
 use super::medium::Medium;
 use super::missed::Missed;
 use super::recover::Damage;
-use super::ring::{Exchange, Handing};
+use super::ring::{Exchange, Handing, Taken};
 use super::{OpenError, Settings, hold, log};
 use crate::clock::{Clock, Reading, SystemClock};
+use crate::policy::{Snapshot, Verdict};
 
 /// How often a coverage leaf is written.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -49,13 +50,16 @@ impl CommitError {
 #[derive(Debug)]
 struct Covered {
     from: Reading,
-    recorded: BTreeMap<String, u64>,
+    /// By verdict.
+    recorded: [u64; Verdict::ALL.len()],
     counted: Counts,
     threats: Counts,
     overflowed: u64,
     /// How many leaves were numbered up to the last coverage leaf.
     leaves: u64,
     policies: BTreeSet<[u8; 32]>,
+    /// The policy of the look-up that was taken last since the last commit.
+    last: Option<Arc<Snapshot>>,
     totals: BTreeMap<String, u64>,
 }
 
@@ -114,12 +118,13 @@ impl Writer {
         let reading = clock.read();
         let covered = Covered {
             from: reading,
-            recorded: BTreeMap::new(),
+            recorded: Default::default(),
             counted: Counts::default(),
             threats: Counts::default(),
             overflowed: 0,
             leaves: journal.durable(),
             policies: BTreeSet::new(),
+            last: None,
             totals: BTreeMap::new(),
         };
         let now = pace();
@@ -200,7 +205,7 @@ impl Writer {
         for round in 1_u32.. {
             let mut found = false;
             for ring in &rings {
-                found |= ring.drain(|handing| self.take(handing));
+                found |= ring.drain(|taken| self.take(taken));
             }
             let enough = match urgent || !self.awaiting.is_empty() {
                 true => round == 2,
@@ -212,20 +217,32 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, Handing { attempt, awaiting }: Handing) {
-        let binding = awaiting.as_ref().is_some_and(|awaiting| awaiting.binding);
-        self.awaiting.extend(awaiting);
-        self.exchange.install(&attempt.snapshot);
-        self.covered.policies.insert(*attempt.snapshot.digest());
-        let keeping = Keeping::of(&attempt.matched);
+    fn take(&mut self, taken: Taken) {
+        match taken {
+            Taken::One(Handing { attempt, awaiting }) => {
+                let binding = awaiting.as_ref().is_some_and(|awaiting| awaiting.binding);
+                self.awaiting.extend(awaiting);
+                self.take_alike(&Alike::from(&attempt), binding);
+            }
+            Taken::Alike(repeats, first) => self.take_alike(&repeats.take_alike(first), false),
+        }
+    }
+
+    fn take_alike(&mut self, alike: &Alike, binding: bool) {
+        if !self.covered.last.as_ref().is_some_and(|last| Arc::ptr_eq(last, alike.snapshot)) {
+            self.exchange.install(alike.snapshot);
+            self.covered.policies.insert(*alike.snapshot.digest());
+            self.covered.last = Some(Arc::clone(alike.snapshot));
+        }
+        let keeping = Keeping::of(alike.matched);
         if keeping == Keeping::Recorded || self.settings.store_noted {
-            *self.covered.recorded.entry(attempt.matched.verdict.as_str().to_owned()).or_default() += 1;
-            self.window.add(attempt, binding);
+            self.covered.recorded[alike.matched.verdict as usize] += alike.count;
+            self.window.add(alike, binding);
             return;
         }
-        let rule = Rule::new(attempt.snapshot.number(), &attempt.matched);
+        let rule = Rule::new(alike.snapshot.number(), alike.matched);
         let counts = if keeping == Keeping::Threat { &mut self.covered.threats } else { &mut self.covered.counted };
-        counts.add(&attempt.snapshot, rule, 1);
+        counts.add(alike.snapshot, rule, alike.count);
     }
 
     fn take_overflow(&mut self, reading: Reading) {
@@ -242,7 +259,7 @@ impl Writer {
                 Keeping::Counted => return self.covered.counted.add(snapshot, rule, count),
                 Keeping::Threat => return self.covered.threats.add(snapshot, rule, count),
             }
-            *self.covered.recorded.entry(matched.verdict.as_str().to_owned()).or_default() += count;
+            self.covered.recorded[matched.verdict as usize] += count;
             self.window.add_counted(snapshot, &matched, count, between);
         });
         for (verdict, count) in exchange.drain_unattributed() {
@@ -260,6 +277,7 @@ impl Writer {
         self.take_overflow(reading);
         self.write_changes(reading);
         let binding = self.write_window();
+        self.covered.last = None;
         if last {
             self.cover(CoverageEvent::Stop, reading);
         } else if pace() >= self.next_coverage && self.has_room() {
@@ -380,7 +398,7 @@ impl Writer {
             lasted_ms: lasted(&self.covered.from, &reading),
             queries,
             withheld: withheld.map(|(what, count)| (what[WITHHELD.len()..].to_owned(), count)).collect(),
-            recorded: std::mem::take(&mut self.covered.recorded),
+            recorded: by_verdict(std::mem::take(&mut self.covered.recorded)),
             counted: self.covered.counted.take(),
             threats: self.covered.threats.take(),
             overflowed: bounded(std::mem::take(&mut self.covered.overflowed)),
@@ -411,6 +429,11 @@ impl Writer {
         self.journal.commit()?;
         Ok(())
     }
+}
+
+fn by_verdict(counts: [u64; Verdict::ALL.len()]) -> BTreeMap<String, u64> {
+    let counts = Verdict::ALL.map(|verdict| (verdict.as_str().to_owned(), counts[verdict as usize]));
+    counts.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
 /// The time that commits are paced by: the machine's, also where policy time stands still.

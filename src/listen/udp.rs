@@ -144,7 +144,7 @@ impl Worker {
             metrics.count_dropped(if slips { Dropped::RateSlipped } else { Dropped::RateLimited });
             return if slips { Reply::Send } else { Reply::Nothing };
         }
-        if pipeline.repeat(packet, &peer, moment, &mut self.recent, &mut letter.message) {
+        if pipeline.repeat(packet, &peer, moment, (&mut self.recent, &self.recorder), &mut letter.message) {
             return Reply::Send;
         }
         let (query, plain) =

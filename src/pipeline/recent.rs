@@ -1,9 +1,10 @@
 //! What was answered lately: to the same octets the same answer is given, where nothing but its age tells them apart.
 //!
 //! Most queries ask for what was asked for a moment ago. Each worker has its own memory of it, so that nobody waits for anybody.
-//! No rule is applied a second time here: only an answer goes in on which no order and no list could say otherwise for anybody,
-//! and of which there is nothing to record; and whatever may change one, such as a reload, an instant at which anything
-//! changes or the flushing of the cache, makes all of them void at once.
+//! No rule is applied a second time here. An answer goes in on which no order and no list could say otherwise for anybody, and
+//! of which there is nothing to record; or one that an order withholds, for the one client that got it, and then each repeat is
+//! recorded. Whatever may change an answer, such as a reload, an instant at which anything changes or the flushing of the cache,
+//! makes all of them void at once.
 
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Weak};
@@ -12,9 +13,11 @@ use std::time::Duration;
 use foldhash::quality::RandomState;
 
 use super::{Moment, Pipeline, State};
-use crate::message::{HEADER, Name, RecordType, ResponseView};
+use crate::client::Client;
+use crate::ledger::{Recorder, Repeats};
+use crate::message::{HEADER, Name, RecordType, ResponseCode, ResponseView};
 use crate::observe::{ListMatch, Served};
-use crate::policy::Verdict;
+use crate::policy::{Match, Verdict};
 use crate::query::{Peer, Transport};
 
 /// Answers that may hash to the same place: as many as one cache line has tags.
@@ -41,14 +44,21 @@ pub enum Repeat {
     Kept { until: Duration },
     /// The list at this place of the chain withholds the name.
     Listed { place: usize },
+    /// An order withholds the name from this client.
+    Sunk { matched: Match, code: ResponseCode },
+}
+
+/// The same, as it is kept.
+enum Given {
+    Kept { until: Duration },
+    Listed { place: usize },
+    Sunk(Arc<Repeats>),
 }
 
 /// One answer.
 struct Slot {
-    /// The page that it stands on; it counts for no other.
-    page: u64,
     generation: u32,
-    repeat: Repeat,
+    given: Given,
     /// When it was answered, since boot.
     born: Duration,
     query: u16,
@@ -70,7 +80,15 @@ impl Slot {
     }
 
     fn is_over(&self, boot: Duration) -> bool {
-        matches!(self.repeat, Repeat::Kept { until } if boot >= until)
+        matches!(self.given, Given::Kept { until } if boot >= until)
+    }
+
+    /// Returns whether it is for everybody, or for this client.
+    fn is_for(&self, client: &Client) -> bool {
+        match &self.given {
+            Given::Kept { .. } | Given::Listed { .. } => true,
+            Given::Sunk(repeats) => repeats.client() == client,
+        }
     }
 }
 
@@ -81,7 +99,7 @@ struct Tag {
     slot: u32,
 }
 
-/// What everything on a page was answered by.
+/// What everything that is remembered was answered by.
 #[derive(Debug, Clone)]
 struct By {
     state: Weak<State>,
@@ -90,13 +108,14 @@ struct By {
     flushes: u64,
 }
 
-/// The answers of one worker. Takes 6 MiB at most, and only for as many as there are.
+/// The answers of one worker. Takes 10 MiB at most, and only for as many as there are.
 pub struct Recent {
     tags: Box<[[Tag; WAYS]]>,
     slots: Vec<Slot>,
     hasher: RandomState,
-    page: u64,
     by: Option<By>,
+    /// Whether any is for one client alone.
+    has_sunk: bool,
     /// How many answers found no place that was free.
     crowded: u32,
     /// How many answers were looked for.
@@ -112,7 +131,7 @@ impl Recent {
         // Only what is written takes memory.
         let slots = Vec::with_capacity(WAYS * places);
         let tags = vec![[Tag::default(); WAYS]; places].into();
-        Self { tags, slots, hasher: RandomState::default(), page: 0, by: None, crowded: 0, sought: 0 }
+        Self { tags, slots, hasher: RandomState::default(), by: None, has_sunk: false, crowded: 0, sought: 0 }
     }
 
     /// Begins with a batch: where anything has changed since the one before, nothing of before is given any more.
@@ -128,28 +147,39 @@ impl Recent {
                 && (by.epoch, by.only_monitors, by.flushes) == (now.epoch, now.only_monitors, now.flushes)
         });
         if !is_same {
-            self.page += 1;
+            self.slots.clear();
+            self.tags.fill_with(Default::default);
+            self.has_sunk = false;
             self.by = Some(now);
         }
     }
 
-    fn find(&mut self, packet: &[u8], generation: u32, boot: Duration) -> Option<&Slot> {
+    fn find(&mut self, packet: &[u8], client: &Client, generation: u32, boot: Duration) -> Option<&Slot> {
         let asked = packet.get(2..).filter(|asked| asked.len() <= MOST_QUERY)?;
         self.sought = self.sought.wrapping_add(1);
         if self.sought.is_multiple_of(TOUCHES) {
             return None;
         }
-        let (place, hash) = self.place(asked);
+        let hash = self.hasher.hash_one(asked);
         let is_it = |slot: &&Slot| {
-            slot.page == self.page && slot.generation == generation && !slot.is_over(boot) && slot.query() == asked
+            slot.generation == generation && !slot.is_over(boot) && slot.query() == asked && slot.is_for(client)
         };
-        let tags = self.tags[place].iter().filter(|tag| tag.hash == hash);
-        tags.filter_map(|tag| self.slots.get((tag.slot as usize).checked_sub(1)?)).find(is_it)
+        let find = |hash| {
+            let (place, hash) = self.place(hash);
+            let tags = self.tags[place].iter().filter(|tag| tag.hash == hash);
+            tags.filter_map(|tag| self.slots.get((tag.slot as usize).checked_sub(1)?)).find(is_it)
+        };
+        find(hash).or_else(|| self.has_sunk.then(|| find(self.of_one_client(hash, client))).flatten())
     }
 
-    fn place(&self, asked: &[u8]) -> (usize, u32) {
-        let hash = self.hasher.hash_one(asked);
+    /// Returns the place of a hash, and the part of it that is compared.
+    fn place(&self, hash: u64) -> (usize, u32) {
         ((hash >> 32) as usize & (self.tags.len() - 1), hash as u32)
+    }
+
+    /// Returns the hash of what is for one client alone, so that a name that many ask for fills no place.
+    fn of_one_client(&self, hash: u64, client: &Client) -> u64 {
+        self.hasher.hash_one((hash, client.address()))
     }
 
     /// Notes what was answered to a query that came over UDP and may be answered so again.
@@ -158,11 +188,13 @@ impl Recent {
         if asked.len() + answer.len() > ROOM || peer.speaks_for_others() || !is_plain(packet) {
             return;
         }
-        let (place, hash) = self.place(asked);
-        let boot = moment.now.boot;
+        let (client, boot) = (moment.clients.identify_peer(peer), moment.now.boot);
+        let hash = self.hasher.hash_one(asked);
+        let is_sunk = matches!(repeat, Repeat::Sunk { .. });
+        let (place, hash) = self.place(if is_sunk { self.of_one_client(hash, &client) } else { hash });
         let is_free = |tag: &Tag| {
             let slot = (tag.slot as usize).checked_sub(1).and_then(|at| self.slots.get(at));
-            slot.is_none_or(|slot| slot.page != self.page || slot.is_over(boot) || slot.query() == asked)
+            slot.is_none_or(|slot| slot.is_over(boot) || (slot.query() == asked && slot.is_for(&client)))
         };
         let way = match self.tags[place].iter().position(is_free) {
             Some(way) => way,
@@ -174,7 +206,8 @@ impl Recent {
                 (self.crowded / ADMITTED) as usize % WAYS
             }
         };
-        let Some(slot) = self.slot(asked, answer, repeat, (peer, moment)) else { return };
+        let Some(slot) = slot(asked, answer, repeat, (&client, moment)) else { return };
+        self.has_sunk |= is_sunk;
         let tag = &mut self.tags[place][way];
         match (tag.slot as usize).checked_sub(1).and_then(|at| self.slots.get_mut(at)) {
             Some(own) => *own = slot,
@@ -185,43 +218,53 @@ impl Recent {
         }
         tag.hash = hash;
     }
+}
 
-    /// Returns how it is kept; `None` where it may differ for others.
-    fn slot(&self, asked: &[u8], answer: &[u8], repeat: Repeat, (peer, moment): (&Peer, &Moment)) -> Option<Slot> {
-        let response = ResponseView::read(answer).ok()?;
-        let (name, _) = Name::read(answer, HEADER).ok()?;
-        let chain = &moment.state.lists.chain;
-        // What a list says of a name that is answered is counted each time.
-        let is_counted = matches!(repeat, Repeat::Kept { .. }) && chain.is_listed(&name);
-        if is_counted || moment.state.snapshot.is_listed(&name) || !chain.says_the_same_to_all(&name) {
-            return None;
+/// Returns how it is kept; `None` where it may differ for others.
+fn slot(asked: &[u8], answer: &[u8], repeat: Repeat, (client, moment): (&Client, &Moment)) -> Option<Slot> {
+    let response = ResponseView::read(answer).ok()?;
+    let (name, end) = Name::read(answer, HEADER).ok()?;
+    let given = match repeat {
+        Repeat::Sunk { matched, code } => {
+            let record_type = RecordType(u16::from_be_bytes(*answer.get(end..)?.first_chunk()?));
+            let snapshot = Arc::clone(&moment.state.snapshot);
+            Given::Sunk(Arc::new(Repeats::new(*client, (&name, record_type), (matched, code.0), snapshot)))
         }
-        let (mut ttls, mut records) = ([0; MOST_RECORDS], 0);
-        if let Repeat::Kept { .. } = repeat {
-            for record in response.records() {
-                let record = record.ok()?;
-                if record.record_type != RecordType::OPT {
-                    *ttls.get_mut(usize::from(records))? = u16::try_from(record.ttl_at).ok()?;
-                    records += 1;
-                }
+        Repeat::Kept { until } if is_for_all(&name, moment) && !moment.state.lists.chain.is_listed(&name) => {
+            // What a list says of a name that is answered is counted each time, so that none may say anything.
+            Given::Kept { until }
+        }
+        Repeat::Listed { place } if is_for_all(&name, moment) => Given::Listed { place },
+        Repeat::Kept { .. } | Repeat::Listed { .. } => return None,
+    };
+    let (mut ttls, mut records) = ([0; MOST_RECORDS], 0);
+    if let Given::Kept { .. } = given {
+        for record in response.records() {
+            let record = record.ok()?;
+            if record.record_type != RecordType::OPT {
+                *ttls.get_mut(usize::from(records))? = u16::try_from(record.ttl_at).ok()?;
+                records += 1;
             }
         }
-        let mut octets = [0; ROOM];
-        octets[..asked.len()].copy_from_slice(asked);
-        octets[asked.len()..asked.len() + answer.len()].copy_from_slice(answer);
-        let client = moment.clients.identify_peer(peer);
-        Some(Slot {
-            page: self.page,
-            generation: moment.state.routes.view(client.group()).generation,
-            repeat,
-            born: moment.now.boot,
-            query: asked.len() as u16,
-            answer: answer.len() as u16,
-            ttls,
-            records,
-            octets,
-        })
     }
+    let mut octets = [0; ROOM];
+    octets[..asked.len()].copy_from_slice(asked);
+    octets[asked.len()..asked.len() + answer.len()].copy_from_slice(answer);
+    Some(Slot {
+        generation: moment.state.routes.view(client.group()).generation,
+        given,
+        born: moment.now.boot,
+        query: asked.len() as u16,
+        answer: answer.len() as u16,
+        ttls,
+        records,
+        octets,
+    })
+}
+
+/// Returns whether orders and lists say the same of a name to everybody.
+fn is_for_all(name: &Name, moment: &Moment) -> bool {
+    !moment.state.snapshot.is_listed(name) && moment.state.lists.chain.says_the_same_to_all(name)
 }
 
 /// Returns whether the only thing that tells this query from others of its kind is its question: no letter of it is a capital, and
@@ -233,27 +276,35 @@ fn is_plain(packet: &[u8]) -> bool {
 }
 
 impl Pipeline {
-    /// Gives the answer that was given to the same octets before, if there is one; counts it as it was counted then.
-    pub fn repeat(&self, packet: &[u8], peer: &Peer, moment: &Moment, recent: &mut Recent, out: &mut Vec<u8>) -> bool {
+    /// Gives the answer that was given to the same octets before, if there is one; counts and records it as it was then.
+    pub fn repeat(
+        &self,
+        packet: &[u8],
+        peer: &Peer,
+        moment: &Moment,
+        (recent, recorder): (&mut Recent, &Recorder),
+        out: &mut Vec<u8>,
+    ) -> bool {
         if peer.speaks_for_others() || moment.state.shadow.is_some() {
             return false;
         }
         let client = moment.clients.identify_peer(peer);
         let boot = moment.now.boot;
-        let Some(slot) = recent.find(packet, moment.state.routes.view(client.group()).generation, boot) else {
+        let generation = moment.state.routes.view(client.group()).generation;
+        let Some(slot) = recent.find(packet, &client, generation, boot) else { return false };
+        if matches!(slot.given, Given::Sunk(_)) && !recorder.takes_repeats() {
             return false;
-        };
+        }
         self.metrics.count_query(Transport::Udp as usize);
         self.metrics.count_identified(client.identification().place());
         if let Some(strangers) = moment.state.clients.strangers() {
             strangers.note(client.address());
         }
-        self.metrics.count_verdict(Verdict::Pass as usize);
         out.clear();
         out.extend_from_slice(slot.answer());
         out[..2].copy_from_slice(&packet[..2]);
-        let served = match slot.repeat {
-            Repeat::Kept { .. } => {
+        let (verdict, served) = match &slot.given {
+            Given::Kept { .. } => {
                 self.metrics.count_cache(true);
                 // Rounded up: nobody keeps it for longer than it has left.
                 let age = boot.saturating_sub(slot.born);
@@ -264,15 +315,23 @@ impl Pipeline {
                         *ttl = u32::from_be_bytes(*ttl).saturating_sub(age).to_be_bytes();
                     }
                 }
-                Served::Cache
+                (Verdict::Pass, Served::Cache)
             }
-            Repeat::Listed { place } => {
-                if let Some(counters) = moment.state.lists.counters.get(place) {
+            Given::Listed { place } => {
+                if let Some(counters) = moment.state.lists.counters.get(*place) {
                     counters.count(ListMatch::Withheld);
                 }
-                Served::Policy
+                (Verdict::Pass, Served::Policy)
+            }
+            Given::Sunk(repeats) => {
+                if repeats.is_threat() {
+                    self.metrics.count_threat();
+                }
+                recorder.repeat(repeats, &moment.now);
+                (Verdict::Sunk, Served::Policy)
             }
         };
+        self.metrics.count_verdict(verdict as usize);
         self.metrics.count_response(served, u16::from(out[3] & 15));
         true
     }
@@ -280,6 +339,6 @@ impl Pipeline {
 
 impl std::fmt::Debug for Recent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Recent").field("answers", &self.slots.len()).field("page", &self.page).finish_non_exhaustive()
+        f.debug_struct("Recent").field("answers", &self.slots.len()).finish_non_exhaustive()
     }
 }

@@ -77,6 +77,7 @@ scenarios!(
     ttls_end_at_the_instant,
     what_is_kept_for_removal_is_resolved_and_recorded,
     what_is_protected_is_never_sunk,
+    what_is_sunk_again_is_recorded_again,
 );
 
 /// Two may have asked, one in vain: what came is given, and stays.
@@ -456,7 +457,7 @@ impl Stage {
         let moment = self.pipeline.moment();
         self.recent.turn(&self.pipeline, &moment);
         let over_udp = step.transport == Transport::Udp;
-        if over_udp && self.pipeline.repeat(packet, &peer, &moment, &mut self.recent, &mut out) {
+        if over_udp && self.pipeline.repeat(packet, &peer, &moment, (&mut self.recent, &self.recorder), &mut out) {
             return out;
         }
         match self.pipeline.begin(packet, (peer, step.transport), &moment, &self.recorder, &mut out) {
