@@ -204,6 +204,11 @@ impl List {
         self.table.refused
     }
 
+    /// Returns the SHA-256 of the file that the list was read from.
+    pub const fn source(&self) -> &[u8; 32] {
+        &self.table.source
+    }
+
     /// Returns whether the list was read from a file with this SHA-256, in this format.
     pub fn is_from(&self, source: &[u8; 32], format: Option<Format>) -> bool {
         self.table.source == *source && format.is_none_or(|format| format.as_str() == self.table.format)

@@ -1,5 +1,7 @@
 //! From a file of an operator to a list: read, judged, compiled, kept; the last good one stays where any of it fails.
 
+mod seen;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -13,6 +15,7 @@ use super::index::{BuildError, Index, Key, OpenError};
 use super::list::{List, TableError, compile};
 use super::parse::{Format, detect, parse};
 use crate::unpack::{Packing, UnpackError};
+use seen::Seen;
 
 /// The largest file, and the largest text in a compressed one, in octets.
 pub const MAX_TEXT: u64 = 1 << 30;
@@ -84,12 +87,24 @@ pub struct Admitted {
 /// Loads a list, and keeps its compiled form in `folder`. Where the file is as it was, only the compiled form is read.
 /// `keys` gives keys that nobody can foretell.
 pub fn load(source: &Source, folder: &Path, keys: impl FnMut() -> Key) -> Loaded {
-    let last = last_good(source, folder);
-    match read(&source.path).and_then(|octets| refresh(&octets, source, folder, last.as_ref(), (|| Ok(()), keys))) {
-        Ok(Some((list, refusals))) => Loaded { list: Some(list), fault: None, refusals },
-        Ok(None) => Loaded { list: last, fault: None, refusals: Refusals::default() },
-        Err(fault) => Loaded { list: last, fault: Some(fault), refusals: Refusals::default() },
+    let (last, seen) = (last_good(source, folder), Seen::of(folder, &source.name));
+    // As it is before it is read: what comes in meanwhile is read by the next load.
+    let file = fs::metadata(&source.path).ok();
+    let unread = file.as_ref().and_then(|file| seen.digest(file)).zip(last.as_ref());
+    if unread.is_some_and(|(digest, last)| last.is_from(&digest, source.format)) {
+        return Loaded { list: last, fault: None, refusals: Refusals::default() };
     }
+    let read = read(&source.path);
+    let fresh = read.and_then(|octets| refresh(&octets, source, folder, last.as_ref(), (|| Ok(()), keys)));
+    let (list, refusals) = match fresh {
+        Ok(Some((list, refusals))) => (Some(list), refusals),
+        Ok(None) => (last, Refusals::default()),
+        Err(fault) => return Loaded { list: last, fault: Some(fault), refusals: Refusals::default() },
+    };
+    if let (Some(file), Some(list)) = (&file, &list) {
+        seen.note(file, list.source());
+    }
+    Loaded { list, fault: None, refusals }
 }
 
 /// Loads a list from octets that came for it, as [`load`] would from its file. `store` puts them there, once they are known to be
@@ -193,8 +208,10 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     if !fs::metadata(path).map_err(LoadError::Read)?.is_file() {
         return Err(LoadError::NoFile);
     }
-    let mut octets = Vec::new();
     let file = File::open(path).map_err(LoadError::Read)?;
+    let size = file.metadata().map_or(0, |file| file.len().min(MAX_TEXT));
+    // One more, which tells that there is no more.
+    let mut octets = Vec::with_capacity(size as usize + 1);
     file.take(MAX_TEXT + 1).read_to_end(&mut octets).map_err(LoadError::Read)?;
     if octets.len() as u64 > MAX_TEXT { Err(LoadError::TooLarge) } else { Ok(octets) }
 }

@@ -44,6 +44,51 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// Sets the instant at which a note was written ahead of the file's, as if it had been written later.
+fn age(place: &Place) {
+    let (seen, since) = (place.folder.path().join("lists/ads.seen"), std::time::Instant::now());
+    loop {
+        // Whatever writes to a note sets its instant anew.
+        fs::write(&seen, fs::read(&seen).unwrap()).unwrap();
+        let [note, file] = [&seen, &place.source.path].map(|path| fs::metadata(path).unwrap());
+        if std::os::unix::fs::MetadataExt::ctime(&note) >= std::os::unix::fs::MetadataExt::ctime(&file) + 2 {
+            return;
+        }
+        assert!(since.elapsed() < std::time::Duration::from_secs(10), "time stands still");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_file_that_was_not_touched_is_not_read() {
+    let place = Place::new();
+    place.load("a.example\n");
+    age(&place);
+    let seen = place.folder.path().join("lists/ads.seen");
+    let noted = fs::read_to_string(&seen).unwrap();
+    let note = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(&seen).unwrap());
+    let first = note();
+    let other = noted.replacen(&noted[..64], &hex::encode(Sha256::digest("b.example\n")), 1);
+    assert!(has(&place.load_again().list, "a.example"));
+    assert_eq!(note(), first, "it was read");
+
+    // A note of other contents counts for nothing, and is written anew.
+    fs::write(&seen, other).unwrap();
+    assert!(has(&place.load_again().list, "a.example"));
+    assert_eq!(fs::read_to_string(&seen).unwrap(), noted, "it was not read");
+    assert_ne!(note(), first);
+
+    // Changed in place, with its length and its instant of modification as before.
+    age(&place);
+    let modified = fs::metadata(&place.source.path).unwrap().modified().unwrap();
+    fs::write(&place.source.path, "c.example\n").unwrap();
+    File::options().write(true).open(&place.source.path).unwrap().set_modified(modified).unwrap();
+    assert!(has(&place.load_again().list, "c.example"));
+    // So soon after a change, the note may be older than another one.
+    fs::write(&place.source.path, "d.example\n").unwrap();
+    assert!(has(&place.load_again().list, "d.example"));
+}
+
 #[test]
 fn a_list_is_compiled_once() {
     let place = Place::new();
