@@ -128,6 +128,7 @@ fn defaults() -> Config {
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, max_payload: 1232, version: String::new() },
         ledger: ledger::defaults(),
         export: Vec::new(),
+        notice: notice::defaults(),
         daemon: DaemonConfig { sandbox: true },
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
     }
