@@ -159,7 +159,7 @@ fn asked_before(instant: Timestamp) -> (Setup, crate::scripted::Scripted) {
         .set("client.group", vec![group])
         .set("client.device", vec![device])
         .start();
-    ["127.77.0.7", "127.77.0.8"].map(|from| ask(&daemon, from));
+    ["127.77.0.7", "127.77.0.8"].iter().for_each(|from| ask(&daemon, from));
     place::until(PATIENCE, "the records", || {
         let [list] = &daemon.json(&["devices", "--format", "json"])[..] else { panic!("not one object") };
         (list["devices"].as_array().unwrap().len() == 2).then_some(())
@@ -167,12 +167,16 @@ fn asked_before(instant: Timestamp) -> (Setup, crate::scripted::Scripted) {
     (daemon.stop(), upstream)
 }
 
+#[expect(clippy::disallowed_methods, reason = "what is to come lies after the present instant")]
+fn now() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap()
+}
+
 #[test]
 fn a_notice_goes_out_once_by_each_way_and_the_next_one_when_the_clock_is_borne_out() {
     needs!("python3", "python3-aiosmtpd", "libfaketime");
     let post = Post::new();
-    let instant =
-        Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap().checked_add((24 * 8).hours()).unwrap();
+    let instant = now().checked_add((24 * 8).hours()).unwrap();
     let (setup, _upstream) = asked_before(instant);
     let (_smtp, _hook) = (post.smtp("starttls"), post.start("hook", &[SECRET]));
     std::fs::write(post.path("refuse"), "").unwrap();

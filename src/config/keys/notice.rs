@@ -79,8 +79,11 @@ const KEYS: &[Key] = &[
     ),
 ];
 
-pub(super) const SMTP: Section =
-    Section { name: "notice.smtp", doc: &["The mail server that takes notices. Never without TLS."], keys: SMTP_KEYS };
+pub(super) const SMTP: Section = Section {
+    name: "notice.smtp",
+    doc: &["The mail server that takes notices, never without TLS. Its variables begin with INTERDICT_NOTICE_SMTP__."],
+    keys: SMTP_KEYS,
+};
 
 const SMTP_KEYS: &[Key] = &[
     key(
