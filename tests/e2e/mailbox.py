@@ -44,7 +44,7 @@ def smtp(mode, user, password):
 
     def authenticate(server, session, envelope, mechanism, data):
         good = data.login == user.encode() and data.password == password.encode()
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)
 
     class Own(Controller):
         def factory(self):
