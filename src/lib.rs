@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod listen;
 pub mod lists;
 pub mod message;
+pub mod notice;
 pub mod observe;
 pub mod pipeline;
 pub mod policy;

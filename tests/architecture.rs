@@ -37,11 +37,16 @@ const MODULES: &[(&str, May)] = &[
     ("devices", May::Use(&[])),
     // Of `client`, the name of the default group; of `ledger`, leaves and the words of verification.
     ("report", May::Use(&["client", "policy", "ledger", "store", "devices"])),
+    // Of `feed`, which characters are visible. What is due, what it says and how it goes out; `daemon` says when it is.
+    ("notice", May::Use(&["client", "policy", "feed", "fetch", "ledger", "store", "devices", "report"])),
     // Of `clock`, instants to measure waits by.
     ("export", May::Use(&["client", "clock", "observe", "ledger"])),
     // What others have recorded is read and decided; nothing of it is recorded.
     ("scan", May::Use(&["unpack", "query", "client", "policy"])),
-    ("pipeline", May::UseAllBut(&["feed", "fetch", "identify", "store", "devices", "report", "export", "scan"])),
+    (
+        "pipeline",
+        May::UseAllBut(&["feed", "fetch", "identify", "store", "devices", "report", "notice", "export", "scan"]),
+    ),
     // Of `ledger`, the recorder that each worker owns and hands to `pipeline`; of `resolve`, the forwarder, likewise.
     ("listen", May::Use(&["query", "clock", "datagram", "observe", "ledger", "resolve", "pipeline"])),
     ("config", May::UseAllBut(&[])),
@@ -84,12 +89,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["admin", "fetch"]),
     ("ipcrypt_rs", &["ledger"]),
     ("landlock", &["daemon"]),
+    ("lettre", &["notice"]),
     ("libmimalloc_sys", &["allocator"]),
     ("listenfd", &["listen"]),
     ("mimalloc", &["allocator"]),
     ("netlink_packet_core", &["identify"]),
     ("netlink_packet_route", &["identify"]),
     ("memmap2", &["lists"]),
+    ("minijinja", &["notice"]),
     ("minisign_verify", &["fetch"]),
     ("pdf_writer", &["report"]),
     ("prometheus_client", &["observe"]),

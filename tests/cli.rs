@@ -122,6 +122,7 @@ fn wrong_usage_is_told_with_what_would_be_right() {
         (&["attempts", "--json", "--csv"], "--csv"),
         (&["orders", "--diff", "us-ndaa-1634"], "2 values"),
         (&["explain", "x.example", "--record", "1", "--offline"], "--offline"),
+        (&["simulate", "x.log"], "--at <INSTANT>|--policy <POLICY>"),
     ] {
         let output = program(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(64), "{arguments:?}: {output:?}");

@@ -15,7 +15,7 @@ use super::command::DaemonArgs;
 use super::output::plain;
 use super::settings::{ConfigArgs, FolderArgs};
 use crate::control::Command as Commanded;
-use crate::devices::{Rules, State};
+use crate::devices::{Rules, Standing, State};
 use crate::report::{Device, DeviceKind};
 
 #[derive(Debug, Args)]
@@ -156,12 +156,17 @@ pub(super) fn run(of: &Devices, out: &mut dyn Write) -> anyhow::Result<()> {
             Ok(page::write(device, &list, out)?)
         }
         Some(Command::Confirm(Confirm { device, removed: _, said })) => {
-            let device = told(said, device)?;
+            let (device, _) = told(said, device)?;
             let (person, reason) = (said.by.clone(), said.reason.clone());
             said.daemon.ask(&Commanded::DeviceRemoved { device, person, reason })?.write(out)
         }
         Some(Command::Withdraw(Withdraw { device, said })) => {
-            let device = told(said, device)?;
+            let (device, standing) = told(said, device)?;
+            ensure!(
+                standing.is_none_or(|of| of.confirmation.is_some()),
+                "no confirmation of {} stands that could be withdrawn",
+                plain(&device)
+            );
             let (person, reason) = (said.by.clone(), said.reason.clone());
             said.daemon.ask(&Commanded::DeviceWithdraw { device, person, reason })?.write(out)
         }
@@ -188,8 +193,8 @@ fn list(of: &List, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns what a device is told by in records.
-fn told(said: &Said, device: &str) -> anyhow::Result<String> {
+/// Returns what a device is told by in records, and how it stands.
+fn told(said: &Said, device: &str) -> anyhow::Result<(String, Option<Standing>)> {
     let DaemonArgs { config, folder } = &said.daemon;
     let scope = Scope {
         order: None,
@@ -203,7 +208,7 @@ fn told(said: &Said, device: &str) -> anyhow::Result<String> {
     let list = found::list(&scope, true)?;
     let device = one(&list.devices, device)?;
     match device.kind {
-        DeviceKind::Hardware | DeviceKind::Address => Ok(device.label.clone()),
+        DeviceKind::Hardware | DeviceKind::Address => Ok((device.label.clone(), device.standing.clone())),
         DeviceKind::Network => bail!("{} is a network, which stands for many devices", plain(&device.label)),
         DeviceKind::Anonymous => {
             bail!("the key of {} is not there, so that nobody can tell which device it is", device.label)

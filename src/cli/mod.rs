@@ -20,6 +20,7 @@ mod ledger;
 mod lists;
 mod man;
 mod monitor_only;
+mod notice;
 mod orders;
 mod output;
 mod policy;
@@ -95,6 +96,8 @@ enum Command {
     Report(Box<report::Report>),
     /// List the devices that attempted contact: what each may be, how it stands, and what to do next.
     Devices(Box<devices::Devices>),
+    /// Show what would be sent about prohibitions, list what was, and test whether it arrives.
+    Notice(notice::Notice),
     /// List what was changed, by whom and why, newest first.
     Changes(changes::Changes),
     /// Add, list, confirm and revoke exceptions, each with a scope, an end and somebody who answers for it.
@@ -170,6 +173,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         Command::Simulate(of) => simulate::run(&of, &mut out),
         Command::Report(of) => report::run(&of, &mut out),
         Command::Devices(of) => devices::run(&of, &mut out),
+        Command::Notice(of) => notice::run(&of, &mut out),
         Command::Changes(of) => changes::run(&of, &mut out),
         Command::Waiver(of) => waiver::run(&of, &mut out),
         Command::MonitorOnly(of) => monitor_only::run(&of, &mut out),
@@ -252,6 +256,9 @@ mod tests {
             "devices confirm",
             "devices withdraw",
             "devices rules",
+            "notice show",
+            "notice test",
+            "notice list",
             "changes",
             "waiver add",
             "waiver list",

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::ledger::read_text;
 use super::settings::{ConfigArgs, FolderArgs};
 use crate::ledger::checkpoint::{MAX_NOTE, Verifier};
-use crate::report::{Basis, Format, LANGUAGES, VERSION};
+use crate::report::{self, Basis, Format, LANGUAGES, VERSION};
 use made::Wanted;
 
 #[derive(Debug, Args)]
@@ -111,6 +111,20 @@ fn distinct(nodes: &[node::Opened]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whoever asks about a time of which nothing is known must not read that nothing was attempted.
+fn known(nodes: &[node::Opened], from: Timestamp) -> anyhow::Result<()> {
+    let mut until = None;
+    for node in nodes {
+        until = until.max(report::until(&node.store, &node.basis)?);
+    }
+    match until {
+        Some(until) if until <= from => {
+            bail!("nothing is known of a period that begins at {from}: records tell of the time up to {until:.0}")
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn write(of: &Make, out: &mut dyn Write) -> anyhow::Result<()> {
     // Optional only beside a subcommand.
     let (Some(from), Some(to), Some(format), Some(output)) = (of.from, of.to, of.format, &of.output) else {
@@ -127,6 +141,7 @@ fn write(of: &Make, out: &mut dyn Write) -> anyhow::Result<()> {
     let wanted = Wanted { keys: &of.key, anchors: &anchors, verify: !of.unverified };
     let nodes = folders.iter().map(|folder| node::open(folder, &wanted)).collect::<anyhow::Result<Vec<_>>>()?;
     distinct(&nodes)?;
+    known(&nodes, from)?;
     let basis = Basis {
         version: VERSION,
         format,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::bail;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use super::folder::Folder;
 use super::output::{Table, write_csv};
 use super::policy::side::Side;
 use super::scan::form;
-use super::scan::page::{cells, files, more, told, unseen};
+use super::scan::page::{cells, head, more, told, unseen};
 use super::scan::reading::{self, FileArgs, FileRead};
 use super::scan::rows::{self, FileRow, RuleRow, SumOf, UNSEEN};
 use super::scan::{Shape, ShapeArgs, judge};
@@ -27,11 +27,12 @@ use crate::scan::{Change, Effect, Judge, Rule, Sum, Tally};
 /// the policy and at the instant that are given. Told is what changes: what would be withheld and is not, what would no longer be, for which
 /// devices and services, and which names carry most of it.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("other").required(true).multiple(true).args(["at", "policy"])))]
 pub(super) struct Simulate {
     #[command(flatten)]
     files: FileArgs,
     /// Decide as at this instant.
-    #[arg(long, value_name = "INSTANT", value_parser = super::instant::parse, required_unless_present = "policy")]
+    #[arg(long, value_name = "INSTANT", value_parser = super::instant::parse)]
     at: Option<Timestamp>,
     /// Decide by this policy: a configuration file, the digest of an archived one, or FOLDER/DIGEST. Without it, by the present one.
     #[arg(long, value_name = "POLICY")]
@@ -107,8 +108,7 @@ fn page(
     limit: usize,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    files(read, out)?;
-    writeln!(out)?;
+    head(read, out)?;
     for (word, side) in [("now", sides.0), ("then", sides.1)] {
         let at = side.at.map_or_else(String::new, |at| format!("{at:.0}"));
         writeln!(out, "{word:5} {at}  policy {}", hex::encode(side.snapshot.digest()))?;

@@ -9,6 +9,7 @@ use super::fetched::check_fetched;
 use super::lists::check_lists;
 use super::load::Settings;
 use super::node::{Faults, Place, quote};
+use super::notice::check_notice;
 use super::publish::check_publish;
 use super::value::{Row, Value};
 use super::witness::check_witnesses;
@@ -29,6 +30,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) {
     check_lists(settings, faults);
     check_fetched(settings, faults);
     check_export(settings, faults);
+    check_notice(settings, faults);
     check_witnesses(settings, faults);
     check_publish(settings, faults);
     for row in rows(settings, "policy", "treatment") {

@@ -7,6 +7,7 @@ mod guards;
 mod ledger;
 mod limit;
 mod lists;
+mod notice;
 mod policy;
 mod upstream;
 
@@ -109,6 +110,8 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "answer", doc: &["How responses look."], keys: ANSWER },
     Section { name: "ledger", doc: &["How records are kept."], keys: ledger::KEYS },
     export::SECTION,
+    notice::SECTION,
+    notice::SMTP,
     Section {
         name: "daemon",
         doc: &["The process itself."],

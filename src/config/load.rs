@@ -119,9 +119,12 @@ impl Settings {
 
     fn take_section(&mut self, section: &'static Section, entries: &[(Word, Node)], faults: &mut Faults) {
         for (word, node) in entries {
-            match section.keys.iter().find(|key| key.name == word.text) {
-                Some(key) => self.set(section, key, node, faults),
-                None => unknown_key(section, word, faults),
+            match (section.keys.iter().find(|key| key.name == word.text), &node.raw) {
+                (Some(key), _) => self.set(section, key, node, faults),
+                (None, Raw::Table(entries)) if let Some(below) = section.below(&word.text) => {
+                    self.take_section(below, entries, faults);
+                }
+                (None, _) => unknown_key(section, word, faults),
             }
         }
     }
@@ -283,6 +286,7 @@ impl Settings {
                 witnesses: take.witnesses(),
             },
             export: take.receivers(),
+            notice: take.notice(),
             daemon: DaemonConfig { sandbox: take.take("daemon", "sandbox") },
             log: LogConfig {
                 level: take.take::<&str>("log", "level").to_owned(),
@@ -395,10 +399,12 @@ macro_rules! settings {
 settings! {
     Switch => bool,
     Socket => ControlSocket,
+    Number => i8,
     Number => u8,
     Number => u16,
     Number => u32,
     Number => u64,
+    Numbers => Vec<u64>,
     Word => &'static str,
     Text => String,
     Listener => Option<SocketAddr>,
@@ -427,7 +433,7 @@ fn keys() -> impl Iterator<Item = (&'static Section, &'static Key)> {
 }
 
 fn find(section: &str, key: &str) -> Option<(&'static Section, &'static Key)> {
-    keys().find(|(of, known)| of.name == section && known.name == key)
+    keys().find(|(of, known)| of.name.replace('.', "_") == section && known.name == key)
 }
 
 fn full_name(section: &Section, key: &Key) -> String {
@@ -437,7 +443,7 @@ fn full_name(section: &Section, key: &Key) -> String {
 /// Returns the name of the variable that sets a key.
 fn variable(section: &Section, key: &Key) -> String {
     let separator = if section.name.is_empty() { "" } else { "__" };
-    format!("{PREFIX}{}{separator}{}", section.name, key.name).to_ascii_uppercase()
+    format!("{PREFIX}{}{separator}{}", section.name.replace('.', "_"), key.name).to_ascii_uppercase()
 }
 
 fn unknown_key(section: &'static Section, word: &Word, faults: &mut Faults) {

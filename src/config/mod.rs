@@ -9,6 +9,7 @@ mod lists;
 mod load;
 mod nearest;
 mod node;
+mod notice;
 mod parse;
 mod process;
 mod publish;

@@ -219,6 +219,7 @@ impl Kind {
             | Self::HostNames
             | Self::Hosts
             | Self::Texts
+            | Self::Numbers { .. }
             | Self::Tables { .. } => matches!(raw, Raw::List(_)),
         }
     }

@@ -52,6 +52,11 @@ pub enum Kind {
         least: u64,
         most: u64,
     },
+    /// Whole numbers, both bounds included, each once.
+    Numbers {
+        least: u64,
+        most: u64,
+    },
     /// One of these words.
     Word(&'static [&'static str]),
     /// A text in one line, of this many octets.
@@ -110,6 +115,16 @@ pub enum Kind {
         /// What such a table looks like, line by line.
         example: &'static [&'static str],
     },
+}
+
+impl Section {
+    /// Returns the section `[name.WORD]`.
+    pub(super) fn below(&self, word: &str) -> Option<&'static Self> {
+        let of = |section: &&Self| {
+            section.name.strip_prefix(self.name).and_then(|rest| rest.strip_prefix('.')) == Some(word)
+        };
+        Spec::SECTIONS.iter().find(of)
+    }
 }
 
 impl Spec {
@@ -197,6 +212,7 @@ impl Kind {
     fn bounds(&self, unit: &str) -> Option<String> {
         match self {
             Self::Number { least, most } => Some(format!("{least} to {most} {unit}.")),
+            Self::Numbers { least, most } => Some(format!("A list of whole numbers from {least} to {most}.")),
             Self::Word(words) => Some(format!("One of {}.", list(words))),
             Self::Switch => Some("true or false.".to_owned()),
             Self::SwitchOrPath

@@ -128,6 +128,7 @@ fn defaults() -> Config {
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, max_payload: 1232, version: String::new() },
         ledger: ledger::defaults(),
         export: Vec::new(),
+        notice: notice::defaults(),
         daemon: DaemonConfig { sandbox: true },
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
     }
@@ -172,7 +173,7 @@ fn the_examples_of_tables_are_right_and_change_what_they_say() {
             _ => None,
         })
         .collect();
-    assert_eq!(examples.len(), 11);
+    assert_eq!(examples.len(), 12);
     for example in examples {
         assert_ne!(load(&example, &[]), Ok(defaults()), "{example}");
         assert_eq!(load(&example, &[]).err(), None, "{example}");
@@ -429,7 +430,7 @@ fn every_key_can_be_set_by_its_variable() {
         for key in section.keys {
             let name = match section.name {
                 "" => format!("INTERDICT_{}", key.name),
-                section => format!("INTERDICT_{section}__{}", key.name),
+                section => format!("INTERDICT_{}__{}", section.replace('.', "_"), key.name),
             };
             let (name, value) = (name.to_uppercase(), key.default_toml().unwrap());
             assert_eq!(load("", &[(&name, &value)]), Ok(defaults()), "{name}={value}");

@@ -16,6 +16,7 @@ use crate::ledger::{Durability, Fail};
 use crate::listen::limit::Rate;
 use crate::lists::{Action, Bounds, Dates, Source};
 use crate::message::Name;
+use crate::notice;
 use crate::observe::Format;
 use crate::policy::{Operator, Sink};
 use crate::resolve::{Endpoint, Strategy};
@@ -42,6 +43,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Who gets the records.
     pub export: Vec<Receiver>,
+    /// Who is told of prohibitions to come, and of those in force.
+    pub notice: notice::Settings,
     pub daemon: DaemonConfig,
     pub log: LogConfig,
 }

@@ -24,6 +24,7 @@ pub(super) enum Value {
     Switch(bool),
     Socket(ControlSocket),
     Number(u64),
+    Numbers(Vec<u64>),
     Word(&'static str),
     Text(String),
     Listener(Option<SocketAddr>),
@@ -71,6 +72,7 @@ pub(super) fn read(kind: &Kind, name: &str, node: &Node, faults: &mut Faults) ->
             _ => reader.wrong(node, "neither true nor false nor a path", "write true, false or a path between quotes"),
         },
         Kind::Number { least, most } => reader.number(node, least, most).map(Value::Number),
+        Kind::Numbers { least, most } => reader.numbers(node, least, most).map(Value::Numbers),
         Kind::Word(words) => {
             let found = node.text().and_then(|text| words.iter().find(|word| **word == text));
             let remedy = || format!("write one of {}", list(words));
@@ -144,6 +146,19 @@ impl Reader<'_> {
         let Raw::Integer(number) = node.raw else { return self.wrong(node, "not a whole number", remedy) };
         let within = number.and_then(|number| u64::try_from(number).ok()).filter(|it| (least..=most).contains(it));
         within.or_else(|| self.wrong(node, "out of range", remedy))
+    }
+
+    fn numbers(&mut self, node: &Node, least: u64, most: u64) -> Option<Vec<u64>> {
+        let Raw::List(items) = &node.raw else {
+            return self.wrong(node, "not a list", "write it as a list of whole numbers: [30, 7]");
+        };
+        let read: Vec<_> = items.iter().map(|item| self.number(item, least, most)).collect();
+        let numbers: Vec<_> = read.into_iter().collect::<Option<_>>()?;
+        let distinct: BTreeSet<_> = numbers.iter().collect();
+        match distinct.len() == numbers.len() {
+            true => Some(numbers),
+            false => self.wrong(node, "a list with a number twice", "write each once"),
+        }
     }
 
     fn text<'n, T>(&mut self, node: &'n Node, parse: impl FnOnce(&'n str) -> Result<T, Wrong>) -> Option<T> {

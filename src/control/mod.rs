@@ -87,6 +87,8 @@ pub enum Command {
     DeviceRemoved { device: String, person: String, reason: String },
     /// Withdraw such a confirmation.
     DeviceWithdraw { device: String, person: String, reason: String },
+    /// Send a notice that says that it is a test, by each way at once.
+    NoticeTest,
     /// Sign the log with a new key, and for so many days with the one before too.
     LedgerRotateKey { overlap_days: u16, reason: String },
 }

@@ -27,6 +27,9 @@ impl Daemon {
             let is_list = matches!(command, Command::ListsRefresh { .. });
             return work.fetching.refresh(by, is_list, name.as_deref(), reply);
         }
+        if let Command::NoticeTest = &command {
+            return self.notices.test(by, reply);
+        }
         let answer = match command {
             Command::WaiverAdd(asked) => self.add(work, by, &asked),
             Command::WaiverRevoke { id, reason } => self.revoke(work, by, &id, &reason),
@@ -50,7 +53,9 @@ impl Daemon {
             Command::CacheShow { name } => self.show_kept(&name),
             Command::CacheFlush { name, below } => self.flush(by, name.as_deref(), below),
             Command::PolicyActivate { digest, reason } => self.activate_asked(work, by, &digest, &reason),
-            Command::ListsRefresh { .. } | Command::PolicyFetch { .. } => unreachable!("carried out above"),
+            Command::ListsRefresh { .. } | Command::PolicyFetch { .. } | Command::NoticeTest => {
+                unreachable!("carried out above")
+            }
         };
         self.tally(work);
         // Whoever asked may be gone; what was done is recorded.

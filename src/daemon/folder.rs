@@ -30,6 +30,8 @@ pub const WAIVERS: &str = "waivers.json";
 pub const CONTROL: &str = "control.sock";
 /// The positions of exports.
 pub const EXPORTS: &str = "exports";
+/// What became of notices.
+pub const NOTICES: &str = "notices.json";
 /// What is kept of answers from a stop to the next start.
 pub const ANSWERS: &str = "answers";
 /// The index over the journal.
@@ -149,6 +151,11 @@ impl Folder {
     /// Returns the folder of the positions of exports.
     pub(super) fn exports(&self) -> PathBuf {
         self.root.join(EXPORTS)
+    }
+
+    /// Returns the file of what became of notices.
+    pub(super) fn notices(&self) -> PathBuf {
+        self.root.join(NOTICES)
     }
 
     /// Returns whether this is the folder of rehearsals.

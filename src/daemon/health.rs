@@ -178,13 +178,14 @@ impl Daemon {
         let shadowed = (Arc::clone(&self.pipeline), Arc::clone(&self.standing));
         let standing = Arc::clone(&self.standing);
         let exports = self.exports.clone();
-        let (witnesses, witnessed) = (self.witnesses.clone(), self.witnesses.clone());
+        let (witnesses, witnessed, notices) = (self.witnesses.clone(), self.witnesses.clone(), self.notices.clone());
         let (clock, ready_clock) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
         admin::State {
             readiness: Box::new(move || {
                 let fetches = fetches.faults(ready_clock.as_ref());
                 let mut of = readiness(&parts.0, &parts.1, ready_clock.as_ref(), &parts.2, fetches, &exports);
                 of.checks.extend(witnesses.health());
+                of.checks.extend(notices.health());
                 of
             }),
             shadow: Box::new(move || shadow(&shadowed.0, &shadowed.1)),

@@ -16,6 +16,7 @@ mod keeping;
 mod limit;
 mod lists;
 mod loops;
+mod notices;
 mod reload;
 mod sandbox;
 mod saved;
@@ -58,6 +59,7 @@ pub use candidate::Candidate;
 use fetching::{Fetching, Statuses};
 use folder::Folder;
 pub use lists::{CheckedList, told};
+use notices::Notices;
 use sandbox::Sandbox;
 use signals::Signals;
 use standing::Standing;
@@ -154,6 +156,7 @@ pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let snapshot = built.state.snapshot;
     let lists = lists::check(config, &config.data_dir, &snapshot, clock.read().at)?;
     exports::check(config)?;
+    notices::check(config, &clock)?;
     Ok(Checked { snapshot, candidate: built.candidate, lists, notes: built.notes })
 }
 
@@ -174,6 +177,7 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let mut built =
         build::build(&config, 1, &clock, (&Kept::default(), &Servers::default())).map_err(StartError::Faults)?;
     exports::check(&config).map_err(StartError::Faults)?;
+    let channels = notices::check(&config, &clock).map_err(StartError::Faults)?;
     let folder = Folder::open(&config.data_dir, clock.is_rehearsal())?;
     let mut waivers = Waivers::new(Register::open(&folder.waivers()), &config.control);
     if waivers.register.kept().granted().next().is_some() {
@@ -248,12 +252,14 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         sandbox,
         turns: listeners.turns(),
         witnesses: Witnesses::default(),
+        notices: Notices::default(),
     };
     let served = runtime.block_on(async {
         let (folder, runner) = (daemon.folder.root(), work.background.runner());
         saved::take_up(&daemon.pipeline, folder, (daemon.saves(), daemon.config.cache.size), runner);
         daemon.fetch(&mut work, &built.tls);
         daemon.witness(&built.tls);
+        daemon.notify(channels);
         daemon.publish(&built.tls)?;
         daemon.serve(&mut work, (admin, commands), signals, invocation, &announcement).await
     });
@@ -311,6 +317,7 @@ struct Daemon {
     sandbox: Sandbox,
     turns: Turns,
     witnesses: Witnesses,
+    notices: Notices,
 }
 
 /// What reloads, commands and the passing of time work on, one after the other.

@@ -77,8 +77,8 @@ impl Daemon {
 impl Daemon {
     /// Says what of a reload lies out of reach, beside what waits for a restart anyway.
     fn beyond(&self, new: &Config) -> Vec<String> {
-        let Config { data_dir, control, ledger, export, .. } = self.config.clone();
-        self.sandbox.beyond(&Config { data_dir, control, ledger, export, ..new.clone() })
+        let Config { data_dir, control, ledger, export, notice, .. } = self.config.clone();
+        self.sandbox.beyond(&Config { data_dir, control, ledger, export, notice, ..new.clone() })
     }
 }
 
@@ -94,6 +94,7 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
         ("[cache] save", old.cache.save != new.cache.save),
         ("[ledger]", old.ledger != new.ledger),
         ("[export]", old.export != new.export),
+        ("[notice]", old.notice != new.notice),
         ("[daemon]", old.daemon != new.daemon),
         ("[log]", old.log != new.log),
     ];

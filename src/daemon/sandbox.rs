@@ -12,6 +12,7 @@ use landlock::{
 
 use crate::config::{Config, ControlSocket, PublishConfig};
 use crate::export::To;
+use crate::notice::{Settings, Smtp, Webhook};
 
 /// What a process needs of the system: resolvers and certificates are named below `/etc` and `/run`, the names of users are
 /// looked up by libraries below `/usr` and `/lib`, and the kernel tells of itself below `/proc` and `/sys`.
@@ -105,6 +106,7 @@ impl Folders {
                 folders.writing_beside(path);
             }
         }
+        folders.notice(config);
         folders.data(&config.data_dir);
         match &config.ledger.publish {
             Some(PublishConfig::Folder(folder)) => folders.writing(folder),
@@ -130,6 +132,17 @@ impl Folders {
             if item.is_dir() { self.read.extend(real(item)) } else { self.reading(item) }
         }
         policy.waivers.iter().for_each(|file| self.reading(Path::new(file)));
+    }
+
+    fn notice(&mut self, config: &Config) {
+        let Settings { templates, smtp, webhooks, .. } = &config.notice;
+        templates.iter().for_each(|folder| self.read.extend(real(folder)));
+        if let Some(Smtp { login, ca, .. }) = smtp {
+            login.iter().map(|(_, password)| password).chain(ca).for_each(|file| self.reading(file));
+        }
+        for Webhook { secret, ca, .. } in webhooks {
+            std::iter::once(secret).chain(ca).for_each(|file| self.reading(file));
+        }
     }
 
     /// Files are replaced by others of the same name, so that it is their folders which have to stay within reach: the one that

@@ -15,8 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use url::Url;
 
 use super::{FetchError, Tls, Validators};
@@ -46,24 +48,37 @@ impl Drop for Driver {
     }
 }
 
+/// A connection that is encrypted, to a host that was made sure of.
+pub type Secured = TlsStream<TcpStream>;
+
+fn late(_: Elapsed) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "nobody answers")
+}
+
+pub(super) async fn dial(host: &str, to: SocketAddr) -> Result<TcpStream, FetchError> {
+    let stream = timeout(CONNECT_TIME, TcpStream::connect(to)).await.map_err(late).and_then(|connected| connected);
+    stream.map_err(|source| FetchError::Connect { host: host.to_owned(), address: to.ip(), source })
+}
+
+pub(super) async fn secure(host: &str, stream: TcpStream, tls: &Tls) -> Result<Secured, FetchError> {
+    let failed = |source| FetchError::Tls { host: host.to_owned(), source };
+    // An address of IPv6 stands in brackets in a URL.
+    let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = ServerName::try_from(name).map_err(|error| failed(io::Error::other(error)))?;
+    let secured = timeout(CONNECT_TIME, TlsConnector::from(tls.0.clone()).connect(name, stream)).await;
+    secured.map_err(late).and_then(|secured| secured).map_err(failed)
+}
+
 impl Connection {
     /// Connects to `address`, and makes sure that whoever is there is the host of `url`.
     pub(super) async fn open(url: &Url, address: IpAddr, tls: &Tls) -> Result<Self, FetchError> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let port = url.port_or_known_default().unwrap_or(443);
-        let failed = |source| FetchError::Connect { host: host.clone(), address, source };
-        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "nobody answers");
-        let stream = timeout(CONNECT_TIME, TcpStream::connect(SocketAddr::new(address, port))).await;
-        let stream = stream.map_err(late).and_then(|connected| connected).map_err(failed)?;
+        let stream = dial(&host, SocketAddr::new(address, port)).await?;
         if url.scheme() == "http" {
             return Self::over(host, stream).await;
         }
-        let failed = |source| FetchError::Tls { host: host.clone(), source };
-        // An address of IPv6 stands in brackets in a URL.
-        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(name).map_err(|error| failed(io::Error::other(error)))?;
-        let secured = timeout(CONNECT_TIME, TlsConnector::from(tls.0.clone()).connect(name, stream)).await;
-        let stream = secured.map_err(late).and_then(|secured| secured).map_err(failed)?;
+        let stream = secure(&host, stream, tls).await?;
         Self::over(host, stream).await
     }
 

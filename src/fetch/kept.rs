@@ -90,8 +90,12 @@ impl Kept {
     }
 }
 
-/// Writes beside the target and renames, so that a reader finds the whole file or the one before.
-fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
+/// Replaces a file, whole and durable, by writing beside it: a reader finds it or the one before. Its folder is made where it is
+/// missing.
+///
+/// # Errors
+/// Where the disk does not take it.
+pub fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut beside = path.as_os_str().to_owned();

@@ -14,7 +14,7 @@ mod trust;
 
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +22,15 @@ use std::time::Duration;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use sha2::{Digest as _, Sha256};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub use address::forbids;
-pub use kept::{Failing, Kept, Place};
+pub use connect::Secured;
+pub use kept::{Failing, Kept, Place, replace};
 pub use roots::{RootsError, Tls};
 pub use send::{Answer, Sent};
-pub use sigv4::{Credentials, is_header, sign};
+pub use sigv4::{Credentials, hmac, is_header, sign};
 pub use trust::{Distrust, NoKey, PublicKey, Trust, read_digest};
 pub use url::Url;
 
@@ -220,22 +222,60 @@ impl Fetcher {
         Err(FetchError::Redirects)
     }
 
+    /// Looks up the addresses of a host, and checks them.
+    async fn addresses(&self, host: url::Host<&str>, private: bool) -> Result<Vec<IpAddr>, FetchError> {
+        let addresses = match host {
+            url::Host::Ipv4(address) => vec![IpAddr::V4(address)],
+            url::Host::Ipv6(address) => vec![IpAddr::V6(address)],
+            url::Host::Domain(name) => {
+                let failed = |reason: String| FetchError::Lookup { host: name.to_owned(), reason };
+                let name: Name = name.parse().map_err(|error| failed(format!("it is no name: {error}")))?;
+                self.lookup.addresses(name).await.map_err(failed)?
+            }
+        };
+        match addresses.iter().copied().find(|address| !private && (self.forbids)(*address)) {
+            Some(address) => Err(FetchError::Forbidden { host: host.to_string(), address }),
+            None => Ok(addresses),
+        }
+    }
+
+    /// Connects to a port of a host, at an address that was checked.
+    ///
+    /// # Errors
+    /// Where there is no connection.
+    pub async fn dial(&self, host: &url::Host, port: u16, private: bool) -> Result<TcpStream, FetchError> {
+        let name = host.to_string();
+        let host = match host {
+            url::Host::Domain(name) => url::Host::Domain(name.as_str()),
+            url::Host::Ipv4(address) => url::Host::Ipv4(*address),
+            url::Host::Ipv6(address) => url::Host::Ipv6(*address),
+        };
+        let addresses = self.addresses(host, private).await?;
+        let mut last = FetchError::NoAddress { host: name.clone() };
+        for address in addresses.into_iter().take(MAX_ADDRESSES) {
+            match connect::dial(&name, SocketAddr::new(address, port)).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Encrypts a connection, and makes sure that whoever is there is the host.
+    ///
+    /// # Errors
+    /// Where it is not trusted.
+    pub async fn secure(&self, host: &url::Host, stream: TcpStream) -> Result<Secured, FetchError> {
+        connect::secure(&host.to_string(), stream, &self.tls).await
+    }
+
     /// Connects to an address that was checked: there is no second look-up that could tell another.
     async fn connect(&self, url: &Url, private: bool) -> Result<Connection, FetchError> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let addresses = match url.host() {
             None => Vec::new(),
-            Some(url::Host::Ipv4(address)) => vec![IpAddr::V4(address)],
-            Some(url::Host::Ipv6(address)) => vec![IpAddr::V6(address)],
-            Some(url::Host::Domain(name)) => {
-                let failed = |reason: String| FetchError::Lookup { host: host.clone(), reason };
-                let name: Name = name.parse().map_err(|error| failed(format!("it is no name: {error}")))?;
-                self.lookup.addresses(name).await.map_err(failed)?
-            }
+            Some(host) => self.addresses(host, private).await?,
         };
-        if let Some(address) = addresses.iter().copied().find(|address| !private && (self.forbids)(*address)) {
-            return Err(FetchError::Forbidden { host, address });
-        }
         let mut last = FetchError::NoAddress { host };
         for address in addresses.into_iter().take(MAX_ADDRESSES) {
             match Connection::open(url, address, &self.tls).await {

@@ -22,6 +22,19 @@ impl<'a> Sent<'a> {
         let kind = (hyper::header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned());
         Self { method: Method::POST, url, headers: vec![kind], body }
     }
+
+    /// Returns a request that posts JSON.
+    pub fn json(url: &'a Url, body: Vec<u8>) -> Self {
+        let kind = (hyper::header::CONTENT_TYPE, "application/json".to_owned());
+        Self { headers: vec![kind], ..Self::post(url, body) }
+    }
+
+    /// Adds a header, whose name has to be in lower case.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((HeaderName::from_static(name), value));
+        self
+    }
 }
 
 /// What a server answered, whatever it was.

@@ -88,8 +88,8 @@ fn query(url: &Url) -> String {
     parts.iter().map(with_value).collect::<Vec<_>>().join("&")
 }
 
-/// RFC 2104.
-fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
+/// Returns the HMAC-SHA256 of a text (RFC 2104).
+pub fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
     let mut block = [0; 64];
     if key.len() > block.len() {
         block[..32].copy_from_slice(&Sha256::digest(key));

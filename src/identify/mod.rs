@@ -6,6 +6,7 @@
 
 mod files;
 mod lease;
+mod names;
 mod neighbours;
 mod pointers;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 pub use lease::{Format, LeaseFile};
+pub use names::Names;
 
 use crate::client::{Clients, Device, Hardware, Known, MAX_DEVICES, Source};
 use crate::clock::Clock;

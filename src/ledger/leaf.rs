@@ -270,6 +270,8 @@ pub enum Act {
     /// Such a confirmation was withdrawn.
     #[serde(rename = "device-withdrawn")]
     DeviceWithdrawn,
+    /// A notice of a prohibition was sent, or could not be.
+    Notice,
 }
 
 impl Act {
@@ -298,6 +300,7 @@ impl Act {
             Self::Rotate => "rotate",
             Self::DeviceRemoved => "device-removed",
             Self::DeviceWithdrawn => "device-withdrawn",
+            Self::Notice => "notice",
         }
     }
 }

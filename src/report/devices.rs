@@ -1,12 +1,14 @@
 //! Whom look-ups are attributed to: one device by its hardware address, by its address, or by a pseudonym.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 
 use sha2::{Digest as _, Sha256};
 
 use super::sums::{Class, Sums};
 use super::value::DeviceKind;
 use crate::devices::{Facts, Kind};
+use crate::ledger::{KeyId, KeyRing, hardware_of};
 use crate::store::{Seen, Tally};
 
 /// What the key ring tells of a client.
@@ -15,6 +17,20 @@ pub struct Revealed {
     pub hardware: Option<String>,
     /// The address, or the network where that is what was recorded; none where the key is not there.
     pub address: Option<String>,
+}
+
+/// Returns whose the records of a client are, as far as a key ring tells.
+///
+/// # Errors
+/// Where a key is there and cannot be read.
+pub fn reveal(seen: &Seen, keys: &mut KeyRing) -> Result<Revealed, Box<dyn Error + Send + Sync>> {
+    let Some(key) = seen.key.as_deref().and_then(KeyId::parse) else { return Ok(Revealed::default()) };
+    let device = seen.device.as_ref().map(|device| keys.decrypt(device, &key)).transpose()?.flatten();
+    let address = keys.decrypt(&seen.client, &key)?.map(|address| match seen.prefix {
+        Some(prefix) => format!("{address}/{prefix}"),
+        None => address.to_string(),
+    });
+    Ok(Revealed { hardware: device.and_then(hardware_of).map(|device| device.to_string()), address })
 }
 
 /// One device, the same in every month and at every resolver as far as records can tell.

@@ -29,11 +29,11 @@ mod value;
 mod xlsx;
 
 pub use basis::{Basis, Format, LogBasis, NodeBasis, VERSION};
-pub use devices::Revealed;
+pub use devices::{Revealed, reveal};
 pub use document::Document;
 pub use gather::{GatherError, Gatherer, Reveal, Source};
 pub use list::{Device, DeviceList, Help, QUIET};
-pub use node::policies;
+pub use node::{policies, until};
 pub use page::Cell;
 pub use render::RenderError;
 pub use texts::LANGUAGES;

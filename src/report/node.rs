@@ -1,6 +1,6 @@
 //! What leaves other than records tell of one resolver: the time that is covered, clocks, policies, changes and gaps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -41,8 +41,11 @@ pub fn policies(store: &Store, basis: &NodeBasis, period: Span) -> Result<Vec<(T
 }
 
 fn is_within(cover: &Cover, (from, to): Span) -> bool {
-    let (begin, end) = cover.span.unwrap_or((cover.at, cover.at));
-    begin < to && from <= end
+    match cover.span {
+        // A leaf of a minute that ends as the period begins says nothing of it.
+        Some((begin, end)) if begin < end => begin < to && from < end,
+        Some(_) | None => (from..to).contains(&cover.at),
+    }
 }
 
 pub(super) fn read(
@@ -53,6 +56,8 @@ pub(super) fn read(
     (place, node): (usize, &mut Node),
 ) -> Result<(), StoreError> {
     let (mut covering, mut clocks) = (Covering::default(), BTreeMap::<String, u64>::new());
+    // Policies of minutes that lie inside the period in part, and those that changes say were in use in it.
+    let (mut partly, mut used) = (Vec::new(), BTreeSet::new());
     store.covers(basis.first, basis.last, |cover| {
         let begins = cover.span.map_or(cover.at, |(from, _)| from);
         node.since = Some(node.since.map_or(begins, |since| since.min(begins)));
@@ -63,16 +68,25 @@ pub(super) fn read(
         if let Some(span) = cover.span {
             covering.cover(span);
         }
-        *clocks.entry(cover.clock.unwrap_or_else(|| "unknown".to_owned())).or_default() += 1;
         node.queries = node.queries.saturating_add(cover.queries);
-        for digest in cover.policies {
-            let span = told.policies.entry(digest).or_insert((cover.at, cover.at));
-            *span = (span.0.min(cover.at), span.1.max(cover.at));
+        if !is_whole(&cover, period) {
+            partly.extend(cover.policies.into_iter().map(|digest| (digest, cover.at)));
+            return;
         }
+        *clocks.entry(cover.clock.unwrap_or_else(|| "unknown".to_owned())).or_default() += 1;
+        cover.policies.into_iter().for_each(|digest| told.used(digest, cover.at));
     })?;
     store.told(basis.first, basis.last, |Leaf { seq, body, .. }| match body {
-        Body::Change(change) if (period.0..period.1).contains(&change.at) && is_told(&change) => {
-            told.changes.rows.push(changed(place, seq, *change));
+        Body::Change(change) if change.at < period.1 => {
+            if let Some(policy) = change.policy.as_ref().filter(|_| change.accepted) {
+                if change.at <= period.0 {
+                    used.clear();
+                }
+                used.insert(policy.clone());
+            }
+            if period.0 <= change.at && is_told(&change) {
+                told.changes.rows.push(changed(place, seq, *change));
+            }
         }
         Body::Gap(gap) => {
             if let (Some(from), Some(until)) = (gap.from, gap.until) {
@@ -84,9 +98,27 @@ pub(super) fn read(
         }
         Body::Change(_) | Body::Attempt(_) | Body::Coverage(_) | Body::Unknown => {}
     })?;
+    for (digest, at) in partly.into_iter().filter(|(digest, _)| used.is_empty() || used.contains(digest)) {
+        told.used(digest, at.clamp(period.0, period.1));
+    }
     node.coverage = covering.of(period);
     node.clock = clocks.into_iter().collect();
     Ok(())
+}
+
+/// Returns whether all of the time that a leaf speaks for lies inside a period.
+fn is_whole(cover: &Cover, (from, to): Span) -> bool {
+    cover.span.is_none_or(|(begin, end)| from <= begin && end <= to)
+}
+
+/// Returns the instant up to which leaves that speak of time do; none where there is no such leaf.
+///
+/// # Errors
+/// Where the index cannot be read.
+pub fn until(store: &Store, basis: &NodeBasis) -> Result<Option<Timestamp>, StoreError> {
+    let mut until = None;
+    store.covers(basis.first, basis.last, |cover| until = until.max(Some(cover.at)))?;
+    Ok(until)
 }
 
 /// Lists that the operator brings change daily, and no order follows from them.
@@ -111,6 +143,11 @@ fn missing(node: usize, seq: u64, gap: Gap) -> GapRow {
 }
 
 impl Told {
+    fn used(&mut self, digest: String, at: Timestamp) {
+        let span = self.policies.entry(digest).or_insert((at, at));
+        *span = (span.0.min(at), span.1.max(at));
+    }
+
     /// Leaves the newest of each, in the order of their instants.
     pub(super) fn shorten(&mut self) {
         self.changes.rows.sort_by_key(|row| (row.at, row.node, row.seq));

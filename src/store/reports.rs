@@ -6,11 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::query::{Seen, Sum};
 use super::tally::{self, Cover, Manner, Ruled, Slice, Tally};
-use super::{BATCH, CACHE, Store, StoreError, schema};
+use super::{BATCH, BUSY, CACHE, Store, StoreError, schema};
 use crate::ledger::{Body, Leaf, tree};
 
 /// The longest that a bundle can be, in octets.
@@ -71,6 +71,23 @@ impl Store {
         };
         let connection = open().map_err(|source| StoreError::Open { path: path.clone(), source })?;
         Ok(Self { path, connection, filler: Default::default(), identity: (0, 0), seen: None })
+    }
+
+    /// Opens the index for reading beside whoever fills it in the same process: no other descriptor of its file is opened, whose
+    /// end would take SQLite's locks.
+    ///
+    /// # Errors
+    /// Where there is none of this version.
+    pub fn reader(path: &Path) -> Result<Self, StoreError> {
+        let open = || {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(BUSY)?;
+            connection.pragma_update(None, "temp_store", "MEMORY")?;
+            let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            if version == schema::VERSION { Ok(connection) } else { Err(rusqlite::Error::InvalidQuery) }
+        };
+        let connection = open().map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), connection, filler: Default::default(), identity: (0, 0), seen: None })
     }
 
     /// Puts in the first `size` leaves of a log, and returns how many of them cannot be read. Entries that were removed are

@@ -121,6 +121,11 @@ fn a_removal_is_confirmed_withdrawn_and_ended_by_being_seen_again() {
         (&"active".into(), &false.into()),
         "{seven}"
     );
+    let twice = daemon.command(&["devices", "withdraw", MAC, "--by", "A. Technician", "--reason", "once more"]);
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&twice.stderr).contains("no confirmation of"), "{twice:?}");
+    let changes = daemon.json(&["changes", "--json"]);
+    assert_eq!(changes.iter().filter(|change| change["act"] == "device-withdrawn").count(), 1, "{changes:?}");
     done(&confirm(&daemon, "127.77.0.8"));
     let [held] = &daemon.json(&["privacy", "subject", "127.77.0.8", "--json"])[..] else { panic!("not one object") };
     let sums = held["sums"].as_array().unwrap();
@@ -134,6 +139,10 @@ fn same_in_the_report(daemon: Daemon) {
     let to = "2090-01-01T00:00:00Z";
     let period = ["report", "--from", "2020-01-01T00:00:00Z", "--to", to, "--format", "json", "-o", &file];
     done(&daemon.command(&period));
+    let future = ["report", "--from", "2089-01-01T00:00:00Z", "--to", to, "--format", "json", "-o", "-"];
+    let refused = daemon.command(&future);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing is known of a period"), "{refused:?}");
     let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     let row = |label: &str| {
         let rows = report["devices"]["rows"].as_array().unwrap();

@@ -69,7 +69,7 @@ fn is_long() -> bool {
 }
 
 /// Ends the test as skipped where a program that it needs is missing; `root` stands for running as root, `landlock` for a
-/// kernel that has it, `libfaketime`, `python3-cryptography` and `webext-ublock-origin-firefox` for what these packages hold.
+/// kernel that has it, `libfaketime`, `python3-cryptography`, `python3-aiosmtpd` and `webext-ublock-origin-firefox` for what these packages hold.
 macro_rules! needs {
     ($($peer:literal),+) => {
         fn here() {}
@@ -90,6 +90,10 @@ pub fn peers(test: &str, peers: &[&str]) -> bool {
         "python3-cryptography" => {
             let imported = Command::new("python3").args(["-c", "import cryptography"]).output();
             imported.is_ok_and(|output| output.status.success()) || skip(test, "python3-cryptography is not installed")
+        }
+        "python3-aiosmtpd" => {
+            let imported = Command::new("python3").args(["-c", "import aiosmtpd"]).output();
+            imported.is_ok_and(|output| output.status.success()) || skip(test, "python3-aiosmtpd is not installed")
         }
         "webext-ublock-origin-firefox" => {
             real_lists().is_some() || skip(test, "webext-ublock-origin-firefox is not installed")

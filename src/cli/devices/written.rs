@@ -14,8 +14,8 @@ const MAX_COLUMN: usize = 40;
 
 pub(super) fn text(list: &DeviceList, out: &mut dyn Write) -> io::Result<()> {
     if list.devices.is_empty() {
-        writeln!(out, "no devices")?;
-        return foot(list, out);
+        writeln!(out, "no device attempted contact")?;
+        return notes(list, out);
     }
     let mut table = Table::new(["DEVICE", "NAME", "GROUP", "STATE", "LIKELY", "SERVICES", "LAST", "UPDATES", "NEXT"]);
     for device in &list.devices {
@@ -45,6 +45,11 @@ fn foot(list: &DeviceList, out: &mut dyn Write) -> io::Result<()> {
         let note = help.note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();
         writeln!(out, "left open for removal: {}{}", plain(&help.name), plain(&note))?;
     }
+    notes(list, out)
+}
+
+/// What is said whether there are devices or none; without any there is nothing to be removed.
+fn notes(list: &DeviceList, out: &mut dyn Write) -> io::Result<()> {
     if list.only_around > 0 {
         writeln!(out, "{} devices only tried ways round this resolver; --all lists them", list.only_around)?;
     }

@@ -1,7 +1,6 @@
 //! From opened resolvers to the octets of a report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 
 use anyhow::bail;
 use jiff::Timestamp;
@@ -12,9 +11,8 @@ use crate::cli::output::plain;
 use crate::client::DEFAULT_GROUP;
 use crate::feed::Archive;
 use crate::ledger::checkpoint::Verifier;
-use crate::ledger::{KeyId, KeyRing, hardware_of};
 use crate::policy::Snapshot;
-use crate::report::{self, Basis, Gatherer, Revealed, Source};
+use crate::report::{self, Basis, Gatherer, Source};
 use crate::store::Seen;
 
 /// What logs are held against.
@@ -29,7 +27,7 @@ pub(super) fn make(basis: Basis, mut nodes: Vec<Opened>) -> anyhow::Result<Vec<u
     let policies = policies(&basis, &nodes)?;
     let mut gatherer = Gatherer::new(basis, &policies);
     for Opened { store, basis, node, keys, .. } in &mut nodes {
-        let mut reveal = |seen: &Seen| reveal(seen, keys);
+        let mut reveal = |seen: &Seen| report::reveal(seen, keys);
         gatherer.add(Source { store, basis, node: node.clone(), reveal: &mut reveal })?;
     }
     Ok(gatherer.finish().render()?)
@@ -80,14 +78,4 @@ pub(in crate::cli) fn compiled(digests: impl IntoIterator<Item = String>, nodes:
         }
     }
     policies
-}
-
-pub(in crate::cli) fn reveal(seen: &Seen, keys: &mut KeyRing) -> Result<Revealed, Box<dyn Error + Send + Sync>> {
-    let Some(key) = seen.key.as_deref().and_then(KeyId::parse) else { return Ok(Revealed::default()) };
-    let device = seen.device.as_ref().map(|device| keys.decrypt(device, &key)).transpose()?.flatten();
-    let address = keys.decrypt(&seen.client, &key)?.map(|address| match seen.prefix {
-        Some(prefix) => format!("{address}/{prefix}"),
-        None => address.to_string(),
-    });
-    Ok(Revealed { hardware: device.and_then(hardware_of).map(|device| device.to_string()), address })
 }

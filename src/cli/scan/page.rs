@@ -17,8 +17,7 @@ pub(super) fn write(
     limit: usize,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    files(read, out)?;
-    writeln!(out)?;
+    head(read, out)?;
     let prohibited = [Verdict::Sunk, Verdict::Waived].map(|verdict| sums.verdicts[verdict as usize].count);
     let prohibited: u64 = prohibited.iter().sum();
     let devices = sums.tally.devices();
@@ -93,6 +92,12 @@ fn tables(sums: &Sums<'_>, judge: &Judge<'_>, limit: usize, out: &mut dyn Write)
     Ok(())
 }
 
+/// Begins a page: what was read, apart from what it shows.
+pub(in crate::cli) fn head(read: &[FileRead], out: &mut dyn Write) -> anyhow::Result<()> {
+    files(read, out)?;
+    Ok(writeln!(out)?)
+}
+
 /// Says what no capture and no log shows.
 pub(in crate::cli) fn unseen(out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "\nnot seen:")?;
@@ -117,7 +122,7 @@ pub(in crate::cli) fn more(all: usize, limit: usize, out: &mut dyn Write) -> any
 }
 
 /// Tells what was read of each file, and what was not.
-pub(in crate::cli) fn files(read: &[FileRead], out: &mut dyn Write) -> anyhow::Result<()> {
+fn files(read: &[FileRead], out: &mut dyn Write) -> anyhow::Result<()> {
     for FileRead { path, format, account } in read {
         let Account { units, queries, others, twice, unread, ended } = account;
         let (unit, path) = (format.unit(), plain(path));

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Origin};
 use crate::control::{Actor, Reply, harmless};
 use crate::feed::{Item, News, Shelf};
-use crate::fetch::{self, Fetcher, Kept, Tls};
+use crate::fetch::{self, Bounds, Fetcher, Kept, Tls};
 use crate::ledger::Ledger;
 use crate::lists::{self, List};
 use crate::observe::{FetchGauge, Metrics};
@@ -135,8 +135,13 @@ impl Drop for Task {
 
 /// Returns what asks servers elsewhere, and looks them up here.
 pub(super) fn fetcher(config: &Config, tls: &Tls, pipeline: &Arc<Pipeline>, ledger: &Ledger) -> Fetcher {
+    fetcher_within(config.fetch.bounds, tls, pipeline, ledger)
+}
+
+/// Returns the same with other bounds.
+pub(super) fn fetcher_within(bounds: Bounds, tls: &Tls, pipeline: &Arc<Pipeline>, ledger: &Ledger) -> Fetcher {
     let lookup = OwnLookup { pipeline: Arc::clone(pipeline), recorder: ledger.recorder() };
-    Fetcher::new(Arc::new(lookup), tls.clone(), config.fetch.bounds, fetch::forbids)
+    Fetcher::new(Arc::new(lookup), tls.clone(), bounds, fetch::forbids)
 }
 
 /// The tasks of all fetched files.

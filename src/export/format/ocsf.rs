@@ -106,6 +106,7 @@ const fn lifecycle(change: &Changed) -> (u32, &'static str) {
         | Act::Forget
         | Act::DeviceRemoved
         | Act::DeviceWithdrawn
+        | Act::Notice
         | Act::Origin => (99, change.act.as_str()),
     }
 }
