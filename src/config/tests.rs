@@ -128,7 +128,7 @@ fn defaults() -> Config {
         answer: AnswerConfig { sink: Sink::Nxdomain, sink_ttl: 60, max_payload: 1232, version: String::new() },
         ledger: ledger::defaults(),
         export: Vec::new(),
-        daemon: DaemonConfig { sandbox: true },
+        daemon: DaemonConfig { sandbox: true, reload_on_change: false },
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
     }
 }

@@ -10,6 +10,7 @@ mod command;
 mod devices;
 mod exports;
 mod fetching;
+mod files;
 pub mod folder;
 mod health;
 mod keeping;
@@ -21,6 +22,7 @@ mod sandbox;
 mod saved;
 mod service;
 mod signals;
+pub mod space;
 mod standing;
 mod waivers;
 mod watch;
@@ -56,10 +58,12 @@ use archives::Archives;
 use background::Background;
 pub use candidate::Candidate;
 use fetching::{Fetching, Statuses};
+use files::Files;
 use folder::Folder;
 pub use lists::{CheckedList, told};
 use sandbox::Sandbox;
 use signals::Signals;
+use space::Space;
 use standing::Standing;
 use waivers::Waivers;
 use welcome::announcement;
@@ -150,11 +154,20 @@ pub struct Checked {
 /// Every fault of catalogues, orders, local zones and upstreams.
 pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let built = build::build(config, 1, &clock, (&Kept::default(), &Servers::default()))?;
-    let snapshot = built.state.snapshot;
-    let lists = lists::check(config, &config.data_dir, &snapshot, clock.read().at)?;
-    exports::check(config)?;
-    Ok(Checked { snapshot, candidate: built.candidate, lists, notes: built.notes })
+    let built = build::build(config, 1, &clock, (&Kept::default(), &Servers::default()));
+    // What is wrong with one part is told beside what is wrong with another.
+    let snapshot = built.as_ref().ok().map(|built| Arc::clone(&built.state.snapshot));
+    let lists = lists::check(config, &config.data_dir, snapshot.as_deref(), clock.read().at);
+    let exports = exports::check(config);
+    match (built, lists, exports) {
+        (Ok(built), Ok(lists), Ok(())) => {
+            Ok(Checked { snapshot: built.state.snapshot, candidate: built.candidate, lists, notes: built.notes })
+        }
+        (built, lists, exports) => {
+            let faults = [built.err(), lists.err(), exports.err()];
+            Err(faults.into_iter().flatten().flatten().collect())
+        }
+    }
 }
 
 /// Runs until SIGTERM or SIGINT; reloads at SIGHUP.
@@ -233,6 +246,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let background = Background::start(folder.root().to_owned(), Arc::clone(&metrics)).map_err(StartError::System)?;
     let mut work = Work::new(config.clone(), built.archive, waivers, background);
     let fetches = Statuses::default();
+    let files = Files::new(invocation.file, &config);
+    let space = Space::new(folder.root(), config.ledger.max_size);
     let daemon = Daemon {
         config,
         clock,
@@ -248,6 +263,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         sandbox,
         turns: listeners.turns(),
         witnesses: Witnesses::default(),
+        space,
+        files,
     };
     let served = runtime.block_on(async {
         let (folder, runner) = (daemon.folder.root(), work.background.runner());
@@ -311,6 +328,8 @@ struct Daemon {
     sandbox: Sandbox,
     turns: Turns,
     witnesses: Witnesses,
+    space: Space,
+    files: Files,
 }
 
 /// What reloads, commands and the passing of time work on, one after the other.
@@ -379,11 +398,16 @@ impl Daemon {
         if let Some(listener) = commands {
             tokio::spawn(control::serve(tokio::net::UnixListener::from_std(listener)?, calls.clone()));
         }
+        let (replaced, mut changed) = mpsc::channel(1);
+        if self.config.daemon.reload_on_change {
+            tokio::spawn(self.files.clone().watch(replaced.clone()));
+        }
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
-        tokio::spawn(loops::revive(Arc::clone(&self.pipeline)));
+        tokio::spawn(loops::check_upstreams(Arc::clone(&self.pipeline)));
         tokio::spawn(Arc::clone(&self.pipeline).renew());
         self.watch(work);
         tokio::spawn(loops::name_clients(Arc::clone(&self.pipeline), Arc::clone(&self.identifier)));
+        tokio::spawn(self.space.clone().watch());
         tokio::spawn(service::feed(self.turns.clone()));
         (invocation.announce)(announcement);
         service::ready(&service::status(&self.pipeline.moment().state.snapshot));
@@ -396,7 +420,8 @@ impl Daemon {
                 Some(call) = called.recv() => self.carry_out(work, call),
                 Some(loaded) = work.background.loaded.recv() => self.take_lists(work, loaded),
                 Some(event) = work.fetched.recv() => self.take(work, event),
-                _ = hangup.recv() => self.reload(work, invocation),
+                _ = hangup.recv() => self.reload(work, invocation, reload::HANGUP),
+                Some(file) = changed.recv() => self.reload(work, invocation, &format!("file {}", file.display())),
                 _ = moved.recv() => self.exports.iter().for_each(|export| export.reopen()),
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),

@@ -6,6 +6,7 @@
 
 mod address;
 mod connect;
+mod expiry;
 mod kept;
 mod roots;
 mod send;
@@ -25,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 pub use address::forbids;
+pub use expiry::Expiries;
 pub use kept::{Failing, Kept, Place};
 pub use roots::{RootsError, Tls};
 pub use send::{Answer, Sent};

@@ -59,7 +59,7 @@ fn health_is_that_of_the_daemon_and_of_upstreams_where_asked() {
 fn health_with_an_upstream_that_answers_is_well() {
     needs!("nsd");
     let upstream = Upstream::start();
-    let daemon = Setup::forwarding_to(&upstream).start();
+    let daemon = Setup::forwarding_to(&upstream).start_ready();
     assert_eq!(health(&daemon, &["--upstream"]), (Some(0), "well".to_owned()));
 }
 
@@ -71,7 +71,7 @@ fn status_and_doctor_tell_what_is_and_what_to_do() {
     let resolv_conf = setup.folder.path().join("resolv.conf");
     let told = resolv_conf.display().to_string();
     std::fs::write(&resolv_conf, "nameserver 192.0.2.53\n").unwrap();
-    let daemon = setup.start();
+    let daemon = setup.start_ready();
     let (code, text) = ended(&daemon.command(&["status"]));
     assert_eq!(code, Some(0), "{text}");
     for part in ["running and ready", &daemon.dns.to_string(), "us-commerce-2024", "next instant", "upstream"] {
