@@ -53,7 +53,9 @@ pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) 
         };
         row(out, "list", &format!("{}: {} by the rule {}; {state}", list.list, list.action, list.rule))?;
     }
-    row(out, "client gets", &response(account))?;
+    if account.address.is_none() {
+        row(out, "client gets", &response(account))?;
+    }
     for (position, other) in account.others.iter().enumerate() {
         row(out, if position == 0 { "others" } else { "" }, other)?;
     }
