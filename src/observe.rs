@@ -5,6 +5,6 @@ mod metrics;
 
 pub use log::{Format, LogError, start};
 pub use metrics::{
-    Claimed, Dropped, ExportCounters, FetchGauge, Fetched, Gauges, IDENTIFICATIONS, ListCounters, ListMatch, Metrics,
-    Served, ShadowCount, TRANSPORTS, UpstreamEvent, UpstreamGauge, VERDICTS, Withheld, plain,
+    CertificateGauge, Claimed, Dropped, ExportCounters, FetchGauge, Fetched, Gauges, IDENTIFICATIONS, ListCounters,
+    ListMatch, Metrics, Served, ShadowCount, TRANSPORTS, UpstreamEvent, UpstreamGauge, VERDICTS, Withheld, plain,
 };

@@ -111,6 +111,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("socket2", &["listen"]),
     ("tokio_rustls", &["fetch"]),
     ("thread_priority", &["daemon"]),
+    ("tracing_journald", &["observe"]),
     ("tracing_subscriber", &["observe"]),
     ("twox_hash", &["lists"]),
     ("webpki_roots", &["export", "fetch"]),

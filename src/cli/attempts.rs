@@ -299,13 +299,27 @@ fn write_csv(lines: &[Line], out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The longest name that a table shows whole; JSON and CSV show all of it.
+/// How many characters of names a table shows; JSON and CSV show all of them.
 const MAX_COLUMN: usize = 72;
 
-fn shortened(name: &str) -> String {
-    match name.char_indices().nth(MAX_COLUMN) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
+/// Leaves out what does not fit of a name, behind its beginning: whose it is, its end says.
+fn shortened(name: &str, most: usize) -> String {
+    let characters: Vec<char> = name.chars().collect();
+    if characters.len() <= most {
+        return name.to_owned();
+    }
+    let (start, end) = (most / 4, most - most / 4 - 1);
+    let beginning = characters[..start].iter();
+    beginning.chain(&['…']).chain(&characters[characters.len() - end..]).collect()
+}
+
+/// Returns a name, and what its answer led to, where it was that which matched.
+fn shown_names(name: &str, subject: Option<&str>) -> String {
+    let Some(subject) = subject else { return shortened(name, MAX_COLUMN) };
+    let whole = format!("{name} to {subject}");
+    match whole.chars().count() {
+        0..=MAX_COLUMN => whole,
+        _ => format!("{} to {}", shortened(name, MAX_COLUMN / 2 - 2), shortened(subject, MAX_COLUMN / 2 - 2)),
     }
 }
 
@@ -325,14 +339,32 @@ fn write_table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
             line.count.to_string(),
             line.verdict.clone(),
             or_dash(&client),
-            shortened(&match &line.subject {
-                Some(subject) => format!("{} to {subject}", or_dash(&name)),
-                None => or_dash(&name),
-            }),
+            shown_names(&or_dash(&name), line.subject.as_deref()),
             or_dash(&line.r#type),
             line.service.clone(),
             line.order.clone(),
         ]);
     }
     table.write(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_name_the_end_stays() {
+        let long = format!("{}.updates.vendor.example", "a1b2".repeat(40));
+        let shown = shown_names(&long, None);
+        assert_eq!(shown.chars().count(), MAX_COLUMN);
+        assert!(shown.starts_with("a1b2a1b2") && shown.ends_with("a1b2.updates.vendor.example"), "{shown}");
+        let shown = shown_names(&long, Some(&format!("{}.other.example", "ü".repeat(70))));
+        assert_eq!(shown.chars().count(), MAX_COLUMN);
+        assert!(
+            shown.contains("…") && shown.contains(".vendor.example to ") && shown.ends_with("ü.other.example"),
+            "{shown}"
+        );
+        assert_eq!(shown_names("a.example", Some("b.example")), "a.example to b.example");
+        assert_eq!(shown_names(&"n".repeat(MAX_COLUMN), None), "n".repeat(MAX_COLUMN));
+    }
 }

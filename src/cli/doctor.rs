@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::Args;
-use nix::sys::statvfs::statvfs;
 
 use super::folder::Folder;
 use super::healthcheck;
@@ -16,6 +15,7 @@ use super::probe;
 use super::settings::{ConfigArgs, Faults};
 use crate::config::Config;
 use crate::daemon;
+use crate::daemon::space::Room;
 use crate::resolve::servers_of;
 
 /// Ends with 1 where something has to be done.
@@ -128,18 +128,18 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
 
 /// What the kernel lets be written is compared with what records may still grow to.
 fn disk(folder: &Path, most: u64) -> Finding {
-    const LEAST: u64 = 64 << 20;
     let existing = folder.ancestors().find(|above| above.exists() && !above.as_os_str().is_empty());
     let existing = existing.unwrap_or_else(|| Path::new("."));
-    let space = match statvfs(existing) {
-        Ok(space) => space,
+    let room = match Room::of(existing) {
+        Ok(room) => room,
         Err(error) => {
             return Finding::bad("disk", format!("{}: {error}", existing.display()), "see whether the disk is there");
         }
     };
-    let free = space.blocks_available().saturating_mul(space.fragment_size());
-    let told = format!("{} MiB are free at {}; records may take {} MiB", free >> 20, existing.display(), most >> 20);
-    if free < LEAST {
+    let (free, files) = (room.free, if room.without_files { "; no further file can be made" } else { "" });
+    let told =
+        format!("{} MiB are free at {}; records may take {} MiB{files}", free >> 20, existing.display(), most >> 20);
+    if room.is_short() {
         Finding::bad("disk", told, "make room: what cannot be written is only counted")
     } else if free < most {
         Finding::note("disk", told, "set [ledger] max_mib to what there is room for")
@@ -198,7 +198,16 @@ fn health(config: &Config) -> Vec<Finding> {
             return vec![Finding::bad("health", told, "see the log of the daemon")];
         }
     };
-    let mut findings: Vec<_> = health.checks.iter().map(|check| told(&check.name, check.ok, &check.detail)).collect();
+    // The disk is looked at from here, where no daemon has to run for it.
+    let checks = health.checks.iter().filter(|check| check.name != "disk");
+    let mut findings: Vec<_> = checks.map(|check| told(&check.name, check.ok, &check.detail)).collect();
+    // Prohibitions begin and end by it all the same, so that it is no fault, and is to be known.
+    if let Ok(1.0) = probe::metric(admin, "interdict_clock_state{state=\"unsynchronised\"}")
+        && let Some(clock) = findings.iter_mut().find(|finding| finding.what == "clock" && finding.state == State::Well)
+    {
+        let remedy = "start chrony, ntpd or systemd-timesyncd; without one, an instant comes as early or late as the clock is off";
+        *clock = Finding::note("clock", std::mem::take(&mut clock.told), remedy);
+    }
     // Our own questions are about the program, of the class CHAOS; those of clients get a verdict.
     if let Ok(asked) = probe::metric(admin, "interdict_verdicts_total") {
         findings.push(match asked {

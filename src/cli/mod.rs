@@ -53,12 +53,13 @@ const ABOUT: &str =
 const LONG_ABOUT: &str =
     "A DNS resolver that enforces dated software bans on a network and keeps a record of it that can be replayed.
 
-Without a command it runs the daemon, with defaults where no file is given. \
+Without a command it runs the daemon, as `interdict run` does, with defaults where no file is given. \
 Any key of the configuration can be set as INTERDICT_<SECTION>__<KEY>, and the data folder as INTERDICT_DATA_DIR.";
 
 const EXIT_CODES: &str = "Exit codes:
   0   it is done
-  1   it could not be done, or the daemon refused it
+  1   it could not be done, or the daemon refused it; of `status`, it is not ready
+  2   of `status`: the daemon answers, and something is not well
   3   a log was tampered with
   4   a log is incomplete
   64  the command line is wrong
@@ -163,6 +164,13 @@ enum Stop {
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
     let Arguments { command, run } = Arguments::try_parse_from(arguments).map_err(Stop::Usage)?;
     let mut out = output::stdout();
+    if command.is_none() {
+        // Beside what the daemon tells of itself: who only wanted to see what there is finds it here.
+        let _ = writeln!(
+            io::stderr(),
+            "no command is given, so that the daemon runs, as by `interdict run`; Ctrl-C ends it, `interdict --help` tells the commands"
+        );
+    }
     let done = match command.unwrap_or(Command::Run(run)) {
         Command::Run(of) => run::run(&of),
         Command::Explain(of) => explain::run(&of, &mut out),
@@ -205,6 +213,9 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Faults>() {
         return CONFIGURATION;
+    }
+    if let Some(unwell) = error.downcast_ref::<status::Unwell>() {
+        return unwell.exit_code();
     }
     let unsound = error.downcast_ref::<ledger::Unsound>().map(ledger::Unsound::exit_code);
     unsound.or_else(|| run::exit_code(error)).or_else(|| command::exit_code(error)).unwrap_or(1)

@@ -165,7 +165,7 @@ pub(super) fn health(admin: SocketAddr) -> io::Result<Health> {
     serde_json::from_str(&body).map_err(io::Error::from)
 }
 
-/// Returns the samples of a metric, added up.
+/// Returns the samples of a metric, or of one with these labels, added up.
 ///
 /// # Errors
 /// Those of [`page`].

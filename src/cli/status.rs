@@ -13,6 +13,8 @@ use super::probe::{self, Check};
 use super::settings::ConfigArgs;
 use crate::policy::When;
 
+/// Ends with 0 where a daemon runs, is ready and finds everything well; with 1 where it is not ready or cannot be asked, with 2
+/// where it answers and something is not well, with 69 where none runs.
 #[derive(Debug, Args)]
 pub(super) struct Status {
     #[command(flatten)]
@@ -45,6 +47,27 @@ struct ShownOrder {
     title: String,
 }
 
+/// Why the command does not end with 0, all of it being told by then.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwell {
+    #[error("no daemon runs in the data folder")]
+    Stopped,
+    #[error("the daemon is not ready")]
+    Unready,
+    #[error("the daemon answers, and something is not well")]
+    Told,
+}
+
+impl Unwell {
+    pub(super) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unready => 1,
+            Self::Told => 2,
+            Self::Stopped => 69,
+        }
+    }
+}
+
 pub(super) fn run(of: &Status, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = of.config.load()?;
     let folder = Folder::new(&config.data_dir, false);
@@ -70,9 +93,17 @@ pub(super) fn run(of: &Status, out: &mut dyn Write) -> anyhow::Result<()> {
     };
     if of.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
-        return Ok(());
+    } else {
+        shown.write(out)?;
     }
-    shown.write(out)
+    match (running, shown.ready) {
+        (false, _) => Err(Unwell::Stopped.into()),
+        (true, Some(false)) => Err(Unwell::Unready.into()),
+        // One that is to be asked, and does not answer.
+        (true, None) if config.admin.listen.is_some() => Err(Unwell::Unready.into()),
+        (true, _) if shown.checks.iter().any(|check| !check.ok) => Err(Unwell::Told.into()),
+        (true, _) => Ok(()),
+    }
 }
 
 impl Shown {

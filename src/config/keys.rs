@@ -112,21 +112,7 @@ pub(super) const SECTIONS: &[Section] = &[
     export::SECTION,
     notice::SECTION,
     notice::SMTP,
-    Section {
-        name: "daemon",
-        doc: &["The process itself."],
-        keys: &[key(
-            "sandbox",
-            Kind::Switch,
-            "true",
-            "",
-            &[
-                "Whether the daemon gives up what it does not need, once everything is bound: all capabilities, new privileges, and",
-                "all files but the data folder, the folders of the files that are named here, and the system's own. What a reload",
-                "names in another folder waits for a restart, which the log says. What the kernel does not offer is told at start.",
-            ],
-        )],
-    },
+    Section { name: "daemon", doc: &["The process itself."], keys: DAEMON },
     Section {
         name: "log",
         doc: &["The log, on standard error. It is for operators; evidence is in the records."],
@@ -138,7 +124,15 @@ pub(super) const SECTIONS: &[Section] = &[
                 "",
                 &["The least weighty lines that are written."],
             ),
-            key("format", Kind::Word(&["text", "json"]), r#""text""#, "", &["Lines for people or for machines."]),
+            key(
+                "format",
+                Kind::Word(&["text", "json", "journal"]),
+                r#""text""#,
+                "",
+                &[
+                    "Lines for people or for machines on standard error, or entries with fields in the journal of systemd.",
+                ],
+            ),
         ],
     },
 ];
@@ -245,6 +239,30 @@ const CONTROL: &[Key] = &[
         "366",
         "days",
         &["How long a waiver may last, by command or in a file; 0 for any time."],
+    ),
+];
+
+const DAEMON: &[Key] = &[
+    key(
+        "sandbox",
+        Kind::Switch,
+        "true",
+        "",
+        &[
+            "Whether the daemon gives up what it does not need, once everything is bound: all capabilities, new privileges, and",
+            "all files but the data folder, the folders of the files that are named here, and the system's own. What a reload",
+            "names in another folder waits for a restart, which the log says. What the kernel does not offer is told at start.",
+        ],
+    ),
+    key(
+        "reload_on_change",
+        Kind::Switch,
+        "false",
+        "",
+        &[
+            "Whether the daemon reloads, as by SIGHUP, once this file, or one of catalogues, orders, waivers or lists that it",
+            "names, is another one and stays so for a second: for config maps of Kubernetes, of which nobody tells the process.",
+        ],
     ),
 ];
 

@@ -287,10 +287,17 @@ impl Settings {
             },
             export: take.receivers(),
             notice: take.notice(),
-            daemon: DaemonConfig { sandbox: take.take("daemon", "sandbox") },
+            daemon: DaemonConfig {
+                sandbox: take.take("daemon", "sandbox"),
+                reload_on_change: take.take("daemon", "reload_on_change"),
+            },
             log: LogConfig {
                 level: take.take::<&str>("log", "level").to_owned(),
-                format: if take.take::<&str>("log", "format") == "json" { Format::Json } else { Format::Text },
+                format: match take.take::<&str>("log", "format") {
+                    "json" => Format::Json,
+                    "journal" => Format::Journal,
+                    _ => Format::Text,
+                },
             },
         }
     }

@@ -129,7 +129,7 @@ fn defaults() -> Config {
         ledger: ledger::defaults(),
         export: Vec::new(),
         notice: notice::defaults(),
-        daemon: DaemonConfig { sandbox: true },
+        daemon: DaemonConfig { sandbox: true, reload_on_change: false },
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
     }
 }

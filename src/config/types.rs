@@ -333,6 +333,8 @@ pub struct WitnessConfig {
 pub struct DaemonConfig {
     /// Whether it gives up what it does not need.
     pub sandbox: bool,
+    /// Whether it reloads by itself once files of the configuration are others.
+    pub reload_on_change: bool,
 }
 
 /// The log.

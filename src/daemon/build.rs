@@ -22,7 +22,7 @@ use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
 use crate::pipeline::State;
 use crate::policy::{Operator, Waiver};
-use crate::resolve::{Asking, Endpoint, Lifetimes, Routes, Servers, Trust, View, servers_of};
+use crate::resolve::{Asking, Endpoint, Expiry, Lifetimes, Routes, Servers, Trust, View, servers_of};
 use crate::zones::{Zones, ZonesSpec};
 
 /// Where the system's resolvers are named.
@@ -186,7 +186,9 @@ fn routes(
     let (mut known, now) = (known.clone(), clock::monotonic());
     let bootstrap = &config.upstream.bootstrap;
     let bootstrap = (!bootstrap.is_empty()).then(|| Servers::plain(bootstrap, now));
-    let trust = Trust { tls: believed.config(), mark: believed.mark(), bootstrap };
+    let expiries = believed.expiries();
+    let expiry: Expiry = Arc::new(move |server: &str| expiries.of(server));
+    let trust = Trust { tls: believed.config(), mark: believed.mark(), bootstrap, expiry };
     let mut group = |servers: &[Endpoint], strategy| known.group(servers, strategy, (&trust, now));
     let mut view = |title: &str, servers: &[Endpoint], strategy| View {
         title: title.to_owned(),

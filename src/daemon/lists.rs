@@ -92,11 +92,11 @@ fn is_missing(fault: &LoadError) -> bool {
     matches!(fault, LoadError::Read(error) if error.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// Reads every list as [`load`] would, and keeps nothing.
+/// Reads every list as [`load`] would, and keeps nothing. Which names an order withholds all the same is told where there is a policy.
 pub(super) fn check(
     config: &Config,
     folder: &Path,
-    snapshot: &Snapshot,
+    snapshot: Option<&Snapshot>,
     now: Timestamp,
 ) -> Result<Vec<CheckedList>, Vec<String>> {
     let (mut checked, mut faults) = (Vec::new(), Vec::new());
@@ -104,7 +104,7 @@ pub(super) fn check(
         let (name, path) = (source.name.clone(), source.path.clone());
         match lists::check(source, &folder.join("lists"), key) {
             Ok((list, refusals)) => {
-                let overruled = overruled(&list, snapshot, now);
+                let overruled = snapshot.map(|snapshot| overruled(&list, snapshot, now)).unwrap_or_default();
                 checked.push(CheckedList { name, path, rules: Some(list.len()), refusals, overruled });
             }
             Err(fault) if origin.is_some() && is_missing(&fault) => {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::task::JoinSet;
 
+use crate::clock;
 use crate::identify::Identifier;
 use crate::message::{Capitals, Class, Name, Record, RecordType, ResponseView, Section};
 use crate::pipeline::{Pipeline, Probe};
 use crate::query::{Peer, Query, Question, Transport};
-use crate::resolve::{Condition, Failed, Failure, Resolved, Routes, Server};
+use crate::resolve::{Asking, Condition, Failed, Failure, Resolved, Routes, Server};
 
 /// Below a name that belongs to nobody and that resolvers forward as any other (RFC 6761, section 6.5). Names below `test`
 /// would not do: many resolvers answer for those themselves, so that a loop through one of them would stay unseen.
@@ -31,37 +32,68 @@ pub(super) fn probes(routes: &Routes) -> Vec<Probe> {
 
 /// How often an upstream that fell silent is asked.
 const PERIOD: Duration = Duration::from_secs(1);
+/// After how long without any news of it an upstream is asked that nobody else asks.
+const UNKNOWN: Duration = Duration::from_secs(30);
 
-/// Asks silent upstreams for the name servers of the root, for as long as the runtime runs: without clients' queries
-/// nobody would find out that they are back.
-pub(super) async fn revive(pipeline: Arc<Pipeline>) {
+/// Asks upstreams for the name servers of the root, for as long as the runtime runs: those that fell silent, since without
+/// clients' queries nobody would find out that they are back, and those that nobody asks, to find out that they are not there.
+pub(super) async fn check_upstreams(pipeline: Arc<Pipeline>) {
     let mut period = tokio::time::interval(PERIOD);
     loop {
         period.tick().await;
-        let state = pipeline.moment().state;
+        let (state, now) = (pipeline.moment().state, clock::monotonic());
+        let due = |server: &Arc<Server>| match server.condition() {
+            Condition::Silent => true,
+            Condition::Well => server.unknown_for(now) >= UNKNOWN,
+            Condition::Loops => false,
+        };
         let mut asked = JoinSet::new();
-        for server in state.routes.servers().into_iter().filter(|server| server.condition() == Condition::Silent) {
+        for server in state.routes.servers().into_iter().filter(due) {
             let (pipeline, asking) = (Arc::clone(&pipeline), state.asking);
             asked.spawn(async move {
                 let question = Question { name: Name::root(), record_type: RecordType::NS, class: Class::IN };
-                let answer = pipeline.resolver().ask(&server, question, &asking).await;
-                // A refusal is an answer too: the server is there.
-                if matches!(answer, Ok(_) | Err(Failed { failure: Failure::Refused, .. })) {
-                    server.revive();
-                }
+                check(&pipeline, &server, &question, &asking).await;
             });
         }
         while asked.join_next().await.is_some() {}
     }
 }
 
-/// Sends the probes of the present state, and leaves out the upstreams whose probes come back.
+/// Asks a server up to twice, since a datagram may be lost, and notes whether it answers.
+async fn check(pipeline: &Pipeline, server: &Server, question: &Question, asking: &Asking) {
+    let begun = clock::monotonic();
+    // One that is silent is asked again soon enough.
+    let tries = if server.condition() == Condition::Silent { 1 } else { 2 };
+    for _ in 0..tries {
+        // A refusal is an answer too: the server is there.
+        let answer = pipeline.resolver().ask(server, question.clone(), asking).await;
+        if matches!(answer, Ok(_) | Err(Failed { failure: Failure::Refused, .. })) {
+            return server.checked(true, begun, clock::monotonic());
+        }
+        // A client's query has told meanwhile.
+        let now = clock::monotonic();
+        if server.unknown_for(now) < now.saturating_duration_since(begun) {
+            return;
+        }
+    }
+    server.checked(false, begun, clock::monotonic());
+}
+
+/// Sends the probes of the present state, leaves out the upstreams whose probes come back, and notes which of them answer.
 pub(super) async fn look(pipeline: Arc<Pipeline>) {
     let state = pipeline.moment().state;
+    let mut asked = JoinSet::new();
+    for place in 0..state.probes.len() {
+        let (pipeline, state) = (Arc::clone(&pipeline), Arc::clone(&state));
+        asked.spawn(async move {
+            let probe = &state.probes[place];
+            let question = Question { name: probe.name.clone(), record_type: RecordType::TXT, class: Class::IN };
+            // Whatever the upstream says of the name is of no interest.
+            check(&pipeline, &probe.upstream, &question, &state.asking).await;
+        });
+    }
+    while asked.join_next().await.is_some() {}
     for probe in state.probes.iter() {
-        let question = Question { name: probe.name.clone(), record_type: RecordType::TXT, class: Class::IN };
-        // Whatever the upstream says is of no interest; a dead one is told when a client's query fails.
-        let _ = pipeline.resolver().ask(&probe.upstream, question, &state.asking).await;
         if probe.came_back.load(Ordering::Relaxed) {
             probe.upstream.leads_back();
             tracing::error!(

@@ -10,6 +10,7 @@ mod command;
 mod devices;
 mod exports;
 mod fetching;
+mod files;
 pub mod folder;
 mod health;
 mod keeping;
@@ -22,6 +23,7 @@ mod sandbox;
 mod saved;
 mod service;
 mod signals;
+pub mod space;
 mod standing;
 mod waivers;
 mod watch;
@@ -57,11 +59,13 @@ use archives::Archives;
 use background::Background;
 pub use candidate::Candidate;
 use fetching::{Fetching, Statuses};
+use files::Files;
 use folder::Folder;
 pub use lists::{CheckedList, told};
 use notices::Notices;
 use sandbox::Sandbox;
 use signals::Signals;
+use space::Space;
 use standing::Standing;
 use waivers::Waivers;
 use welcome::announcement;
@@ -152,12 +156,21 @@ pub struct Checked {
 /// Every fault of catalogues, orders, local zones and upstreams.
 pub fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let built = build::build(config, 1, &clock, (&Kept::default(), &Servers::default()))?;
-    let snapshot = built.state.snapshot;
-    let lists = lists::check(config, &config.data_dir, &snapshot, clock.read().at)?;
-    exports::check(config)?;
-    notices::check(config, &clock)?;
-    Ok(Checked { snapshot, candidate: built.candidate, lists, notes: built.notes })
+    let built = build::build(config, 1, &clock, (&Kept::default(), &Servers::default()));
+    // What is wrong with one part is told beside what is wrong with another.
+    let snapshot = built.as_ref().ok().map(|built| Arc::clone(&built.state.snapshot));
+    let lists = lists::check(config, &config.data_dir, snapshot.as_deref(), clock.read().at);
+    let exports = exports::check(config);
+    let notices = notices::check(config, &clock);
+    match (built, lists, exports, notices) {
+        (Ok(built), Ok(lists), Ok(()), Ok(_)) => {
+            Ok(Checked { snapshot: built.state.snapshot, candidate: built.candidate, lists, notes: built.notes })
+        }
+        (built, lists, exports, notices) => {
+            let faults = [built.err(), lists.err(), exports.err(), notices.err()];
+            Err(faults.into_iter().flatten().flatten().collect())
+        }
+    }
 }
 
 /// Runs until SIGTERM or SIGINT; reloads at SIGHUP.
@@ -237,6 +250,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
     let background = Background::start(folder.root().to_owned(), Arc::clone(&metrics)).map_err(StartError::System)?;
     let mut work = Work::new(config.clone(), built.archive, waivers, background);
     let fetches = Statuses::default();
+    let files = Files::new(invocation.file, &config);
+    let space = Space::new(folder.root(), config.ledger.max_size);
     let daemon = Daemon {
         config,
         clock,
@@ -253,6 +268,8 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         turns: listeners.turns(),
         witnesses: Witnesses::default(),
         notices: Notices::default(),
+        space,
+        files,
     };
     let served = runtime.block_on(async {
         let (folder, runner) = (daemon.folder.root(), work.background.runner());
@@ -318,6 +335,8 @@ struct Daemon {
     turns: Turns,
     witnesses: Witnesses,
     notices: Notices,
+    space: Space,
+    files: Files,
 }
 
 /// What reloads, commands and the passing of time work on, one after the other.
@@ -386,11 +405,16 @@ impl Daemon {
         if let Some(listener) = commands {
             tokio::spawn(control::serve(tokio::net::UnixListener::from_std(listener)?, calls.clone()));
         }
+        let (replaced, mut changed) = mpsc::channel(1);
+        if self.config.daemon.reload_on_change {
+            tokio::spawn(self.files.clone().watch(replaced.clone()));
+        }
         tokio::spawn(loops::look(Arc::clone(&self.pipeline)));
-        tokio::spawn(loops::revive(Arc::clone(&self.pipeline)));
+        tokio::spawn(loops::check_upstreams(Arc::clone(&self.pipeline)));
         tokio::spawn(Arc::clone(&self.pipeline).renew());
         self.watch(work);
         tokio::spawn(loops::name_clients(Arc::clone(&self.pipeline), Arc::clone(&self.identifier)));
+        tokio::spawn(self.space.clone().watch());
         tokio::spawn(service::feed(self.turns.clone()));
         (invocation.announce)(announcement);
         service::ready(&service::status(&self.pipeline.moment().state.snapshot));
@@ -403,7 +427,8 @@ impl Daemon {
                 Some(call) = called.recv() => self.carry_out(work, call),
                 Some(loaded) = work.background.loaded.recv() => self.take_lists(work, loaded),
                 Some(event) = work.fetched.recv() => self.take(work, event),
-                _ = hangup.recv() => self.reload(work, invocation),
+                _ = hangup.recv() => self.reload(work, invocation, reload::HANGUP),
+                Some(file) = changed.recv() => self.reload(work, invocation, &format!("file {}", file.display())),
                 _ = moved.recv() => self.exports.iter().for_each(|export| export.reopen()),
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),

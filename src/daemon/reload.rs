@@ -9,10 +9,15 @@ use crate::ledger::Change;
 use crate::policy;
 use crate::resolve::Servers;
 
+/// Who reloads: whoever may send the daemon a signal, which does not say more.
+pub(super) const HANGUP: &str = "signal SIGHUP";
+
 impl Daemon {
-    /// Loads configuration, catalogues and orders anew: all of it, or none and every fault is told.
-    pub(super) fn reload(&self, work: &mut Work, invocation: &Invocation<'_>) {
+    /// Loads configuration, catalogues and orders anew: all of it, or none and every fault is told. `by` says whose
+    /// doing that is.
+    pub(super) fn reload(&self, work: &mut Work, invocation: &Invocation<'_>, by: &str) {
         service::reloading();
+        self.files.read();
         work.number += 1;
         let loaded = (invocation.load)().map_err(|of| of.iter().map(ToString::to_string).collect::<Vec<_>>());
         let built = loaded.and_then(|config| {
@@ -34,7 +39,7 @@ impl Daemon {
                     tracing::error!(%fault, "reload refused");
                 }
                 self.metrics.count_reload(false);
-                self.ledger.change(Change::reload_refused(&faults));
+                self.ledger.change(Change { by: by.to_owned(), ..Change::reload_refused(&faults) });
                 self.standing().refused = faults.into_iter().next();
                 if work.background.is_idle() {
                     service::ready("the last reload was refused; what was in force before it still is");
@@ -59,13 +64,14 @@ impl Daemon {
         // The new groups have their members before anybody is decided by them.
         self.identifier.configure(config.client.sources.clone(), Arc::clone(&built.state.clients));
         self.pipeline.install(built.state);
-        self.ledger.change(Change::reloaded(&digest, &changes));
+        self.ledger.change(Change { by: by.to_owned(), ..Change::reloaded(&digest, &changes) });
         let before = work.archive.operator().waivers.clone();
         work.waivers.tell(&self.ledger, &before, &built.archive, &self.clock.read());
         let lists = self.standing().lists.clone();
         let mut standing = Standing { candidate: built.candidate, lists, ..Standing::default() };
         standing.name(&self.folder, &built.archive, &self.ledger);
         *self.standing() = standing;
+        self.files.follow(&config);
         (work.config, work.archive) = (config, built.archive);
         self.fetch(work, &built.tls);
         self.tally(work);

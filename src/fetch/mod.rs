@@ -6,6 +6,7 @@
 
 mod address;
 mod connect;
+mod expiry;
 mod kept;
 mod roots;
 mod send;
@@ -27,6 +28,7 @@ use tokio::time::timeout;
 
 pub use address::forbids;
 pub use connect::Secured;
+pub use expiry::Expiries;
 pub use kept::{Failing, Kept, Place, replace};
 pub use roots::{RootsError, Tls};
 pub use send::{Answer, Sent};

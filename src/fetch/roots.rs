@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest as _, Sha256};
 
+use super::expiry::{Expiries, Noting};
 use crate::clock::Clock;
 
 /// The largest file of certificates, in octets.
@@ -20,7 +22,7 @@ const MAX_FILE: u64 = 4 << 20;
 
 /// How connections are encrypted, and who is believed.
 #[derive(Clone)]
-pub struct Tls(pub(super) Arc<ClientConfig>, [u8; 32]);
+pub struct Tls(pub(super) Arc<ClientConfig>, [u8; 32], Expiries);
 
 /// Why the operator's certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,14 +58,24 @@ impl Tls {
             }
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+        let inner = inner.map_err(|error| RootsError::Setup(rustls::Error::General(error.to_string())))?;
+        let expiries = Expiries::default();
+        let verifier = Arc::new(Noting { inner, expiries: expiries.clone() });
         let builder = ClientConfig::builder_with_details(provider, Arc::new(Now(clock)));
         let builder = builder.with_safe_default_protocol_versions().map_err(RootsError::Setup)?;
-        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()), mark))
+        let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        Ok(Self(Arc::new(config), mark, expiries))
     }
 
     /// Returns the settings for connections of others.
     pub fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.0)
+    }
+
+    /// Returns when the certificates run out of those whom these settings have connected to.
+    pub fn expiries(&self) -> Expiries {
+        self.2.clone()
     }
 
     /// Returns what is another one where others are believed.

@@ -10,6 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{Format as Formatter, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
 /// How log lines look.
@@ -20,6 +21,8 @@ pub enum Format {
     Text,
     /// One JSON object a line, for programs.
     Json,
+    /// Entries of the journal of systemd, each field one of the entry's.
+    Journal,
 }
 
 /// Why the log cannot be started.
@@ -29,6 +32,8 @@ pub enum LogError {
     Level(String),
     #[error("a log was started before")]
     Started,
+    #[error("the journal of systemd does not take entries; set [log] format to \"text\" or \"json\"")]
+    Journal(#[source] io::Error),
 }
 
 /// Starts the log for the whole process, to standard error, so that whoever starts the daemon decides where it goes; with
@@ -38,7 +43,11 @@ pub enum LogError {
 /// Where the level is none of these, or a log was started before.
 pub fn start(level: &str, format: Format) -> Result<(), LogError> {
     let level = read(level).ok_or_else(|| LogError::Level(level.to_owned()))?;
-    tracing::subscriber::set_global_default(subscriber(level, format, io::stderr)).map_err(|_| LogError::Started)
+    let subscriber = match format {
+        Format::Text | Format::Json => subscriber(level, format, io::stderr),
+        Format::Journal => journal(level).map_err(LogError::Journal)?,
+    };
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Started)
 }
 
 fn read(level: &str) -> Option<LevelFilter> {
@@ -55,15 +64,27 @@ fn read(level: &str) -> Option<LevelFilter> {
 /// Libraries are heard from this level on only: some write lines for each query, which would double its cost.
 const LIBRARIES: LevelFilter = LevelFilter::WARN;
 
+fn filter(level: LevelFilter) -> EnvFilter {
+    let own = format!("interdict={level}").parse().expect("a level behind a module is a directive");
+    EnvFilter::default().add_directive(LIBRARIES.min(level).into()).add_directive(own)
+}
+
+/// Fields of ours begin with `INTERDICT_`, so that no name can be taken for one of the journal's own; values are sent with their
+/// lengths, so that none can hold another field.
+fn journal(level: LevelFilter) -> io::Result<Box<dyn Subscriber + Send + Sync>> {
+    let layer = tracing_journald::layer()?
+        .with_field_prefix(Some("INTERDICT".to_owned()))
+        .with_syslog_identifier("interdict".to_owned());
+    Ok(Box::new(tracing_subscriber::registry().with(filter(level)).with(layer)))
+}
+
 fn subscriber<W>(level: LevelFilter, format: Format, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let own = format!("interdict={level}").parse().expect("a level behind a module is a directive");
-    let filter = EnvFilter::default().add_directive(LIBRARIES.min(level).into()).add_directive(own);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(writer);
     match format {
-        Format::Text => Box::new(builder.with_ansi(false).event_format(OneLine(Text)).finish()),
+        Format::Text | Format::Journal => Box::new(builder.with_ansi(false).event_format(OneLine(Text)).finish()),
         Format::Json => {
             let json = Formatter::default().with_target(false).json().flatten_event(true);
             Box::new(builder.fmt_fields(JsonFields::new()).event_format(OneLine(json)).finish())

@@ -8,6 +8,7 @@ mod gauges;
 mod happenings;
 mod lists;
 mod shadow;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod upstreams;
@@ -38,6 +39,8 @@ use lists::ListMetrics;
 pub use lists::{ListCounters, ListMatch};
 pub use shadow::ShadowCount;
 use shadow::ShadowCounts;
+pub use standing::CertificateGauge;
+use standing::StandingMetrics;
 pub use upstreams::UpstreamGauge;
 use upstreams::UpstreamMetrics;
 
@@ -102,6 +105,7 @@ pub struct Metrics {
     lists: ListMetrics,
     fetches: FetchMetrics,
     upstreams: UpstreamMetrics,
+    standing: StandingMetrics,
     exports: ExportMetrics,
     cache: Counters,
     upstream: Counters,
@@ -156,6 +160,7 @@ impl Metrics {
             lists: ListMetrics::register(all),
             fetches: FetchMetrics::register(all),
             upstreams: UpstreamMetrics::register(all),
+            standing: StandingMetrics::register(all),
             exports: ExportMetrics::register(all),
             withheld: Counters::register(
                 all,
@@ -295,6 +300,10 @@ impl Metrics {
             ref shadow,
             ref fetches,
             ref upstreams,
+            certificates: _,
+            checks: _,
+            ledger_overflowed: _,
+            ready,
             cache_entries,
             cache_octets,
             ledger_leaves,
@@ -302,7 +311,10 @@ impl Metrics {
             ledger_uncovered,
             ledger_octets,
             ledger_failing,
+            ledger_servfail,
+            log_leaves,
             log_signed,
+            log_signed_at,
             log_octets,
             log_failing,
             publish_failing,
@@ -311,9 +323,12 @@ impl Metrics {
             log_cosigned,
             policy_entries,
             policy_orders,
+            policy_next,
             waivers_in_force,
             waivers_pending,
             monitor_only,
+            disk_free,
+            disk_size,
             clock_state,
         } = *gauges;
         let values = [
@@ -324,7 +339,10 @@ impl Metrics {
             ledger_uncovered,
             ledger_octets,
             u64::from(ledger_failing),
+            u64::from(ledger_servfail),
+            log_leaves,
             log_signed,
+            log_signed_at,
             log_octets,
             u64::from(log_failing),
             u64::from(publish_failing),
@@ -333,9 +351,13 @@ impl Metrics {
             log_cosigned,
             policy_entries,
             policy_orders,
+            policy_next,
             waivers_in_force,
             waivers_pending,
             u64::from(monitor_only),
+            u64::from(ready),
+            disk_free,
+            disk_size,
         ];
         for (gauge, value) in self.gauges.iter().zip(values) {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -345,6 +367,7 @@ impl Metrics {
         }
         self.fetches.show(fetches);
         self.upstreams.show(upstreams);
+        self.standing.show(gauges);
         let mut text = String::new();
         self.shadow.show(shadow, || encode(&mut text, &self.registry)).expect("writing to a String cannot fail");
         text

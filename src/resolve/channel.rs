@@ -36,7 +36,11 @@ pub struct Trust {
     pub mark: [u8; 32],
     /// Plain servers that are asked for the addresses of the others.
     pub bootstrap: Option<Group>,
+    pub expiry: Expiry,
 }
+
+/// Tells when the certificate runs out that a server of this name has shown last, in seconds since 1970.
+pub type Expiry = Arc<dyn Fn(&str) -> Option<i64> + Send + Sync>;
 
 impl Trust {
     /// Returns whether what was connected by the one may go on by the other.

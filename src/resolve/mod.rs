@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use channel::Trust;
+pub use channel::{Expiry, Trust};
 pub use exchange::{Action, Exchange, Failed, Failure, Verdict};
 pub use flatten::{Lifetimes, flatten};
 pub use forwarder::{Answered, Done, Forwarder, Streamed};

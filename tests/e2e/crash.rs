@@ -187,7 +187,9 @@ fn in_strict_mode_each_way_of_an_answer_waits_for_its_record() {
 /// Whatever was signed is there as it was signed.
 pub fn assert_intact(data: &std::path::Path) {
     let output = Command::new(program()).args(["ledger", "verify"]).arg(data).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let files = Command::new("find").arg(data).args(["-maxdepth", "3", "-size", "-64k", "-ls"]).output().unwrap();
+    let [told, files] = [&output.stdout, &files.stdout].map(|text| String::from_utf8_lossy(text).into_owned());
+    assert!(output.status.success(), "{told}\n{files}");
 }
 
 fn journal_lines(data: &std::path::Path) -> Vec<Vec<u8>> {

@@ -156,10 +156,17 @@ impl Setup {
         Daemon { child, dns: self.dns, admin: self.admin, setup: self }
     }
 
-    /// Starts the program and waits until it says that it is ready.
+    /// Starts the program and waits until it answers; whether an upstream does it may not know yet.
     pub fn start(self) -> Daemon {
         let mut daemon = self.launch();
-        daemon.wait_until_ready();
+        daemon.wait_until("/health/live");
+        daemon
+    }
+
+    /// Starts the program and waits until it says that it is ready.
+    pub fn start_ready(self) -> Daemon {
+        let mut daemon = self.launch();
+        daemon.wait_until("/health/ready");
         daemon
     }
 }
@@ -185,12 +192,12 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn wait_until_ready(&mut self) {
+    fn wait_until(&mut self, well: &str) {
         let admin = self.admin;
-        place::until(PATIENCE, "the daemon to be ready", || {
+        place::until(PATIENCE, &format!("{well} of the daemon"), || {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "the daemon ended with {ended:?}");
-            fetch(admin, "/health/ready").filter(|(status, _)| *status == 200)
+            fetch(admin, well).filter(|(status, _)| *status == 200)
         });
     }
 

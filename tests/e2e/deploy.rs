@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use nix::sys::signal::Signal;
 
 use crate::daemon::{Daemon, Setup, program};
+use crate::disk::Small;
 use crate::place::{self, PATIENCE};
 use crate::upstream::Upstream;
 use crate::wire;
@@ -59,7 +60,7 @@ fn health_is_that_of_the_daemon_and_of_upstreams_where_asked() {
 fn health_with_an_upstream_that_answers_is_well() {
     needs!("nsd");
     let upstream = Upstream::start();
-    let daemon = Setup::forwarding_to(&upstream).start();
+    let daemon = Setup::forwarding_to(&upstream).start_ready();
     assert_eq!(health(&daemon, &["--upstream"]), (Some(0), "well".to_owned()));
 }
 
@@ -71,12 +72,15 @@ fn status_and_doctor_tell_what_is_and_what_to_do() {
     let resolv_conf = setup.folder.path().join("resolv.conf");
     let told = resolv_conf.display().to_string();
     std::fs::write(&resolv_conf, "nameserver 192.0.2.53\n").unwrap();
-    let daemon = setup.start();
+    let daemon = setup.start_ready();
     let (code, text) = ended(&daemon.command(&["status"]));
     assert_eq!(code, Some(0), "{text}");
     for part in ["running and ready", &daemon.dns.to_string(), "us-commerce-2024", "next instant", "upstream"] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    let (code, text) = ended(&daemon.command(&["explain", "192.0.2.10"]));
+    assert!(code == Some(0) && text.contains("no rule names this address"), "{text}");
+    assert!(text.contains("interdict attempts --client 192.0.2.10"), "{text}");
     let status = &daemon.json(&["status", "--json"])[0];
     assert_eq!((&status["running"], &status["ready"]), (&true.into(), &true.into()), "{status}");
 
@@ -100,8 +104,33 @@ fn status_and_doctor_tell_what_is_and_what_to_do() {
     });
     upstream.signal(Signal::SIGCONT);
     let setup = daemon.stop();
+    let (code, text) =
+        ended(&Command::new(program()).args(["status", "--config"]).arg(setup.config()).output().unwrap());
+    assert!(code == Some(69) && text.contains("no daemon runs"), "{code:?} {text}");
     let mut command = Command::new(program());
     let (code, text) = ended(&command.args(["doctor", "--config"]).arg(setup.config()).output().unwrap());
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("BAD   daemon") && text.contains("none works in the data folder"), "{text}");
+}
+
+/// On an idle network nobody's query finds out that an upstream is dead.
+#[test]
+fn a_dead_upstream_and_a_full_disk_are_told_without_anybody_asking() {
+    needs!("root", "mount", "umount");
+    let setup = Setup::new();
+    let small = Small::mount(&setup.data(), "8m");
+    let daemon = setup.start();
+    let told = |daemon: &Daemon| ended(&daemon.command(&["status"]));
+    let (_, text) = place::until(PATIENCE, "the dead upstream to be told", || {
+        let (code, text) = told(&daemon);
+        (code == Some(1) && text.contains("NOT WELL: ") && text.contains("gives no answer")).then_some((code, text))
+    });
+    assert!(text.contains("running, and not ready"), "{text}");
+    small.fill();
+    place::until(PATIENCE, "the full disk to be told", || {
+        told(&daemon).1.lines().any(|line| line.contains("disk") && line.contains("NOT WELL: 0 MiB")).then_some(())
+    });
+    // A mistyped command starts nothing.
+    let (code, text) = ended(&Command::new(program()).arg("statsu").output().unwrap());
+    assert!(code == Some(64) && text.contains("statsu"), "{code:?} {text}");
 }

@@ -69,7 +69,8 @@ fn is_long() -> bool {
 }
 
 /// Ends the test as skipped where a program that it needs is missing; `root` stands for running as root, `landlock` for a
-/// kernel that has it, `libfaketime`, `python3-cryptography`, `python3-aiosmtpd` and `webext-ublock-origin-firefox` for what these packages hold.
+/// kernel that has it, `helm` for Helm's library in Python, `libfaketime`, `python3-cryptography`, `python3-aiosmtpd` and
+/// `webext-ublock-origin-firefox` for what these packages hold.
 macro_rules! needs {
     ($($peer:literal),+) => {
         fn here() {}
@@ -102,6 +103,10 @@ pub fn peers(test: &str, peers: &[&str]) -> bool {
             let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
             symbols.contains(" landlock_init") || skip(test, "this kernel has no Landlock")
         }
+        "helm" => {
+            helm().is_some()
+                || skip(test, "Helm's library and the schemas of Kubernetes are not installed (tests/run does)")
+        }
         "libfaketime" => libfaketime().is_some() || skip(test, "libfaketime is not installed"),
         program => find(program).is_some() || skip(test, &format!("{program} is not installed")),
     })
@@ -130,6 +135,16 @@ pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Returns a Python that has Helm's library and the schemas of Kubernetes: in a folder of its own, which `tests/run` makes.
+pub fn helm() -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"));
+    let python = target.join("helm/bin/python");
+    let imports = "import helm_python, kubernetes_validate, yaml";
+    let imported = Command::new(&python).args(["-c", imports]).output();
+    imported.is_ok_and(|output| output.status.success()).then_some(python)
 }
 
 /// Returns the library that shows a program another system clock; a folder of its own for each architecture holds it.

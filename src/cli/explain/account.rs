@@ -1,6 +1,7 @@
 //! What is said of a decision, the same for people and for programs.
 
 use std::cmp::Reverse;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -42,6 +43,9 @@ pub(super) struct Account<'a> {
     /// The name or address that was found in the answer, where it was what matched.
     #[serde(skip)]
     pub(super) subject: Option<String>,
+    /// The address that was asked about, which may stand in any answer.
+    #[serde(skip)]
+    pub(super) address: Option<IpAddr>,
     #[serde(skip)]
     pub(super) when: When,
     #[serde(skip)]
@@ -154,6 +158,10 @@ impl<'a> Account<'a> {
             lists: Vec::new(),
             record: None,
             subject: subject.as_ref().map(ToString::to_string),
+            address: match asked {
+                Target::Address(address) => Some(*address),
+                Target::Name(_) => None,
+            },
             when: *when,
             decision: decision.verdict,
             until: decision.until,

@@ -1,6 +1,7 @@
 //! A decision, told to people.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 
 use super::Origin;
 use super::account::{Account, Comparison, Finding};
@@ -13,10 +14,20 @@ pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) 
     // What withholds the name has to be told first, also where it is no order.
     match account.lists.iter().find(|list| list.decides && list.action != "pass") {
         Some(list) => writeln!(out, "{}: no order withholds it; the list {} does", account.decision, list.list)?,
-        None => writeln!(out, "{}: {}", account.decision, words(account))?,
+        None => match (account.address, account.decision) {
+            (Some(_), Verdict::Sunk) => writeln!(out, "sunk: an answer that tells this address is withheld")?,
+            (Some(_), Verdict::Pass) => {
+                writeln!(out, "pass: no rule names this address; an answer that tells it is passed on")?;
+            }
+            (Some(_), other) => writeln!(out, "{other}: an answer that tells this address is passed on")?,
+            (None, _) => writeln!(out, "{}: {}", account.decision, words(account))?,
+        },
     }
     writeln!(out)?;
-    row(out, "name", &format!("{} {}", account.name, account.r#type))?;
+    match account.address {
+        Some(address) => write_address(address, out)?,
+        None => row(out, "name", &format!("{} {}", account.name, account.r#type))?,
+    }
     if let Some(subject) = &account.subject {
         row(out, "found", &format!("{subject}, in the answer to that name"))?;
     }
@@ -42,7 +53,9 @@ pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) 
         };
         row(out, "list", &format!("{}: {} by the rule {}; {state}", list.list, list.action, list.rule))?;
     }
-    row(out, "client gets", &response(account))?;
+    if account.address.is_none() {
+        row(out, "client gets", &response(account))?;
+    }
     for (position, other) in account.others.iter().enumerate() {
         row(out, if position == 0 { "others" } else { "" }, other)?;
     }
@@ -69,6 +82,17 @@ pub(super) fn write(account: &Account<'_>, origin: Origin, out: &mut dyn Write) 
         Some(record) => write_comparison(record, out),
         None => Ok(()),
     }
+}
+
+/// An address is easily taken for that of a client, or of a machine whose names are asked about.
+fn write_address(address: IpAddr, out: &mut dyn Write) -> io::Result<()> {
+    row(out, "address", &format!("{address}, as an answer to any name may tell it; a client's is something else"))?;
+    row(
+        out,
+        "as a client",
+        &format!("`interdict explain NAME --client {address}`; `interdict attempts --client {address}`"),
+    )?;
+    row(out, "its name", &format!("`dig -x {address}` tells which; then `interdict explain NAME`"))
 }
 
 fn write_finding(of: &Finding<'_>, account: &Account<'_>, out: &mut dyn Write) -> io::Result<()> {

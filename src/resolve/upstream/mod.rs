@@ -297,7 +297,7 @@ mod tests {
             }
             failed(1, Failure::Unreachable, 5);
             assert_eq!(order(&group, now), [2, 0, 1], "{strategy:?}");
-            group.servers()[0].revive();
+            group.servers()[0].checked(true, now, now);
             group.servers()[2].leads_back();
             assert_eq!(order(&group, now), [0, 1], "{strategy:?}");
             group.answered(1, Tried::Refused, Duration::from_millis(1), now);

@@ -36,8 +36,12 @@ pub struct Server {
     /// When the first query left that it has not answered, with no answer to another since: in milliseconds since `born`, and
     /// one more; 0 for none.
     unanswered: AtomicU64,
+    /// Whether it ever answered anything, our own checks included.
+    heard: AtomicBool,
     /// When it was measured last, in milliseconds since `born`.
     measured: AtomicU64,
+    /// When it was last checked without a query of a client, in milliseconds since `born`.
+    checked: AtomicU64,
     /// When it fell silent last, in milliseconds since `born`.
     fell_silent: AtomicU64,
     born: Instant,
@@ -107,7 +111,9 @@ impl Server {
             rtt: AtomicU32::new(0),
             variation: AtomicU32::new(0),
             unanswered: AtomicU64::new(0),
+            heard: AtomicBool::new(false),
             measured: AtomicU64::new(0),
+            checked: AtomicU64::new(0),
             fell_silent: AtomicU64::new(0),
             born: now,
             tally: Default::default(),
@@ -130,6 +136,14 @@ impl Server {
     /// Returns the way to it, where it is spoken to encrypted.
     pub(in crate::resolve) fn channel(&self) -> Option<&Arc<Channel>> {
         self.channel.as_ref()
+    }
+
+    /// Returns the name that its certificate has to be for, with when the one that it has shown last runs out, in seconds
+    /// since 1970; `None` where it has shown none.
+    pub fn certificate(&self) -> Option<(&str, i64)> {
+        let Endpoint::Secure(secure) = &self.endpoint else { return None };
+        let expiry = (self.channel.as_ref()?.trust().expiry)(&secure.name)?;
+        Some((&secure.name, expiry))
     }
 
     /// Returns whether it is the server of this endpoint, as it is believed now.
@@ -186,8 +200,39 @@ impl Server {
         self.fell_silent.store(self.age(now), Ordering::Relaxed);
     }
 
-    /// Notes that it answers again, which nobody's query had to find out.
-    pub fn revive(&self) {
+    /// Returns whether it ever answered anything.
+    pub fn was_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Returns for how long it has been silent; none where it is not.
+    pub fn silent_for(&self, now: Instant) -> Option<Duration> {
+        let since = self.unanswered.load(Ordering::Relaxed);
+        (self.condition() == Condition::Silent)
+            .then(|| Duration::from_millis((self.age(now) + 1).saturating_sub(since)))
+    }
+
+    /// Returns how long it is ago that anything was learnt of it, from clients' queries or from checks.
+    pub fn unknown_for(&self, now: Instant) -> Duration {
+        let last = [&self.measured, &self.checked, &self.fell_silent].map(|of| of.load(Ordering::Relaxed));
+        Duration::from_millis(self.age(now).saturating_sub(last.into_iter().max().unwrap_or_default()))
+    }
+
+    /// Notes what came of a check that began at `begun` and that no client asked for; it is not counted among the tries.
+    pub fn checked(&self, answers: bool, begun: Instant, now: Instant) {
+        self.checked.store(self.age(now), Ordering::Relaxed);
+        if answers {
+            return self.revive();
+        }
+        let begun = self.age(begun) + 1;
+        // Where queries of clients went unanswered before it, it is silent since then.
+        let _ = self.unanswered.compare_exchange(0, begun, Ordering::Relaxed, Ordering::Relaxed);
+        self.silent.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that it answers again.
+    fn revive(&self) {
+        self.heard.store(true, Ordering::Relaxed);
         self.silent.store(false, Ordering::Relaxed);
         self.unanswered.store(0, Ordering::Relaxed);
     }
@@ -281,9 +326,33 @@ mod tests {
         server.failed(Tried::Unreachable, (start + millis(1700), timeout), start + millis(1701));
         assert_eq!(server.condition(), Condition::Silent);
         assert_eq!(server.tally().map(|(_, count)| count), [1, 0, 5, 1]);
-        server.revive();
+        server.checked(true, start + millis(1900), start + millis(1901));
         server.failed(Tried::TimedOut, (start + millis(2000), millis(100)), start + millis(2100));
         assert_eq!(server.condition(), Condition::Silent, "no try may take longer");
+    }
+
+    #[test]
+    fn a_check_tells_of_a_server_that_nobody_asks() {
+        let start = monotonic();
+        let server = Server::by(Endpoint::Plain("192.0.2.1:53".parse().unwrap()), None, start);
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!((server.was_heard(), server.silent_for(at(0))), (false, None));
+        assert_eq!(server.unknown_for(at(700)), Duration::from_millis(700));
+        server.checked(false, at(1000), at(1400));
+        assert_eq!((server.condition(), server.was_heard()), (Condition::Silent, false));
+        assert_eq!(server.unknown_for(at(1500)), Duration::from_millis(100));
+        server.checked(false, at(5000), at(5400));
+        assert_eq!(
+            server.silent_for(at(6000)),
+            Some(Duration::from_secs(5)),
+            "since the first check without an answer"
+        );
+        server.checked(true, at(7000), at(7001));
+        assert_eq!(
+            (server.condition(), server.was_heard(), server.silent_for(at(9000))),
+            (Condition::Well, true, None)
+        );
+        assert_eq!(server.tally().map(|(_, count)| count), [0; 4]);
     }
 
     #[test]
