@@ -49,6 +49,7 @@ mod lists;
 mod local;
 mod mutated;
 mod namespace;
+mod packages;
 mod power;
 mod proxies;
 mod readme;
