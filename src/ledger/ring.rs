@@ -21,7 +21,7 @@ pub struct Recorder {
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recorder").field("waiting", &self.ring.queue.len()).finish_non_exhaustive()
+        f.debug_struct("Recorder").field("waiting", &self.ring.len()).finish_non_exhaustive()
     }
 }
 
@@ -53,7 +53,7 @@ impl Recorder {
 
     fn put(&self, handing: Handing) {
         let Self { ring, exchange } = self;
-        if let Err(Handing { attempt, awaiting }) = ring.queue.push(handing) {
+        if let Err(Handing { attempt, awaiting }) = ring.push(handing) {
             exchange.count(&attempt);
             // Behind the count, so that a commit that takes this out has counted it.
             if let Some(awaiting) = awaiting {
@@ -61,7 +61,7 @@ impl Recorder {
             }
         }
         // The writer is woken before the ring is full, and once only.
-        if ring.queue.len() * 2 >= ring.queue.capacity() && !ring.nudged.swap(true, Ordering::Relaxed) {
+        if ring.len() * 2 >= ring.capacity && !ring.nudged.swap(true, Ordering::Relaxed) {
             exchange.wake();
         }
     }
@@ -90,20 +90,58 @@ pub(super) struct Handing {
     pub(super) awaiting: Option<Awaiting>,
 }
 
+/// How many places of a ring are there from the start: each takes memory once there is one, and most rings never hold more.
+const FIRST: usize = 512;
+
 /// One worker's ring.
 pub(super) struct Ring {
-    queue: ArrayQueue<Handing>,
+    /// Emptied before `more`.
+    first: ArrayQueue<Handing>,
+    /// The other places; made when the first of them is needed, and filled until all of them are empty again.
+    more: OnceLock<ArrayQueue<Handing>>,
+    capacity: usize,
     /// Whether the writer was woken for this ring since it last emptied it.
     nudged: AtomicBool,
 }
 
 impl Ring {
+    fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        let first = ArrayQueue::new(capacity.min(FIRST));
+        Self { first, more: OnceLock::new(), capacity, nudged: AtomicBool::new(false) }
+    }
+
+    /// Gives back what finds no place. What one thread hands over is taken out in that order.
+    fn push(&self, handing: Handing) -> Result<(), Handing> {
+        let handing = match self.more.get().is_none_or(ArrayQueue::is_empty) {
+            true => match self.first.push(handing) {
+                Ok(()) => return Ok(()),
+                Err(handing) => handing,
+            },
+            false => handing,
+        };
+        match self.capacity - self.first.capacity() {
+            0 => Err(handing),
+            rest => self.more.get_or_init(|| ArrayQueue::new(rest)).push(handing),
+        }
+    }
+
+    fn pop(&self) -> Option<Handing> {
+        // Looked at first: while anything is in it, its thread puts nothing into the other, so that nothing is overtaken.
+        let more = self.more.get().filter(|more| !more.is_empty());
+        self.first.pop().or_else(|| more.and_then(ArrayQueue::pop))
+    }
+
+    fn len(&self) -> usize {
+        self.first.len() + self.more.get().map_or(0, ArrayQueue::len)
+    }
+
     /// Hands at most one filling of the ring to `take`, so that a flood cannot hold the writer here.
     /// Returns whether there was anything.
     pub(super) fn drain(&self, mut take: impl FnMut(Handing)) -> bool {
         self.nudged.store(false, Ordering::Relaxed);
-        for taken in 0..self.queue.capacity() {
-            match self.queue.pop() {
+        for taken in 0..self.capacity {
+            match self.pop() {
                 Some(handing) => take(handing),
                 None => return taken > 0,
             }
@@ -138,8 +176,7 @@ impl Exchange {
     }
 
     pub(super) fn recorder(self: &Arc<Self>, capacity: usize) -> Recorder {
-        let queue = ArrayQueue::new(capacity.max(1));
-        let ring = Arc::new(Ring { queue, nudged: AtomicBool::new(false) });
+        let ring = Arc::new(Ring::new(capacity));
         self.rings.lock().expect("no holder of this lock panics").push(Arc::clone(&ring));
         Recorder { ring, exchange: Arc::clone(self) }
     }
@@ -147,7 +184,7 @@ impl Exchange {
     /// Returns the rings; forgets those whose worker is gone once they are empty.
     pub(super) fn rings(&self) -> Vec<Arc<Ring>> {
         let mut rings = self.rings.lock().expect("no holder of this lock panics");
-        rings.retain(|ring| Arc::strong_count(ring) > 1 || !ring.queue.is_empty());
+        rings.retain(|ring| Arc::strong_count(ring) > 1 || ring.len() > 0);
         rings.clone()
     }
 
@@ -298,6 +335,41 @@ mod tests {
         exchange.rings()[0].drain(drop);
         assert_eq!(counted(), (1, 1), "what was counted last is not lost");
         assert_eq!(counted(), (0, 1));
+    }
+
+    #[test]
+    fn a_ring_grows_to_all_its_places_once_and_keeps_the_order() {
+        let exchange = Arc::new(Exchange::new(Durable::new(Durability::Normal, Fail::Answer, false)));
+        let places = FIRST + 100;
+        let recorder = exchange.recorder(places);
+        let policy = snapshot(1);
+        exchange.install(&policy);
+        let ring = Arc::clone(&exchange.rings()[0]);
+        let name = |number: usize| format!("n{number}.upd.vendor.example");
+        let hand_over = |numbers: std::ops::Range<usize>| {
+            numbers.for_each(|number| recorder.hand_over(attempt(&policy, "192.0.2.7", &name(number), AT)));
+        };
+        hand_over(0..FIRST);
+        assert!(ring.more.get().is_none(), "no more memory than is needed");
+        // One that finds no place is counted.
+        hand_over(FIRST..places + 1);
+        assert_eq!(ring.len(), places);
+        let mut next = 0;
+        let mut in_order = |handing: Handing| {
+            assert_eq!(handing.attempt.name.to_string(), name(next));
+            next += 1;
+        };
+        for _ in 0..FIRST + 50 {
+            in_order(ring.pop().unwrap());
+        }
+        // The first places are free, and are not taken before those behind them are.
+        recorder.hand_over(attempt(&policy, "192.0.2.7", &name(places), AT));
+        assert_eq!(ring.first.len(), 0);
+        assert!(ring.drain(&mut in_order));
+        assert_eq!(next, places + 1);
+        let mut counted = 0;
+        exchange.drain_tallies(|_, _, _, count| counted += count);
+        assert_eq!(counted, 1);
     }
 
     #[test]
