@@ -53,7 +53,7 @@ impl Recorder {
 
     fn put(&self, handing: Handing) {
         let Self { ring, exchange } = self;
-        if let Err(Handing { attempt, awaiting }) = ring.push(handing) {
+        if let Some(Handing { attempt, awaiting }) = ring.push(handing) {
             exchange.count(&attempt);
             // Behind the count, so that a commit that takes this out has counted it.
             if let Some(awaiting) = awaiting {
@@ -112,17 +112,14 @@ impl Ring {
     }
 
     /// Gives back what finds no place. What one thread hands over is taken out in that order.
-    fn push(&self, handing: Handing) -> Result<(), Handing> {
+    fn push(&self, handing: Handing) -> Option<Handing> {
         let handing = match self.more.get().is_none_or(ArrayQueue::is_empty) {
-            true => match self.first.push(handing) {
-                Ok(()) => return Ok(()),
-                Err(handing) => handing,
-            },
+            true => self.first.push(handing).err()?,
             false => handing,
         };
         match self.capacity - self.first.capacity() {
-            0 => Err(handing),
-            rest => self.more.get_or_init(|| ArrayQueue::new(rest)).push(handing),
+            0 => Some(handing),
+            rest => self.more.get_or_init(|| ArrayQueue::new(rest)).push(handing).err(),
         }
     }
 
