@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +40,17 @@ pub const INDEX: &str = "index.sqlite";
 /// How often, and how far apart, the lock is tried.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Refuses a data folder that root can write to for its capabilities only, which it is about to give up; before anything is made
+/// in it.
+pub(super) fn refuse_foreign(data_dir: &Path) -> Result<(), StartError> {
+    let Ok(of) = data_dir.metadata() else { return Ok(()) };
+    let is_of_root = of.uid() == 0 || (of.gid() == 0 && of.mode() & 0o020 != 0) || of.mode() & 0o002 != 0;
+    if !nix::unistd::geteuid().is_root() || is_of_root {
+        return Ok(());
+    }
+    Err(StartError::Foreign { path: data_dir.to_owned(), uid: of.uid() })
+}
 
 /// The data folder, held until dropped.
 #[derive(Debug)]

@@ -88,6 +88,9 @@ pub enum StartError {
     Unwritable { path: PathBuf, source: io::Error },
     #[error("another Interdict works in the data folder {}; stop it, or set another data_dir", path.display())]
     Locked { path: PathBuf },
+    /// Root without capabilities is a user like any other, and what it leaves behind would keep the owner out.
+    #[error("the data folder {} is of another user ({uid}); start the daemon as that one", path.display())]
+    Foreign { path: PathBuf, uid: u32 },
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("the admin address {address} is in use; set another [admin] listen, or \"\" for none")]
@@ -111,7 +114,7 @@ impl StartError {
             Self::Faults(_) | Self::Control(control::BindError::Long { .. } | control::BindError::Other { .. }) => 78,
             Self::Control(control::BindError::Failed { .. }) => 73,
             Self::Control(control::BindError::InUse { .. }) => 69,
-            Self::Unwritable { .. } | Self::Ledger(_) => 73,
+            Self::Unwritable { .. } | Self::Foreign { .. } | Self::Ledger(_) => 73,
             Self::Locked { .. } | Self::AdminInUse { .. } => 69,
             Self::Bind(BindError::InUse { .. } | BindError::Failed { .. } | BindError::Given { .. }) => 69,
             Self::Bind(BindError::Refused { .. }) | Self::AdminRefused { .. } => 77,
@@ -191,6 +194,9 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         build::build(&config, 1, &clock, (&Kept::default(), &Servers::default())).map_err(StartError::Faults)?;
     exports::check(&config).map_err(StartError::Faults)?;
     let channels = notices::check(&config, &clock).map_err(StartError::Faults)?;
+    if config.daemon.sandbox {
+        folder::refuse_foreign(&config.data_dir)?;
+    }
     let folder = Folder::open(&config.data_dir, clock.is_rehearsal())?;
     let mut waivers = Waivers::new(Register::open(&folder.waivers()), &config.control);
     if waivers.register.kept().granted().next().is_some() {
@@ -362,6 +368,8 @@ struct Work {
     next_lapse: Duration,
     /// When it was last told in the log that nothing is enforced, in time since boot.
     reminded: Duration,
+    /// Whether it was told in the log that the data folder is another one.
+    told_of_folder: bool,
 }
 
 impl Work {
@@ -382,6 +390,7 @@ impl Work {
             lapsed,
             next_lapse,
             reminded,
+            told_of_folder: false,
         }
     }
 }

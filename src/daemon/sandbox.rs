@@ -2,6 +2,8 @@
 //! that its configuration and the system's resolver need. Threads take this on from the one that starts them, so that it has to be
 //! done before there is another. Whatever a kernel does not offer is told and left out; a daemon without it still answers.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use caps::{CapSet, Capability};
@@ -27,11 +29,16 @@ pub(super) struct Folders {
     write: Vec<PathBuf>,
 }
 
+/// Which folder is at a path: its disk and its number there. Rights hang on that, and not on the path.
+type Identity = (u64, u64);
+
 /// What the process can still reach.
 #[derive(Debug)]
 pub(super) struct Sandbox {
     /// None where no file is closed off.
     folders: Option<Folders>,
+    /// Which folders those are that the configuration names.
+    identities: BTreeMap<PathBuf, Identity>,
     /// What could not be given up, each with the reason.
     pub(super) notes: Vec<String>,
 }
@@ -40,9 +47,10 @@ impl Sandbox {
     /// Gives up what is not needed from here on. `file` is the configuration file.
     pub(super) fn enter(config: &Config, file: Option<&Path>) -> Self {
         if !config.daemon.sandbox {
-            return Self { folders: None, notes: Vec::new() };
+            return Self { folders: None, identities: BTreeMap::new(), notes: Vec::new() };
         }
         let folders = Folders::of(config, file);
+        let identities = folders.identities();
         let mut notes = Vec::new();
         if let Err(error) = drop_capabilities() {
             notes.push(format!("capabilities are kept: {error}"));
@@ -62,7 +70,21 @@ impl Sandbox {
             Err(error) => notes.push(format!("files are not closed off: {error}")),
         }
         let closed = matches!(restricted, Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced));
-        Self { folders: closed.then_some(folders), notes }
+        Self { folders: closed.then_some(folders), identities, notes }
+    }
+
+    /// Says whether another folder lies at a path than at the start, or none: replaced, or another disk mounted there.
+    pub(super) fn replaced(&self, folder: &Path) -> Option<String> {
+        self.folders.as_ref()?;
+        let folder = real(folder)?;
+        let before = self.identities.get(&folder)?;
+        (identity(&folder).as_ref() != Some(before)).then(|| {
+            format!(
+                "{} is not the folder that it was at the start, and out of reach of the running daemon ([daemon] sandbox); \
+                 restart it",
+                folder.display()
+            )
+        })
     }
 
     /// Returns what a configuration names that lies where the process gave up looking; one text for each folder.
@@ -79,8 +101,13 @@ impl Sandbox {
         let told = |folder: &PathBuf| {
             format!("{} is out of reach of the running daemon ([daemon] sandbox); restart it", folder.display())
         };
-        beyond.iter().map(told).collect()
+        let replaced = self.identities.keys().filter_map(|folder| self.replaced(folder));
+        beyond.iter().map(told).chain(replaced).collect()
     }
+}
+
+fn identity(folder: &Path) -> Option<Identity> {
+    folder.metadata().ok().map(|of| (of.dev(), of.ino()))
 }
 
 impl Folders {
@@ -166,6 +193,12 @@ impl Folders {
         for link in entries.filter(|path| path.is_symlink()) {
             if link.is_dir() { self.writing(&link) } else { self.writing_beside(&link) }
         }
+    }
+
+    /// Those of the system stay as they are.
+    fn identities(&self) -> BTreeMap<PathBuf, Identity> {
+        let own = self.read.iter().chain(&self.write).filter(|folder| !SYSTEM.iter().any(|of| folder.starts_with(of)));
+        own.filter_map(|folder| Some((folder.clone(), identity(folder)?))).collect()
     }
 
     fn restrict(&self) -> Result<RulesetStatus, RulesetError> {

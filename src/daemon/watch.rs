@@ -1,4 +1,5 @@
-//! What passes by itself: waivers lapse, the clock comes to be trusted otherwise, an emergency goes on.
+//! What passes by itself: waivers lapse, the clock comes to be trusted otherwise, an emergency goes on, the data
+//! folder is replaced.
 
 use std::time::Duration;
 
@@ -23,6 +24,18 @@ impl Daemon {
         self.settle(work);
         self.prune_policies(work);
         self.tally(work);
+        self.watch_folder(work);
+    }
+
+    /// Tells once that the data folder was replaced behind the daemon's back. Others are looked at in a reload, since they may
+    /// lie on disks that hang.
+    fn watch_folder(&self, work: &mut Work) {
+        if !work.told_of_folder
+            && let Some(replaced) = self.sandbox.replaced(&self.config.data_dir)
+        {
+            work.told_of_folder = true;
+            tracing::error!("{replaced}");
+        }
     }
 
     fn watch_clock(&self, work: &mut Work) {

@@ -29,6 +29,7 @@ mod medium;
 mod missed;
 mod named;
 mod proof;
+mod queue;
 mod read;
 mod recover;
 mod repeats;

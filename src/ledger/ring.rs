@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 
 use arc_swap::ArcSwap;
-use crossbeam_queue::ArrayQueue;
 
 use super::attempt::{Attempt, Keeping};
 use super::durable::{Awaiting, Durable, Handed, Leave, Ticket};
+use super::queue::Queue;
 use super::repeats::Repeats;
 use crate::clock::Reading;
 use crate::policy::{Match, Snapshot, Verdict};
@@ -85,7 +85,7 @@ impl Recorder {
     /// Wakes the writer before a ring is full, and once only.
     fn nudge(&self, waiting: usize) {
         let Self { ring, exchange } = self;
-        if waiting * 2 >= ring.queue.capacity() && !ring.nudged.swap(true, Ordering::Relaxed) {
+        if waiting * 2 >= ring.queue.capacity && !ring.nudged.swap(true, Ordering::Relaxed) {
             exchange.wake();
         }
     }
@@ -124,9 +124,9 @@ pub(super) enum Taken {
 
 /// One worker's ring.
 pub(super) struct Ring {
-    queue: ArrayQueue<Handing>,
+    queue: Queue<Handing>,
     /// Repeats that are counted by the time that they are taken out, and the reading of the first.
-    repeats: ArrayQueue<(Arc<Repeats>, Reading)>,
+    repeats: Queue<(Arc<Repeats>, Reading)>,
     /// Whether the writer was woken for this ring since it last emptied it.
     nudged: AtomicBool,
 }
@@ -137,7 +137,7 @@ impl Ring {
     pub(super) fn drain(&self, mut take: impl FnMut(Taken)) -> bool {
         self.nudged.store(false, Ordering::Relaxed);
         let mut found = false;
-        let capacity = self.queue.capacity();
+        let capacity = self.queue.capacity;
         for handing in std::iter::from_fn(|| self.queue.pop()).take(capacity) {
             found = true;
             take(Taken::One(handing));
@@ -150,7 +150,7 @@ impl Ring {
     }
 
     fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.repeats.is_empty()
+        self.queue.len() + self.repeats.len() == 0
     }
 }
 
@@ -180,7 +180,7 @@ impl Exchange {
     }
 
     pub(super) fn recorder(self: &Arc<Self>, capacity: usize) -> Recorder {
-        let (queue, repeats) = (ArrayQueue::new(capacity.max(1)), ArrayQueue::new(capacity.max(1)));
+        let (queue, repeats) = (Queue::new(capacity), Queue::new(capacity));
         let ring = Arc::new(Ring { queue, repeats, nudged: AtomicBool::new(false) });
         self.rings.lock().expect("no holder of this lock panics").push(Arc::clone(&ring));
         Recorder { ring, exchange: Arc::clone(self) }

@@ -52,6 +52,7 @@ mod monitoring;
 mod mutated;
 mod namespace;
 mod notices;
+mod packages;
 mod power;
 mod proxies;
 mod readme;

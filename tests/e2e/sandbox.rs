@@ -132,6 +132,48 @@ fn files_are_closed_off_but_for_those_that_are_needed() {
     assert!(std::fs::read_dir(elsewhere.path()).unwrap().count() > 1);
 }
 
+#[test]
+fn a_folder_that_takes_the_place_of_another_is_told_with_what_to_do() {
+    needs!("nsd", "landlock");
+    let upstream = Upstream::start();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let folder = elsewhere.path().join("lists");
+    let list = folder.join("list.txt");
+    let fill = || {
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(&list, "one.example\n").unwrap();
+    };
+    fill();
+    let setup = Setup::forwarding_to(&upstream).set("lists.list", lists(&[&list]));
+    let daemon = setup.start();
+    let replaced = |of: &Path| format!("{} is not the folder that it was at the start", of.display());
+    std::fs::rename(&folder, elsewhere.path().join("before")).unwrap();
+    fill();
+    let (_, told) = reload(&daemon);
+    assert!(told.contains(&replaced(&folder.canonicalize().unwrap())) && told.contains("restart it"), "{told}");
+    // The data folder is looked at unasked.
+    let data = daemon.data().canonicalize().unwrap();
+    assert!(!daemon.told().contains(&replaced(&data)), "{}", daemon.told());
+    std::fs::rename(&data, elsewhere.path().join("data-before")).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    place::until(PATIENCE, "the other data folder to be told", || {
+        daemon.told().contains(&replaced(&data)).then_some(())
+    });
+}
+
+#[test]
+fn root_refuses_the_data_folder_of_another_user_before_it_leaves_anything_there() {
+    needs!("root");
+    let setup = Setup::new();
+    std::fs::create_dir(setup.data()).unwrap();
+    std::os::unix::fs::chown(setup.data(), Some(65_532), Some(65_532)).unwrap();
+    let output = setup.fail();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(73), "{told}");
+    assert!(told.contains("is of another user (65532)") && told.contains("start the daemon as that one"), "{told}");
+    assert_eq!(std::fs::read_dir(setup.data()).unwrap().count(), 0, "its owner would be kept out");
+}
+
 fn lists(files: &[&Path]) -> Vec<toml::Table> {
     let table = |(number, file): (usize, &&Path)| {
         let mut table = toml::Table::new();
