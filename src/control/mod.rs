@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use actor::Actor;
 pub use client::{AskError, ask};
-pub use register::{Entry, Kept, Mark, Opened, Refusal, Register, RegisterError, State};
+pub use register::{Entry, Kept, Mark, Opened, Refusal, Register, RegisterError, State, newer};
 pub use server::{Call, serve};
 pub use shown::{Listed, ShownAnswer, ShownCache, ShownClock};
 pub use socket::{BindError, bind};

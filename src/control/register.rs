@@ -330,6 +330,14 @@ fn read(path: &Path) -> Result<Kept, String> {
     Kept::try_from(form).map_err(|error| format!("it is damaged: {error}"))
 }
 
+/// Returns the version of a register that a later version of this program wrote, and the one that this program knows: what it
+/// has waived must not be forgotten.
+pub fn newer(path: &Path) -> Option<(u32, u32)> {
+    let text = fs::read(path).ok()?;
+    let Versioned { version } = serde_json::from_slice(&text).ok()?;
+    (version > VERSION).then_some((version, VERSION))
+}
+
 /// Writes beside the file and renames, so that a crash leaves the old one or the new one.
 fn write(path: &Path, kept: &Kept) -> io::Result<()> {
     let fresh = path.with_extension("json.new");
@@ -427,6 +435,7 @@ mod tests {
         {
             assert_ne!(bad, good);
             fs::write(&path, &bad).unwrap();
+            assert_eq!(newer(&path), (told == "version 2").then_some((2, VERSION)));
             let Opened { mut register, fault } = Register::open(&path);
             let fault = fault.expect(told);
             assert!(fault.contains(told), "{fault}");

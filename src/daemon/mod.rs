@@ -91,6 +91,12 @@ pub enum StartError {
     /// Root without capabilities is a user like any other, and what it leaves behind would keep the owner out.
     #[error("the data folder {} is of another user ({uid}); start the daemon as that one", path.display())]
     Foreign { path: PathBuf, uid: u32 },
+    #[error(
+        "a later version of Interdict wrote {} (format {found}; this one knows {known}): start that version, or put back a copy of \
+         the data folder from before it",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: u32, known: u32 },
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("the admin address {address} is in use; set another [admin] listen, or \"\" for none")]
@@ -111,6 +117,7 @@ impl StartError {
     /// Returns the exit code (sysexits.h).
     pub const fn exit_code(&self) -> u8 {
         match self {
+            Self::Newer { .. } | Self::Ledger(ledger::OpenError::Journal(ledger::RecoverError::Newer { .. })) => 78,
             Self::Faults(_) | Self::Control(control::BindError::Long { .. } | control::BindError::Other { .. }) => 78,
             Self::Control(control::BindError::Failed { .. }) => 73,
             Self::Control(control::BindError::InUse { .. }) => 69,
@@ -198,6 +205,9 @@ pub fn run(config: Config, invocation: &Invocation<'_>) -> Result<(), StartError
         folder::refuse_foreign(&config.data_dir)?;
     }
     let folder = Folder::open(&config.data_dir, clock.is_rehearsal())?;
+    if let Some((found, known)) = control::newer(&folder.waivers()) {
+        return Err(StartError::Newer { path: folder.waivers(), found, known });
+    }
     let mut waivers = Waivers::new(Register::open(&folder.waivers()), &config.control);
     if waivers.register.kept().granted().next().is_some() {
         built = build::build(&config, 1, &clock, (waivers.register.kept(), &Servers::default()))

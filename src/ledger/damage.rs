@@ -59,6 +59,26 @@ fn a_torn_end_is_told_by_a_gap_and_numbers_go_on() {
 }
 
 #[test]
+fn records_of_a_later_version_are_refused_and_left_as_they_are() {
+    let data = tempfile::tempdir().unwrap();
+    let whole = String::from_utf8(written(data.path(), 3)).unwrap();
+    let path = path_of(&data.path().join("journal"), 0);
+    // One of an earlier day, which this program went on behind once, stops nobody.
+    let within = whole.replacen("\"v\":1", "\"v\":2", 1);
+    assert_ne!(within, whole);
+    fs::write(&path, &within).unwrap();
+    Ledger::open(Settings::new(data.path()), clock()).unwrap().close();
+    let text = fs::read_to_string(&path).unwrap();
+    let (front, last) = text.trim_end().rsplit_once('\n').unwrap();
+    let later = format!("{front}\n{}\n", last.replace("\"v\":1", "\"v\":2"));
+    fs::write(&path, &later).unwrap();
+    let error = Ledger::open(Settings::new(data.path()), clock()).unwrap_err();
+    let OpenError::Journal(error @ RecoverError::Newer { found: 2, .. }) = error else { panic!("{error:?}") };
+    assert!(error.to_string().contains("format 2; this one knows 1"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), later);
+}
+
+#[test]
 fn damage_inside_is_told_once_and_costs_no_other_line() {
     let data = tempfile::tempdir().unwrap();
     let whole = written(data.path(), 5);

@@ -366,6 +366,8 @@ impl Leaf {
 /// The number of a leaf alone; reading it checks that the whole line is JSON.
 #[derive(Debug, Deserialize)]
 pub(super) struct Numbered {
+    #[serde(default)]
+    pub(super) v: u32,
     pub(super) seq: u64,
     /// The name of the key that an attempt leaf is encrypted with.
     pub(super) key: Option<String>,

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::journal::{DRAFT, MAX_NUMBER, Segment, first_of, path_of};
-use super::leaf::{GapReason, Numbered};
+use super::leaf::{GapReason, Numbered, VERSION};
 
 /// Why the journal cannot be gone on with.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,13 @@ pub enum RecoverError {
     Open { path: PathBuf, source: io::Error },
     #[error("cannot repair the journal {}", path.display())]
     Repair { path: PathBuf, source: io::Error },
+    /// What it does not know it could neither show nor take into account.
+    #[error(
+        "a later version of Interdict wrote to the journal {} (format {found}; this one knows {VERSION}): start that version, or put \
+         back a copy of the data folder from before it",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: u32 },
 }
 
 /// Where the journal ends, and what is wrong with it.
@@ -61,6 +68,9 @@ pub(super) fn recover(folder: &Path) -> Result<Recovered, RecoverError> {
     while let Some(last) = found.segments.last().copied() {
         let path = path_of(folder, last.first);
         let scan = scan(&path, last.first).map_err(|source| RecoverError::Open { path: path.clone(), source })?;
+        if let Some(found) = scan.newer {
+            return Err(RecoverError::Newer { path, found });
+        }
         let Some(end) = scan.last else {
             // The number in its name was given away, so it is not given again.
             let repair = |source| RecoverError::Repair { path: path.clone(), source };
@@ -120,6 +130,8 @@ struct Scan {
     /// Lines in front of `good` that cannot be read, or numbers that are not there.
     faults: Vec<Fault>,
     key: Option<String>,
+    /// The format of the last line, where this program does not know it.
+    newer: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +162,7 @@ fn scan(path: &Path, first: u64) -> io::Result<Scan> {
         let leaf = whole.then(|| numbered(&text)).flatten();
         let end = lines.last().map_or(0, |line| line.end) + length;
         lines.push(Line { end, seq: leaf.as_ref().map(|leaf| leaf.seq) });
+        scan.newer = leaf.as_ref().map_or(scan.newer, |leaf| Some(leaf.v).filter(|version| *version > VERSION));
         scan.key = leaf.and_then(|leaf| leaf.key).or(scan.key);
     }
     judge(&mut scan, &lines, first);
