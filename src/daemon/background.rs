@@ -58,7 +58,8 @@ impl Background {
         let (jobs, taken) = channel();
         let (done, loaded) = mpsc::unbounded_channel();
         std::thread::Builder::new().name("lists".to_owned()).spawn(move || {
-            give_way();
+            // Told once there is something that does not give way.
+            let mut untold = give_way().err();
             work(&taken, |job| match job {
                 Job::Retire(lists) => Some(lists),
                 Job::Run(job) => {
@@ -67,6 +68,9 @@ impl Background {
                     None
                 }
                 Job::Load { config, number } => {
+                    if let Some(error) = untold.take_if(|_| !config.lists.lists.is_empty()) {
+                        tracing::warn!(%error, "lists are loaded at the priority of queries: the system does not let them give way (under systemd, see lists.conf.example)");
+                    }
                     let of = catch_unwind(AssertUnwindSafe(|| lists::load(&config, &folder, number, &metrics)));
                     let loaded = match of {
                         Ok((lists, faults)) => Loaded { lists: Some(lists), faults },
@@ -129,7 +133,7 @@ impl std::fmt::Debug for Background {
 }
 
 /// Does the jobs until nobody can send one any more. `carry_out` gives what is to be retired.
-fn work(jobs: &Receiver<Job>, carry_out: impl Fn(Job) -> Option<Arc<Lists>>) {
+fn work(jobs: &Receiver<Job>, mut carry_out: impl FnMut(Job) -> Option<Arc<Lists>>) {
     let mut retired: Vec<Arc<Lists>> = Vec::new();
     loop {
         retired.retain(|lists| Arc::strong_count(lists) > 1);
@@ -143,13 +147,11 @@ fn work(jobs: &Receiver<Job>, carry_out: impl Fn(Job) -> Option<Arc<Lists>>) {
 }
 
 /// Lets everybody else go first, at the processor and, since the kernel derives that from it, at the disk.
-fn give_way() {
+fn give_way() -> Result<(), thread_priority::Error> {
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     let done = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
     // Who was started with less than others may not be given their niceness, which matters no more under this policy.
-    if let Err(error) = done.or_else(|error| if thread_schedule_policy() == Ok(policy) { Ok(()) } else { Err(error) }) {
-        tracing::warn!(%error, "lists are loaded at the priority of queries: the system does not let them give way (under systemd, see lists.conf.example)");
-    }
+    done.or_else(|error| if thread_schedule_policy() == Ok(policy) { Ok(()) } else { Err(error) })
 }
 
 impl Daemon {
