@@ -55,7 +55,7 @@ impl Post {
     fn start(&self, kind: &str, more: &[&str]) -> Server {
         let port = self.ports[usize::from(kind == "hook")];
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/mailbox.py");
-        let mut command = place::tied(place::find("python3").unwrap());
+        let mut command = place::tied(place::PYTHON);
         command.arg(script).args([kind, &self.ip.to_string(), &port.to_string()]).arg(self.folder.path());
         command.arg(&self.certificate.0).arg(&self.certificate.1).args(more);
         let started = Server(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
@@ -174,7 +174,7 @@ fn now() -> Timestamp {
 
 #[test]
 fn a_notice_goes_out_once_by_each_way_and_the_next_one_when_the_clock_is_borne_out() {
-    needs!("python3", "python3-aiosmtpd", "libfaketime");
+    needs!("python3-aiosmtpd", "libfaketime");
     let post = Post::new();
     let instant = now().checked_add((24 * 8).hours()).unwrap();
     let (setup, _upstream) = asked_before(instant);
@@ -241,7 +241,7 @@ fn a_notice_goes_out_once_by_each_way_and_the_next_one_when_the_clock_is_borne_o
 
 #[test]
 fn what_a_mail_server_refuses_is_told_and_nothing_goes_out_in_clear() {
-    needs!("python3", "python3-aiosmtpd");
+    needs!("python3-aiosmtpd");
     let post = Post::new();
     let _smtp = post.smtp("implicit");
     let daemon = post.with_mail(Setup::new(), "implicit").start();

@@ -13,6 +13,7 @@ import time
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 NAME = "witness.example/w1"
 
@@ -55,7 +56,7 @@ def consistent(old, old_root, size, root, proof):
 class Witness:
     def __init__(self, secret):
         self.key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
-        public = b"\x04" + self.key.public_key().public_bytes_raw()
+        public = b"\x04" + self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.id = sha256(NAME.encode() + b"\n" + public)[:4]
         self.line = f"{NAME}+{self.id.hex()}+{base64.b64encode(public).decode()}"
 
