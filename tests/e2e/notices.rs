@@ -277,11 +277,17 @@ fn what_a_mail_server_refuses_is_told_and_nothing_goes_out_in_clear() {
     let daemon = setup.start();
     let told = String::from_utf8_lossy(&daemon.command(&["notice", "test"]).stderr).into_owned();
     assert!(told.contains("does not offer STARTTLS"), "{told}");
+    // Somebody whose words never end is not listened to for long.
+    let flood = Post { ports: [place::port(), place::port()], ..Post::new() };
+    let _flood = flood.start("flood", &[]);
+    let daemon = flood.with_mail(daemon.stop(), "implicit").start();
+    let told = String::from_utf8_lossy(&daemon.command(&["notice", "test"]).stderr).into_owned();
+    assert!(told.contains("it says more than a mail server has to say"), "{told}");
     let setup = daemon.stop().set("notice.smtp.private", false);
     let daemon = setup.start();
     let told = String::from_utf8_lossy(&daemon.command(&["notice", "test"]).stderr).into_owned();
     assert!(told.contains("a private address or one of this machine"), "{told}");
-    std::fs::remove_file(post.path("password")).unwrap();
+    std::fs::remove_file(flood.path("password")).unwrap();
     let told = daemon.stop().check(&[]);
     assert!(told.contains("notice by smtp: cannot read the password"), "{told}");
 }
