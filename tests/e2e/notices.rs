@@ -291,3 +291,38 @@ fn what_a_mail_server_refuses_is_told_and_nothing_goes_out_in_clear() {
     let told = daemon.stop().check(&[]);
     assert!(told.contains("notice by smtp: cannot read the password"), "{told}");
 }
+
+/// Empties an index and keeps everybody else from writing to it.
+const EMPTIED: &str = "
+import signal, sqlite3, sys
+index = sqlite3.connect(sys.argv[1], isolation_level=None)
+index.execute('BEGIN IMMEDIATE')
+for (table,) in index.execute(\"SELECT name FROM sqlite_master WHERE type = 'table'\").fetchall():
+    index.execute('DELETE FROM ' + table)
+index.execute('COMMIT')
+index.execute('BEGIN IMMEDIATE')
+print('held', flush=True)
+signal.pause()
+";
+
+#[test]
+fn a_notice_waits_for_an_index_that_is_being_made() {
+    needs!("python3-aiosmtpd");
+    let post = Post::new();
+    let (setup, _upstream) = asked_before(now().checked_add((24 * 8).hours()).unwrap());
+    let _smtp = post.smtp("implicit");
+    let mut command = place::tied(place::PYTHON);
+    command.args(["-c", EMPTIED]).arg(setup.data().join("index.sqlite"));
+    let mut holder = Server(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
+    let mut held = [0; 4];
+    std::io::Read::read_exact(holder.0.stdout.as_mut().unwrap(), &mut held).unwrap();
+    let daemon = post.with_mail(setup, "implicit").start();
+    let why = place::until(PATIENCE, "the failure to be told", || {
+        let list: Value = serde_json::from_str(&done(&daemon.command(&["notice", "list", "--json"]))).ok()?;
+        list["notices"][0]["channels"]["smtp"]["why"].as_str().map(str::to_owned)
+    });
+    assert!(why.contains("the index has 0 of "), "{why}");
+    drop(holder);
+    let mails = place::until(PATIENCE, "the mail", || Some(post.mails()).filter(|mails| !mails.is_empty()));
+    assert!(subject(&mails[0]).ends_with("(2 devices)"), "{mails:?}");
+}
