@@ -382,10 +382,8 @@ impl Pipeline {
         let outcome = Outcome::Sunk { owner: &owner, citation, demand, sink, name_exists, left };
         let code = self.write(query, &outcome, Served::Policy, moment, out);
         let repeats = judgement.subject.is_none() && left.is_none() && recorder.takes_repeats();
-        match self.record(query, judgement, code, moment, recorder, out) {
-            Step::Answer if repeats => Step::Repeatable(Repeat::Sunk { matched, code }),
-            step => step,
-        }
+        let repeat = repeats.then_some(Repeat::Sunk { matched, code });
+        self.record_or_repeat(query, judgement, (code, repeat), moment, recorder, out)
     }
 
     /// Answers that too many queries are under way; recorded like any other.

@@ -243,6 +243,7 @@ fn told(name: &str, ok: bool, detail: &str) -> Finding {
             ("witnesses", "see to the witness, or to the way to it; what it lacks is submitted once it answers")
         }
         "exports" => ("exports", "see to the receiver; what it lacks is sent once it takes records again"),
+        "notices" => ("notices", "mend it, and see whether they arrive: `interdict notice test`"),
         _ => ("health", "see the log of the daemon"),
     };
     if ok { Finding::well(what, detail) } else { Finding::bad(what, detail, remedy) }

@@ -10,7 +10,7 @@ use super::load::Settings;
 use super::node::{Faults, quote};
 use super::value::Value;
 use crate::fetch::Url;
-use crate::notice::{self, Encryption, Mailbox, Server, Smtp, Webhook, Weekly};
+use crate::notice::{self, Encryption, MAIL, Mailbox, Server, Smtp, Webhook, Weekly};
 
 /// The most that one message goes to.
 const MAX_RECIPIENTS: usize = 100;
@@ -23,6 +23,10 @@ pub(super) fn check_notice(settings: &Settings, faults: &mut Faults) {
         {
             let told = format!("`notice.webhook` has {} twice", quote(name));
             faults.push(&row.place, told, "give each its own name");
+        }
+        if matches!(row.values.get("name"), Some(Value::Text(name)) if name == MAIL) {
+            let told = format!("`notice.webhook` is called {}, as mail is", quote(MAIL));
+            faults.push(&row.place, told, "give it another name");
         }
         match row.values.get("url") {
             Some(Value::Url(None)) => {
@@ -168,7 +172,7 @@ mod tests {
         loaded.map(|config| config.notice).map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 
-    const MAIL: &str = "[notice.smtp]\nserver = \"mail.example:2525\"\nfrom = \"Interdict <i@corp.example>\"\n\
+    const BY_MAIL: &str = "[notice.smtp]\nserver = \"mail.example:2525\"\nfrom = \"Interdict <i@corp.example>\"\n\
                         to = [\"a@corp.example\", \"b@corp.example\"]\nuser = \"i\"\npassword_file = \"p\"\n";
     const HOOK: &str = "[[notice.webhook]]\nname = \"t\"\nurl = \"https://t.example/\"\nsecret_file = \"s\"\n";
 
@@ -181,7 +185,7 @@ mod tests {
 
     #[test]
     fn who_is_told_what_is_what_the_sections_say() {
-        let of = load(&format!("[notice]\ndays_before = [3, 14]\ndigest = \"friday\"\n{HOOK}{MAIL}"), &[]).unwrap();
+        let of = load(&format!("[notice]\ndays_before = [3, 14]\ndigest = \"friday\"\n{HOOK}{BY_MAIL}"), &[]).unwrap();
         assert!(of.is_on() && of.days_before == [3, 14]);
         assert_eq!(of.digest, Some(Weekly { day: Weekday::Friday, hour: 6 }));
         let smtp = of.smtp.unwrap();
@@ -190,7 +194,7 @@ mod tests {
         assert_eq!(of.webhooks[0].name, "t");
         let by_variable =
             [("INTERDICT_NOTICE_SMTP__SERVER", "other.example"), ("INTERDICT_NOTICE__DAYS_BEFORE", "[5]")];
-        let of = load(MAIL, &by_variable).unwrap();
+        let of = load(BY_MAIL, &by_variable).unwrap();
         assert_eq!((of.days_before, of.smtp.unwrap().server.port(Encryption::Implicit)), (vec![5], 465));
     }
 
@@ -204,15 +208,16 @@ mod tests {
             ("[notice.smpt]\nserver = \"x\"\n", "smpt"),
             ("[notice.smtp]\nsrever = \"x\"\n", "server"),
             ("[notice.smtp]\nto = [\"a@b.example\"]\n", "names no `server`"),
-            (&MAIL.replace("mail.example:2525", "mail example"), "no host"),
-            (&MAIL.replace("mail.example:2525", "mail.example:0"), "no host"),
-            (&MAIL.replace("Interdict <i@corp.example>", "Interdict"), "no address of mail"),
-            (&MAIL.replace("\"b@corp.example\"", "\"b@corp.example, c\""), "no address of mail"),
-            (&MAIL.replace("user = \"i\"\n", ""), "give both, or neither"),
-            (&MAIL.replace("[\"a@corp.example\", \"b@corp.example\"]", "[]"), "list from 1 to 100"),
+            (&BY_MAIL.replace("mail.example:2525", "mail example"), "no host"),
+            (&BY_MAIL.replace("mail.example:2525", "mail.example:0"), "no host"),
+            (&BY_MAIL.replace("Interdict <i@corp.example>", "Interdict"), "no address of mail"),
+            (&BY_MAIL.replace("\"b@corp.example\"", "\"b@corp.example, c\""), "no address of mail"),
+            (&BY_MAIL.replace("user = \"i\"\n", ""), "give both, or neither"),
+            (&BY_MAIL.replace("[\"a@corp.example\", \"b@corp.example\"]", "[]"), "list from 1 to 100"),
             (&HOOK.replace("https", "http"), "private = true"),
             (&HOOK.replace("https://t.example/", ""), "empty `url`"),
             (&[HOOK, HOOK].concat(), "twice"),
+            (&HOOK.replace("\"t\"", "\"smtp\""), "give it another name"),
             (&HOOK.replace("secret_file = \"s\"\n", ""), "secret_file"),
         ] {
             let faults = load(text, &[]).expect_err(text);

@@ -18,8 +18,9 @@ const PACE: Duration = Duration::from_secs(1);
 /// How many files of a folder are looked at.
 const MOST: usize = 4096;
 
-/// What tells one content of a file from the next without reading it: where it is, how long it is, and when it was written.
-type Identity = (u64, u64, u64, i64, i64);
+/// What tells one content of a file from the next without reading it: where it is, how long it is, when it was written, and when
+/// the kernel says that it was.
+type Identity = (u64, u64, u64, [(i64, i64); 2]);
 /// None where there is no such file.
 type Identities = BTreeMap<PathBuf, Option<Identity>>;
 
@@ -52,7 +53,8 @@ impl Files {
         kept.seen = look(&kept.paths);
     }
 
-    /// Goes on with the files of another configuration, which were read.
+    /// Goes on with the files of another configuration, which is read now. To be called before they are, also where one of them
+    /// turns out to be missing or wrong: it may come later.
     pub(super) fn follow(&self, config: &Config) {
         let paths = paths(self.file.as_deref(), config);
         let mut kept = self.lock();
@@ -97,13 +99,13 @@ impl Kept {
     }
 }
 
-/// Returns what a reload would read; what comes with the program has names that are no files.
+/// Returns what a reload would read. What comes with the program has names that are no files, and stay so.
 fn paths(file: Option<&Path>, config: &Config) -> Vec<PathBuf> {
     let policy = &config.policy;
     let chosen = policy.catalogues.iter().chain(&policy.orders).chain(&policy.waivers).map(PathBuf::from);
     // What the daemon has fetched itself it takes up by itself.
     let lists = config.lists.lists.iter().filter(|list| list.origin.is_none()).map(|list| list.source.path.clone());
-    let others = chosen.filter(|path| path.exists()).chain(lists).chain(policy.shadow.clone());
+    let others = chosen.chain(lists).chain(policy.shadow.clone());
     file.map(Path::to_owned).into_iter().chain(others).collect()
 }
 
@@ -118,7 +120,7 @@ fn look(paths: &[PathBuf]) -> Identities {
 
 fn identity(path: &Path) -> Option<Identity> {
     let of = fs::metadata(path).ok()?;
-    Some((of.dev(), of.ino(), of.len(), of.mtime(), of.mtime_nsec()))
+    Some((of.dev(), of.ino(), of.len(), [(of.mtime(), of.mtime_nsec()), (of.ctime(), of.ctime_nsec())]))
 }
 
 #[cfg(test)]
@@ -144,6 +146,10 @@ mod tests {
         assert_eq!(other(), None);
         fs::write(at("one/conf"), "bc").unwrap();
         assert_eq!(other(), Some(at("data/conf")));
+        let written = fs::metadata(at("one/conf")).unwrap().modified().unwrap();
+        fs::write(at("one/conf"), "cb").unwrap();
+        fs::File::options().write(true).open(at("one/conf")).unwrap().set_modified(written).unwrap();
+        assert_eq!(other(), Some(at("data/conf")), "as long, and dated back");
         fs::create_dir(at("two")).unwrap();
         fs::write(at("two/conf"), "bc").unwrap();
         std::os::unix::fs::symlink("two", at("new")).unwrap();

@@ -41,6 +41,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 const BOUNDS: Bounds = Bounds { transferred: 64 << 10, unpacked: 64 << 10, time: Duration::from_secs(20) };
 /// How long somebody who asks for a test waits for it.
 const ASK_TIME: Duration = Duration::from_secs(50);
+/// How long a notice waits at most until the index has what is on record, before that is a failure; and how often it is looked.
+const INDEXED: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(100));
 /// Archived policies beside the one in use by which devices are judged.
 const POLICIES: usize = 4;
 
@@ -133,7 +135,7 @@ impl Notices {
     pub(super) fn health(&self) -> Option<Check> {
         let standing = self.lock();
         let failing: Vec<_> = standing.failing.iter().map(|(name, why)| format!("{name} fails: {why}")).collect();
-        let detail = if failing.is_empty() { "they go out".to_owned() } else { failing.join("; ") };
+        let detail = if failing.is_empty() { "none has failed".to_owned() } else { failing.join("; ") };
         (standing.ways > 0).then_some(Check { name: "notices", ok: failing.is_empty(), detail })
     }
 }
@@ -289,10 +291,30 @@ impl Task {
     }
 
     async fn facts(&self, notice: &Notice, at: Timestamp) -> Result<Facts, String> {
+        self.indexed().await?;
+        // By now the log has its name, so that a notice that is sent once more after a crash is known again.
         let node = self.ledger.health().log.origin.unwrap_or_else(host);
         let facts = Facts::new(&notice.id, notice.kind, at, &node, self.settings.look_back_days);
         let (source, notice) = (self.source.clone(), notice.clone());
         spawn_blocking(move || source.gather(&notice, facts)).await.map_err(|_| "it panicked".to_owned())?
+    }
+
+    /// Waits until the index has what is on record now: one that is being made tells of fewer devices than there are.
+    async fn indexed(&self) -> Result<(), String> {
+        let (wanted, deadline) = (self.ledger.health().leaves, self.clock.read().boot + INDEXED.0);
+        loop {
+            let source = self.source.clone();
+            let reached = spawn_blocking(move || source.reached()).await.map_err(|_| "it panicked".to_owned())?;
+            let late = self.clock.read().boot >= deadline;
+            match reached {
+                Ok(reached) if reached >= wanted => return Ok(()),
+                Ok(reached) if late => {
+                    return Err(format!("the index has {reached} of {wanted} records so far"));
+                }
+                Err(why) if late => return Err(why),
+                Ok(_) | Err(_) => tokio::time::sleep(INDEXED.1).await,
+            }
+        }
     }
 
     /// Sends a notice by one way; returns to whom, or why it was not taken.
@@ -348,10 +370,19 @@ impl Task {
     }
 }
 
+fn told(error: &dyn std::error::Error) -> String {
+    harmless(&chain(error))
+}
+
 impl Source {
+    /// Returns how many leaves the index has read.
+    fn reached(&self) -> Result<u64, String> {
+        let store = Store::reader(&self.index).map_err(|error| told(&error))?;
+        store.reached().map_err(|error| told(&error))
+    }
+
     /// Reads what records tell. May take its time.
     fn gather(&self, notice: &Notice, facts: Facts) -> Result<Facts, String> {
-        let told = |error: &dyn std::error::Error| harmless(&chain(error));
         let store = Store::reader(&self.index).map_err(|error| told(&error))?;
         let snapshot = Arc::clone(&self.pipeline.moment().state.snapshot);
         let digest = hex::encode(snapshot.digest());

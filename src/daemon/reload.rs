@@ -20,6 +20,7 @@ impl Daemon {
         self.files.read();
         work.number += 1;
         let loaded = (invocation.load)().map_err(|of| of.iter().map(ToString::to_string).collect::<Vec<_>>());
+        loaded.iter().for_each(|config| self.files.follow(config));
         let built = loaded.and_then(|config| {
             let known = Servers::of(&self.pipeline.moment().state.routes);
             let built = build::build(&config, work.number, &self.clock, (work.waivers.register.kept(), &known))?;
@@ -71,7 +72,6 @@ impl Daemon {
         let mut standing = Standing { candidate: built.candidate, lists, ..Standing::default() };
         standing.name(&self.folder, &built.archive, &self.ledger);
         *self.standing() = standing;
-        self.files.follow(&config);
         (work.config, work.archive) = (config, built.archive);
         self.fetch(work, &built.tls);
         self.tally(work);

@@ -23,6 +23,8 @@ use crate::fetch::{FetchError, Fetcher, Secured};
 const TIME: Duration = Duration::from_secs(30);
 /// The most octets of a reply before TLS begins (RFC 5321, section 4.5.3.1.5 allows 512 a line).
 const MAX_REPLY: usize = 8 << 10;
+/// The most octets of all that a server says once the connection is encrypted: the library reads a line to its end, however long.
+const MAX_WORDS: usize = 64 << 10;
 /// What the library reads first of a connection that has greeted already.
 const GREETED: &[u8] = b"220 greeted\r\n";
 
@@ -84,7 +86,7 @@ async fn send(
         }
     };
     let secured = fetcher.secure(server.host(), stream).await?;
-    let stream = Box::new(Greeted { before, secured });
+    let stream = Box::new(Greeted { before, secured, left: MAX_WORDS });
     let refused = |error: lettre::transport::smtp::Error| MailError::Smtp(told(&error));
     let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &own).await.map_err(refused)?;
     if let Some(login) = &login {
@@ -161,6 +163,8 @@ async fn reply(stream: &mut TcpStream) -> Result<(u16, Vec<String>), MailError> 
 struct Greeted {
     before: &'static [u8],
     secured: Secured,
+    /// How many octets may still come.
+    left: usize,
 }
 
 impl fmt::Debug for Greeted {
@@ -173,7 +177,16 @@ impl AsyncRead for Greeted {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.before.is_empty() {
-            return Pin::new(&mut this.secured).poll_read(context, buffer);
+            let filled = buffer.filled().len();
+            ready!(Pin::new(&mut this.secured).poll_read(context, buffer))?;
+            let read = buffer.filled().len() - filled;
+            return Poll::Ready(match this.left.checked_sub(read) {
+                Some(left) => {
+                    this.left = left;
+                    Ok(())
+                }
+                None => Err(io::Error::new(io::ErrorKind::InvalidData, "it says more than a mail server has to say")),
+            });
         }
         let (now, later) = this.before.split_at(this.before.len().min(buffer.remaining()));
         buffer.put_slice(now);

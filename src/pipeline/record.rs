@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::judgement::Judgement;
-use super::{Moment, Pipeline, Step};
+use super::{Moment, Pipeline, Repeat, Step};
 use crate::answer::{Outcome, Trouble};
 use crate::ledger::{Attempt, Handed, Recorder, Ticket};
 use crate::message::ResponseCode;
@@ -22,9 +22,23 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) -> Step {
+        self.record_or_repeat(query, judgement, (code, None), moment, recorder, out)
+    }
+
+    /// Does the same; what was written may be given again as `repeat` says, unless something else was written in its place or
+    /// it leaves without a record that it should have waited for.
+    pub(super) fn record_or_repeat(
+        &self,
+        query: &Query,
+        judgement: &mut Judgement,
+        (code, repeat): (ResponseCode, Option<Repeat>),
+        moment: &Moment,
+        recorder: &Recorder,
+        out: &mut Vec<u8>,
+    ) -> Step {
         let Some(attempt) = self.attempt(query, judgement, code, moment) else { return Step::Answer };
         match recorder.record(attempt) {
-            Handed::Over => {}
+            Handed::Over => return repeat.map_or(Step::Answer, Step::Repeatable),
             Handed::Awaited(ticket) => return Step::Commit(query.clone(), ticket),
             Handed::Unheld => self.metrics.count_dropped(Dropped::Unheld),
             Handed::Refused { attempt, unheld } => {

@@ -90,6 +90,15 @@ impl Store {
         Ok(Self { path: path.to_owned(), connection, filler: Default::default(), identity: (0, 0), seen: None })
     }
 
+    /// Returns the number of the first leaf that the index does not have yet.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn reached(&self) -> Result<u64, StoreError> {
+        let place = schema::place(&self.connection).map_err(|source| self.fault(source))?;
+        Ok(place.map_or(0, |(position, _)| position.next))
+    }
+
     /// Puts in the first `size` leaves of a log, and returns how many of them cannot be read. Entries that were removed are
     /// passed over.
     ///

@@ -234,11 +234,20 @@ fn a_config_map_that_changes_is_loaded_without_a_signal_and_a_bad_one_is_not() {
     assert_eq!(rcode(), wire::NXDOMAIN);
     publish(&mount, 4, &orders(&mut table, Vec::new()));
     place::until(PATIENCE, "the order to be out of force", || (rcode() == wire::SERVFAIL).then_some(()));
+    // A file that comes later than the configuration that names it.
+    let late = mount.join("late.toml");
+    publish(&mount, 5, &orders(&mut table, vec![late.display().to_string().into()]));
+    place::until(PATIENCE, "the refusal", || {
+        (daemon.metric("interdict_reloads_total{result=\"refused\"}") == 2.0).then_some(())
+    });
+    std::fs::write(&late, crate::clock::ORDER).unwrap();
+    place::until(PATIENCE, "the order to be in force", || (rcode() == wire::NXDOMAIN).then_some(()));
     let by = format!("file {}", file.display());
     place::until(PATIENCE, "the changes to be listed", || {
         let changes = daemon.json(&["changes", "--json"]);
         let own = changes.iter().filter(|change| change["by"] == by.as_str());
-        (own.map(|change| change["accepted"] == true).collect::<Vec<_>>() == [true, false, true]).then_some(())
+        (own.map(|change| change["accepted"] == true).collect::<Vec<_>>() == [false, true, false, true]).then_some(())
     });
-    assert_eq!(daemon.metric("interdict_reloads_total"), 3.0, "each once");
+    // The last one counts once its lists are there.
+    place::until(PATIENCE, "each to count once", || (daemon.metric("interdict_reloads_total") == 5.0).then_some(()));
 }

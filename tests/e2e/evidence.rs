@@ -135,7 +135,7 @@ fn what_was_changed_or_lost_has_an_exit_code_of_its_own() {
 
 #[test]
 fn a_program_that_is_not_ours_verifies_the_log() {
-    needs!("python3", "python3-cryptography");
+    needs!("python3-cryptography");
     let daemon = setup().start();
     ask(&daemon, 0..300);
     wait_for_signed(&daemon, 0);
@@ -144,7 +144,7 @@ fn a_program_that_is_not_ours_verifies_the_log() {
     let _setup = daemon.stop();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verify_log.py");
     let log = data.join("ledger/1");
-    let theirs = || Command::new("python3").arg(&script).arg(&log).arg(&key).output().unwrap();
+    let theirs = || Command::new(place::PYTHON).arg(&script).arg(&log).arg(&key).output().unwrap();
     let good = theirs();
     assert!(good.status.success(), "{}", text(&good));
     let read: serde_json::Value = serde_json::from_slice(&good.stdout).unwrap();

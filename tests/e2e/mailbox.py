@@ -1,6 +1,7 @@
 """A mail server and a receiver of webhooks for tests: what they take, they write down. Nothing is passed on.
 
 mailbox.py smtp ADDRESS PORT FOLDER CERTIFICATE KEY starttls|implicit USER PASSWORD
+mailbox.py flood ADDRESS PORT FOLDER CERTIFICATE KEY
 mailbox.py hook ADDRESS PORT FOLDER CERTIFICATE KEY SECRET
 """
 
@@ -11,6 +12,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import ssl
 import sys
 
@@ -78,4 +80,18 @@ def hook(secret):
     server.serve_forever()
 
 
-{"smtp": smtp, "hook": hook}[kind](*sys.argv[7:])
+def flood():
+    """Greets with a line that never ends."""
+    server = socket.create_server((address, int(port)))
+    while True:
+        stream, _ = server.accept()
+        try:
+            with context.wrap_socket(stream, server_side=True) as secured:
+                secured.sendall(b"220 ")
+                while True:
+                    secured.sendall(b"x" * 16384)
+        except OSError:
+            pass
+
+
+{"smtp": smtp, "hook": hook, "flood": flood}[kind](*sys.argv[7:])

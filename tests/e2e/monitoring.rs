@@ -345,3 +345,53 @@ fn fields(code: &str) -> Vec<String> {
     };
     parts.filter_map(field).collect()
 }
+
+/// The entries of journald's native protocol, whose values may have lines.
+fn entry(mut octets: &[u8]) -> Vec<(String, String)> {
+    let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).unwrap();
+    let mut fields = Vec::new();
+    while let Some(end) = octets.iter().position(|octet| *octet == b'\n') {
+        let (line, rest) = (&octets[..end], &octets[end + 1..]);
+        let (name, value, rest) = match line.iter().position(|octet| *octet == b'=') {
+            Some(equals) => (&line[..equals], &line[equals + 1..], rest),
+            None => {
+                let (length, rest) = rest.split_first_chunk().unwrap();
+                let (value, rest) = rest.split_at(usize::try_from(u64::from_le_bytes(*length)).unwrap());
+                (line, value, rest.strip_prefix(b"\n").unwrap())
+            }
+        };
+        fields.push((text(name), text(value)));
+        octets = rest;
+    }
+    assert!(octets.is_empty(), "{octets:?}");
+    fields
+}
+
+/// A socket of ours stands where journald's does, in a name space of the daemon's own.
+#[test]
+fn the_journal_gets_entries_with_fields_from_within_the_sandbox() {
+    needs!("root", "unshare", "mount");
+    let setup = Setup::new().set("log.format", "journal");
+    let path = setup.folder.path().join("journald");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let own = "mount -t tmpfs none /run && mkdir -p /run/systemd/journal && \
+               ln -s \"$0\" /run/systemd/journal/socket && exec \"$@\"";
+    let daemon = setup.through(&["unshare", "-m", "sh", "-c", own, &path.display().to_string()]).start();
+    let hostile = "a\nMESSAGE=forged\nINTERDICT_FAULT=forged";
+    std::fs::write(daemon.folder().join("interdict.toml"), format!("[policy]\norders = [{hostile:?}]\n")).unwrap();
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    let refused = loop {
+        let mut octets = [0; 1 << 16];
+        let length = socket.recv(&mut octets).expect("an entry of the refusal");
+        let fields = entry(&octets[..length]);
+        if fields.contains(&("MESSAGE".to_owned(), "reload refused".to_owned())) {
+            break fields;
+        }
+    };
+    let of =
+        |name: &str| refused.iter().filter(|(of, _)| of == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>();
+    assert_eq!((of("PRIORITY"), of("SYSLOG_IDENTIFIER"), of("MESSAGE").len()), (vec!["3"], vec!["interdict"], 1));
+    assert!(of("INTERDICT_FAULT").len() == 1 && of("INTERDICT_FAULT")[0].contains("forged"), "{refused:?}");
+    assert_eq!(daemon.told().lines().filter(|line| line.contains("reload refused")).count(), 0, "{}", daemon.told());
+}

@@ -55,7 +55,7 @@ impl Post {
     fn start(&self, kind: &str, more: &[&str]) -> Server {
         let port = self.ports[usize::from(kind == "hook")];
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/mailbox.py");
-        let mut command = place::tied(place::find("python3").unwrap());
+        let mut command = place::tied(place::PYTHON);
         command.arg(script).args([kind, &self.ip.to_string(), &port.to_string()]).arg(self.folder.path());
         command.arg(&self.certificate.0).arg(&self.certificate.1).args(more);
         let started = Server(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
@@ -174,7 +174,7 @@ fn now() -> Timestamp {
 
 #[test]
 fn a_notice_goes_out_once_by_each_way_and_the_next_one_when_the_clock_is_borne_out() {
-    needs!("python3", "python3-aiosmtpd", "libfaketime");
+    needs!("python3-aiosmtpd", "libfaketime");
     let post = Post::new();
     let instant = now().checked_add((24 * 8).hours()).unwrap();
     let (setup, _upstream) = asked_before(instant);
@@ -241,7 +241,7 @@ fn a_notice_goes_out_once_by_each_way_and_the_next_one_when_the_clock_is_borne_o
 
 #[test]
 fn what_a_mail_server_refuses_is_told_and_nothing_goes_out_in_clear() {
-    needs!("python3", "python3-aiosmtpd");
+    needs!("python3-aiosmtpd");
     let post = Post::new();
     let _smtp = post.smtp("implicit");
     let daemon = post.with_mail(Setup::new(), "implicit").start();
@@ -277,11 +277,52 @@ fn what_a_mail_server_refuses_is_told_and_nothing_goes_out_in_clear() {
     let daemon = setup.start();
     let told = String::from_utf8_lossy(&daemon.command(&["notice", "test"]).stderr).into_owned();
     assert!(told.contains("does not offer STARTTLS"), "{told}");
+    // Somebody whose words never end is not listened to for long.
+    let flood = Post { ports: [place::port(), place::port()], ..Post::new() };
+    let _flood = flood.start("flood", &[]);
+    let daemon = flood.with_mail(daemon.stop(), "implicit").start();
+    let told = String::from_utf8_lossy(&daemon.command(&["notice", "test"]).stderr).into_owned();
+    assert!(told.contains("it says more than a mail server has to say"), "{told}");
     let setup = daemon.stop().set("notice.smtp.private", false);
     let daemon = setup.start();
     let told = String::from_utf8_lossy(&daemon.command(&["notice", "test"]).stderr).into_owned();
     assert!(told.contains("a private address or one of this machine"), "{told}");
-    std::fs::remove_file(post.path("password")).unwrap();
+    std::fs::remove_file(flood.path("password")).unwrap();
     let told = daemon.stop().check(&[]);
     assert!(told.contains("notice by smtp: cannot read the password"), "{told}");
+}
+
+/// Empties an index and keeps everybody else from writing to it.
+const EMPTIED: &str = "
+import signal, sqlite3, sys
+index = sqlite3.connect(sys.argv[1], isolation_level=None)
+index.execute('BEGIN IMMEDIATE')
+for (table,) in index.execute(\"SELECT name FROM sqlite_master WHERE type = 'table'\").fetchall():
+    index.execute('DELETE FROM ' + table)
+index.execute('COMMIT')
+index.execute('BEGIN IMMEDIATE')
+print('held', flush=True)
+signal.pause()
+";
+
+#[test]
+fn a_notice_waits_for_an_index_that_is_being_made() {
+    needs!("python3-aiosmtpd");
+    let post = Post::new();
+    let (setup, _upstream) = asked_before(now().checked_add((24 * 8).hours()).unwrap());
+    let _smtp = post.smtp("implicit");
+    let mut command = place::tied(place::PYTHON);
+    command.args(["-c", EMPTIED]).arg(setup.data().join("index.sqlite"));
+    let mut holder = Server(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
+    let mut held = [0; 4];
+    std::io::Read::read_exact(holder.0.stdout.as_mut().unwrap(), &mut held).unwrap();
+    let daemon = post.with_mail(setup, "implicit").start();
+    let why = place::until(PATIENCE, "the failure to be told", || {
+        let list: Value = serde_json::from_str(&done(&daemon.command(&["notice", "list", "--json"]))).ok()?;
+        list["notices"][0]["channels"]["smtp"]["why"].as_str().map(str::to_owned)
+    });
+    assert!(why.contains("the index has 0 of "), "{why}");
+    drop(holder);
+    let mails = place::until(PATIENCE, "the mail", || Some(post.mails()).filter(|mails| !mails.is_empty()));
+    assert!(subject(&mails[0]).ends_with("(2 devices)"), "{mails:?}");
 }

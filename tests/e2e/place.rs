@@ -88,14 +88,8 @@ macro_rules! needs {
 pub fn peers(test: &str, peers: &[&str]) -> bool {
     peers.iter().all(|&peer| match peer {
         "root" => nix::unistd::geteuid().is_root() || skip(test, "it needs root"),
-        "python3-cryptography" => {
-            let imported = Command::new("python3").args(["-c", "import cryptography"]).output();
-            imported.is_ok_and(|output| output.status.success()) || skip(test, "python3-cryptography is not installed")
-        }
-        "python3-aiosmtpd" => {
-            let imported = Command::new("python3").args(["-c", "import aiosmtpd"]).output();
-            imported.is_ok_and(|output| output.status.success()) || skip(test, "python3-aiosmtpd is not installed")
-        }
+        "python3-cryptography" => imports("cryptography") || skip(test, "python3-cryptography is not installed"),
+        "python3-aiosmtpd" => imports("aiosmtpd") || skip(test, "python3-aiosmtpd is not installed"),
         "webext-ublock-origin-firefox" => {
             real_lists().is_some() || skip(test, "webext-ublock-origin-firefox is not installed")
         }
@@ -110,6 +104,14 @@ pub fn peers(test: &str, peers: &[&str]) -> bool {
         "libfaketime" => libfaketime().is_some() || skip(test, "libfaketime is not installed"),
         program => find(program).is_some() || skip(test, &format!("{program} is not installed")),
     })
+}
+
+/// The Python that has what Debian's packages hold, whichever comes first on the path.
+pub const PYTHON: &str = "/usr/bin/python3";
+
+fn imports(module: &str) -> bool {
+    let imported = Command::new(PYTHON).args(["-c", &format!("import {module}")]).output();
+    imported.is_ok_and(|output| output.status.success())
 }
 
 /// Returns the folder of the lists that Debian ships with a content blocker.

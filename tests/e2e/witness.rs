@@ -49,8 +49,8 @@ fn health(daemon: &Daemon) -> String {
 
 #[test]
 fn a_witness_cosigns_what_grows_and_refuses_a_log_that_was_put_back() {
-    needs!("python3", "python3-cryptography");
-    let line = Command::new("python3").arg(script()).args(["key", SECRET]).output().unwrap().stdout;
+    needs!("python3-cryptography");
+    let line = Command::new(place::PYTHON).arg(script()).args(["key", SECRET]).output().unwrap().stdout;
     let line = String::from_utf8(line).unwrap().trim().to_owned();
     let (ip, port) = (place::server_address(), place::port());
     let mut table = toml::Table::new();
@@ -60,7 +60,7 @@ fn a_witness_cosigns_what_grows_and_refuses_a_log_that_was_put_back() {
     let setup = Setup::new().set("ledger.checkpoint_s", 1).set("ledger.witness", vec![table]);
     let state = setup.folder.path().join("witness");
     let start = |log: &str| {
-        let mut command = place::tied(place::find("python3").unwrap());
+        let mut command = place::tied(place::PYTHON);
         command.arg(script()).args([ip.to_string(), port.to_string()]).arg(&state).args([log, SECRET]);
         let started = Server(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
         place::until(PATIENCE, "the witness to listen", || std::net::TcpStream::connect((ip, port)).ok());
