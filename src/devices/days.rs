@@ -27,14 +27,16 @@ impl Days {
     /// Notes hours of a day, as bits from the lowest on.
     pub fn add(&mut self, day: i64, hours: u32) {
         let day = i32::try_from(day).unwrap_or(i32::MAX);
-        let last = self.days.last().map(|(last, _)| *last);
-        if last.is_none_or(|last| last < day) {
-            self.days.push((day, hours));
-        } else {
-            match self.days.binary_search_by_key(&day, |(of, _)| *of) {
+        match self.days.last().copied() {
+            Some((last, known)) if last == day => {
+                self.days.pop();
+                self.days.push((day, known | hours));
+            }
+            Some((last, _)) if last > day => match self.days.binary_search_by_key(&day, |(of, _)| *of) {
                 Ok(place) => self.days[place].1 |= hours,
                 Err(place) => self.days.insert(place, (day, hours)),
-            }
+            },
+            Some(_) | None => self.days.push((day, hours)),
         }
         // Not at each addition, since all that stays is moved.
         if self.days.len() >= 2 * REMEMBERED {

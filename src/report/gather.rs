@@ -16,7 +16,7 @@ use super::value::{Mark, Node, Report};
 use crate::client::DEFAULT_GROUP;
 use crate::devices::{Kind, Rules};
 use crate::policy::Snapshot;
-use crate::store::{Manner, Ruled, Seen, Slice, Store, StoreError, Sum, SumSource, Tally};
+use crate::store::{By, Manner, Ruled, Seen, Slice, Store, StoreError, Sum, SumSource, Tally};
 
 /// How many days before and after an instant are compared.
 const AROUND: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -110,11 +110,14 @@ struct Known {
     kind: Kind,
 }
 
+/// By numbers that the index itself gives away, so that nobody can choose those that collide.
+type ById<T> = HashMap<i64, T, foldhash::fast::RandomState>;
+
 /// What is summed up of one resolver, by the numbers of its index.
 #[derive(Debug, Default)]
 struct Local {
     sums: Sums,
-    clients: HashMap<i64, Use>,
+    clients: ById<Use>,
     /// By name and rule.
     names: HashMap<(i64, i64), (u16, Named)>,
 }
@@ -167,6 +170,7 @@ impl<'a> Gatherer<'a> {
         let mut local = Local::default();
         for slice in self.slices(self.basis.from, self.basis.to, basis) {
             self.tally(store, slice, (&rules, &group), &mut local)?;
+            self.tally_names(store, slice, (&rules, &group), &mut local)?;
             self.count(store, slice, &mut local.sums)?;
         }
         self.around(store, basis, &rules, &group, (reveal, &of.name))?;
@@ -220,7 +224,7 @@ impl<'a> Gatherer<'a> {
     fn people(
         &mut self,
         store: &Store,
-        clients: HashMap<i64, Use>,
+        clients: ById<Use>,
         (reveal, node): (&mut Reveal<'_>, &str),
     ) -> Result<BTreeMap<Person, (i64, i64)>, GatherError> {
         let mut newest = BTreeMap::new();
@@ -245,12 +249,30 @@ impl<'a> Gatherer<'a> {
         local: &mut Local,
     ) -> Result<(), GatherError> {
         let known = self.known(rules, slice.from);
-        store.tally(slice, |tally| {
+        store.tally(slice, By::Client, |tally| {
             if let Some(known) = known.get(&tally.rule).filter(|_| is_of(group, &tally)) {
                 self.take(local, *known, &tally);
             }
         })?;
         self.until = self.until.max(store.covered_until(slice)?);
+        Ok(())
+    }
+
+    fn tally_names(
+        &mut self,
+        store: &Store,
+        slice: Slice,
+        (rules, group): (&BTreeMap<i64, Ruled>, &Wanted),
+        local: &mut Local,
+    ) -> Result<(), GatherError> {
+        let known = self.known(rules, slice.from);
+        store.tally(slice, By::Name, |tally| {
+            if let Some(known) = known.get(&tally.rule).filter(|_| is_of(group, &tally)) {
+                let key = (tally.whose.unwrap_or_default(), tally.rule);
+                let (_, named) = local.names.entry(key).or_insert_with(|| (known.service, Named::default()));
+                named.add(Sums::of(known.class, tally.count), (tally.first, tally.last));
+            }
+        })?;
         Ok(())
     }
 
@@ -267,8 +289,8 @@ impl<'a> Gatherer<'a> {
         ends.windows(2).map(slice).filter(|slice| slice.from < slice.to).collect()
     }
 
-    fn known(&mut self, rules: &BTreeMap<i64, Ruled>, at: Timestamp) -> HashMap<i64, Known> {
-        let mut known = HashMap::new();
+    fn known(&mut self, rules: &BTreeMap<i64, Ruled>, at: Timestamp) -> ById<Known> {
+        let mut known = ById::default();
         for (id, ruled) in rules {
             if !self.is_wanted(&ruled.order) {
                 continue;
@@ -300,15 +322,12 @@ impl<'a> Gatherer<'a> {
             let sum = &mut self.waiver_sums[usize::from(waiver)];
             *sum = sum.saturating_add(tally.count);
         }
-        match tally.client {
+        match tally.whose {
             None => self.unattributed = self.unattributed.saturating_add(sums.attempted()),
             Some(client) => {
                 local.clients.entry(client).or_default().add((class, kind), service, waiver, tally);
             }
         }
-        let key = (tally.name.unwrap_or_default(), tally.rule);
-        let (_, named) = local.names.entry(key).or_insert_with(|| (service, Named::default()));
-        named.add(sums, (tally.first, tally.last));
     }
 
     /// Adds look-ups that are known by their sums alone. They tell no group.
@@ -361,11 +380,11 @@ impl<'a> Gatherer<'a> {
                     let under = rules.iter().filter(|(_, ruled)| is_under(ruled));
                     let known: HashMap<_, _> =
                         under.map(|(id, ruled)| (*id, self.legal.class(ruled, slice.from))).collect();
-                    store.tally(slice, |tally| {
+                    store.tally(slice, By::Client, |tally| {
                         let Some(class) = known.get(&tally.rule).filter(|_| is_of(group, &tally)) else { return };
                         sums.add(*class, tally.count);
                         if Sums::of(*class, 1).attempted() > 0 {
-                            clients.extend(tally.client);
+                            clients.extend(tally.whose);
                         }
                     })?;
                 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
+use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, ToSql, params};
 
 use super::schema::signed;
 use crate::ledger::{Body, Coverage, Folded, Leaf, Record, RuleCount};
@@ -19,22 +19,25 @@ pub(super) const FOLDED: [Option<Folded>; 4] = [None, Some(Folded::Network), Som
 /// Puts leaves into the tables; what it knows holds for one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Filler {
-    rules: HashMap<Rule, i64>,
+    /// With the first that is like it.
+    rules: HashMap<Rule, (i64, i64)>,
     manners: HashMap<Manner, i64>,
     clients: HashMap<Client, i64>,
     texts: HashMap<String, i64>,
     names: HashMap<String, i64>,
     summed: HashMap<Summed, i64>,
     sums: BTreeMap<(i64, i64, i64), u64>,
-    seen: BTreeMap<i64, Seen>,
+    /// With the number of the newest record.
+    seen: BTreeMap<i64, (Seen, i64)>,
     client_rules: BTreeMap<(i64, i64), (i64, u64)>,
     hours: BTreeMap<i64, (i64, i64)>,
     /// With the hours of the day, as bits.
-    tallies: BTreeMap<TallyKey, (Seen, u32)>,
+    client_days: BTreeMap<TallyKey, (Seen, u32)>,
+    name_days: BTreeMap<TallyKey, Seen>,
 }
 
-/// Day, rule, client, name, group and what look-ups were put together by.
-type TallyKey = (i64, i64, i64, i64, i64, i64);
+/// Day, rule, client or name, group and what look-ups were put together by.
+type TallyKey = (i64, i64, i64, i64, i64);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Rule {
@@ -129,7 +132,7 @@ impl Filler {
     }
 
     fn insert_attempt(&mut self, connection: &Connection, seq: i64, record: &Record) -> rusqlite::Result<()> {
-        let rule = self.rule(connection, record)?;
+        let (rule, like) = self.rule(connection, record)?;
         let manner = self.manner(connection, record)?;
         let client = self.client(connection, record)?;
         let policy = text(connection, &mut self.texts, &record.policy)?;
@@ -158,19 +161,20 @@ impl Filler {
             record.clients.map(signed),
             record.ends.map(|ends| micros(ends) - at),
         ])?;
-        let folded = FOLDED.iter().position(|of| *of == record.folded).unwrap_or_default();
+        let (count, nothing) = (record.count, Seen { leaves: 0, count: 0, first: at, last });
+        let folded = FOLDED.iter().position(|of| *of == record.folded).and_then(|of| i64::try_from(of).ok());
         let of = |id: Option<i64>| id.unwrap_or_default();
-        let key =
-            (at.div_euclid(DAY), rule, of(client), of(name), of(group), i64::try_from(folded).unwrap_or_default());
-        let (tally, hours) = self.tallies.entry(key).or_insert((Seen { leaves: 0, count: 0, first: at, last }, 0));
-        tally.add(record.count, at, last);
+        let key = |rule, whose| (at.div_euclid(DAY), rule, of(whose), of(group), of(folded));
+        let (tally, hours) = self.client_days.entry(key(like, client)).or_insert((nothing, 0));
+        tally.add(count, at, last);
         *hours |= 1 << at.rem_euclid(DAY).div_euclid(HOUR);
+        self.name_days.entry(key(rule, name)).or_insert(nothing).add(count, at, last);
         if let Some(client) = client {
-            let seen = Seen { leaves: 0, count: 0, first: at, last };
-            let seen = self.seen.entry(client).or_insert(seen);
-            seen.add(record.count, at, last);
-            let (leaves, count) = self.client_rules.entry((client, rule)).or_default();
-            (*leaves, *count) = (*leaves + 1, count.saturating_add(record.count));
+            let (seen, newest) = self.seen.entry(client).or_insert((nothing, seq));
+            seen.add(count, at, last);
+            *newest = (*newest).max(seq);
+            let (leaves, sum) = self.client_rules.entry((client, rule)).or_default();
+            (*leaves, *sum) = (*leaves + 1, sum.saturating_add(count));
         }
         for hour in [at.div_euclid(HOUR), last.div_euclid(HOUR)] {
             let (first, last) = self.hours.entry(hour).or_insert((seq, seq));
@@ -198,10 +202,11 @@ impl Filler {
         }
         let mut add = connection.prepare_cached(
             "UPDATE clients SET leaves = leaves + ?2, count = count + ?3, first = min(coalesce(first, ?4), ?4), \
-             last = max(coalesce(last, ?5), ?5) WHERE id = ?1",
+             last = max(coalesce(last, ?5), ?5), newest = max(newest, ?6) WHERE id = ?1",
         )?;
-        for (client, Seen { leaves, count, first, last }) in std::mem::take(&mut self.seen) {
-            add.execute(params![client, leaves, signed(count), first, last])?;
+        for (client, (of, newest)) in std::mem::take(&mut self.seen) {
+            let Seen { leaves, count, first, last } = of;
+            add.execute(params![client, leaves, signed(count), first, last, newest])?;
         }
         let mut add = connection.prepare_cached(
             "INSERT INTO client_rules VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET \
@@ -217,15 +222,26 @@ impl Filler {
         for (hour, (first, last)) in std::mem::take(&mut self.hours) {
             add.execute(params![hour, first, last])?;
         }
-        let mut add = connection.prepare_cached(
-            "INSERT INTO tallies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO UPDATE SET \
-             leaves = leaves + excluded.leaves, count = count + excluded.count, first = min(first, excluded.first), \
-             last = max(last, excluded.last), hours = hours | excluded.hours",
-        )?;
-        for ((day, rule, client, name, group, folded), (of, hours)) in std::mem::take(&mut self.tallies) {
+        self.finish_days(connection)
+    }
+
+    fn finish_days(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        const SUMMED: &str = "leaves = leaves + excluded.leaves, count = count + excluded.count, \
+                              first = min(first, excluded.first), last = max(last, excluded.last)";
+        let mut add = connection.prepare_cached(&format!(
+            "INSERT INTO client_days VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             ON CONFLICT DO UPDATE SET {SUMMED}, hours = hours | excluded.hours"
+        ))?;
+        for ((day, rule, client, group, folded), (of, hours)) in std::mem::take(&mut self.client_days) {
             let Seen { leaves, count, first, last } = of;
-            let row = params![day, rule, client, name, group, folded, leaves, signed(count), first, last, hours];
-            add.execute(row)?;
+            add.execute(params![day, rule, client, group, folded, leaves, signed(count), first, last, hours])?;
+        }
+        let mut add = connection.prepare_cached(&format!(
+            "INSERT INTO name_days VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET {SUMMED}"
+        ))?;
+        for ((day, rule, name, group, folded), of) in std::mem::take(&mut self.name_days) {
+            let Seen { leaves, count, first, last } = of;
+            add.execute(params![day, rule, name, group, folded, leaves, signed(count), first, last])?;
         }
         Ok(())
     }
@@ -252,7 +268,8 @@ impl Filler {
         *self = Self::default();
     }
 
-    fn rule(&mut self, connection: &Connection, record: &Record) -> rusqlite::Result<i64> {
+    /// Returns the numbers of a record's rule and of the first that is like it.
+    fn rule(&mut self, connection: &Connection, record: &Record) -> rusqlite::Result<(i64, i64)> {
         let Record { order, prohibition, waiver, rule, service, confidence, verdict, threat, .. } = record.clone();
         let key = Rule { order, prohibition, waiver, rule, service, confidence, verdict, threat };
         intern(
@@ -260,13 +277,17 @@ impl Filler {
             key,
             |Rule { order, prohibition, waiver, rule, service, confidence, verdict, threat }| {
                 let row = params![order, prohibition, waiver, rule, service, confidence, verdict, threat];
-                find_or_add(
-                    connection,
-                    "SELECT id FROM rules WHERE order_id = ?1 AND prohibition IS ?2 AND waiver IS ?3 AND rule = ?4 \
-                 AND service = ?5 AND confidence = ?6 AND verdict = ?7 AND threat = ?8",
-                    "INSERT INTO rules VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                    row,
-                )
+                let find = "SELECT id, like_id FROM rules WHERE order_id = ?1 AND prohibition IS ?2 AND waiver IS ?3 \
+                            AND rule = ?4 AND service = ?5 AND confidence = ?6 AND verdict = ?7 AND threat = ?8";
+                let both = |row: &SqlRow<'_>| Ok((row.get(0)?, row.get(1)?));
+                if let Some(found) = connection.prepare_cached(find)?.query_row(row, both).optional()? {
+                    return Ok(found);
+                }
+                let add = "INSERT INTO rules SELECT new, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, coalesce((
+                               SELECT like_id FROM rules WHERE order_id = ?1 AND prohibition IS ?2 AND waiver IS ?3 \
+                               AND service = ?5 AND verdict = ?7 AND threat = ?8 LIMIT 1), new) \
+                           FROM (SELECT coalesce(max(id), 0) + 1 AS new FROM rules) RETURNING id, like_id";
+                connection.prepare_cached(add)?.query_row(row, both)
             },
         )
     }
@@ -397,11 +418,11 @@ pub(super) fn hour_of(at: Timestamp) -> i64 {
     at.as_microsecond().div_euclid(HOUR)
 }
 
-fn intern<K: Eq + Hash>(
-    known: &mut HashMap<K, i64>,
+fn intern<K: Eq + Hash, N: Copy>(
+    known: &mut HashMap<K, N>,
     key: K,
-    find: impl FnOnce(&K) -> rusqlite::Result<i64>,
-) -> rusqlite::Result<i64> {
+    find: impl FnOnce(&K) -> rusqlite::Result<N>,
+) -> rusqlite::Result<N> {
     if let Some(id) = known.get(&key) {
         return Ok(*id);
     }

@@ -22,7 +22,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 pub use follow::follow;
 pub use query::{ClientFilter, Filter, NameFilter, Row, Seen, Sum, SumSource};
 pub use reports::{FillError, LogReadError, bundle};
-pub use tally::{Cover, Manner, Ruled, Slice, Tally};
+pub use tally::{By, Cover, Manner, Ruled, Slice, Tally};
 pub use verify::{Agreement, Difference};
 
 use crate::ledger::{Leaf, Position, ReadError, Reader, is_at_end, is_same_journal, segments};

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::query::{Seen, Sum};
-use super::tally::{self, Cover, Manner, Ruled, Slice, Tally};
+use super::tally::{self, By, Cover, Manner, Ruled, Slice, Tally};
 use super::{BATCH, BUSY, CACHE, Store, StoreError, schema};
 use crate::ledger::{Body, Leaf, tree};
 
@@ -126,8 +126,8 @@ impl Store {
     ///
     /// # Errors
     /// Where the index cannot be read.
-    pub fn tally(&self, of: Slice, mut take: impl FnMut(Tally)) -> Result<(), StoreError> {
-        tally::tally(&self.connection, of, &mut take).map_err(|source| self.fault(source))
+    pub fn tally(&self, of: Slice, by: By, mut take: impl FnMut(Tally)) -> Result<(), StoreError> {
+        tally::tally(&self.connection, of, by, &mut take).map_err(|source| self.fault(source))
     }
 
     /// Returns what the numbers of rules stand for.

@@ -6,7 +6,7 @@ use super::fill::DAY;
 use crate::ledger::Position;
 
 /// Raised whenever the tables change; an index of another version is made anew.
-pub(super) const VERSION: i64 = 6;
+pub(super) const VERSION: i64 = 7;
 
 /// What many records have in common stands once, in tables of its own; a record refers to it by number. Records are found
 /// newest first by their numbers, which every index of SQLite ends with, so that no index holds an instant: `hours` turns
@@ -30,9 +30,12 @@ CREATE TABLE rules (
     service TEXT NOT NULL,
     confidence TEXT NOT NULL,
     verdict TEXT NOT NULL,
-    threat INTEGER NOT NULL
+    threat INTEGER NOT NULL,
+    -- The first that differs in `rule` and `confidence` at most.
+    like_id INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX rules_by_rule ON rules (rule, order_id);
+CREATE INDEX rules_by_service ON rules (order_id, service, verdict);
 -- Digests of policies, and names of groups.
 CREATE TABLE texts (
     id INTEGER PRIMARY KEY,
@@ -68,7 +71,9 @@ CREATE TABLE clients (
     leaves INTEGER NOT NULL DEFAULT 0,
     count INTEGER NOT NULL DEFAULT 0,
     first INTEGER,
-    last INTEGER
+    last INTEGER,
+    -- The number of its newest record.
+    newest INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX clients_by_client ON clients (client);
 CREATE TABLE client_rules (
@@ -132,14 +137,14 @@ CREATE TABLE sums (
     count INTEGER NOT NULL,
     PRIMARY KEY (segment, day, summed_id)
 ) STRICT, WITHOUT ROWID;
--- Records by day in UTC and by what reports ask for, so that nobody has to read them one by one. 0 stands for none; `folded`
--- is a number of `fill::FOLDED`. Instants are those of look-ups. `hours` has a bit for each hour of the day in which a record
--- begins, the lowest for the first, so that rhythms are seen without reading records.
-CREATE TABLE tallies (
+-- Records by day in UTC and by what reports ask for, so that nobody has to read them one by one: once by client, once by
+-- name, since both together are nearly as many as records. `like_id` is that of rules, of which a client uses many. 0 stands for
+-- none; `folded` is a number of `fill::FOLDED`. Instants are those of look-ups. `hours` has a bit for each hour of the day in which
+-- a record begins, the lowest for the first, so that rhythms are seen without reading records.
+CREATE TABLE client_days (
     day INTEGER NOT NULL,
-    rule_id INTEGER NOT NULL,
+    like_id INTEGER NOT NULL,
     client_id INTEGER NOT NULL,
-    name_id INTEGER NOT NULL,
     group_id INTEGER NOT NULL,
     folded INTEGER NOT NULL,
     leaves INTEGER NOT NULL,
@@ -147,7 +152,19 @@ CREATE TABLE tallies (
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
     hours INTEGER NOT NULL,
-    PRIMARY KEY (day, rule_id, client_id, name_id, group_id, folded)
+    PRIMARY KEY (day, like_id, client_id, group_id, folded)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE name_days (
+    day INTEGER NOT NULL,
+    rule_id INTEGER NOT NULL,
+    name_id INTEGER NOT NULL,
+    group_id INTEGER NOT NULL,
+    folded INTEGER NOT NULL,
+    leaves INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (day, rule_id, name_id, group_id, folded)
 ) STRICT, WITHOUT ROWID;
 -- Coverage leaves: the time that one speaks for, by the clock that was trusted; no time where that is not known.
 CREATE TABLE covers (
@@ -243,24 +260,34 @@ fn tally_again(connection: &Connection) -> rusqlite::Result<()> {
     let mut days = connection.prepare(&format!("SELECT DISTINCT at / {DAY} FROM gone"))?;
     let days: Vec<i64> = days.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     for day in days {
-        connection.execute("DELETE FROM tallies WHERE day = ?1", [day])?;
+        for table in ["client_days", "name_days"] {
+            connection.execute(&format!("DELETE FROM {table} WHERE day = ?1"), [day])?;
+        }
         let bounds = "SELECT min(first_seq), max(last_seq) FROM hours WHERE hour BETWEEN ?1 AND ?2";
         let bounds = connection.query_row(bounds, [day * 24, day * 24 + 23], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let (Some(first), Some(last)): (Option<i64>, Option<i64>) = bounds else { continue };
-        connection.execute(TALLY, [day, first, last])?;
+        for sql in TALLY {
+            connection.execute(sql, [day, first, last])?;
+        }
     }
     Ok(())
 }
 
-/// Records of a day, between two numbers, as tallies.
-const TALLY: &str = "
-INSERT INTO tallies SELECT ?1, rule_id, coalesce(client_id, 0), coalesce(name_id, 0), coalesce(group_id, 0),
+/// Records of a day, between two numbers, as tallies by client and by name.
+const TALLY: [&str; 2] = [
+    "INSERT INTO client_days SELECT ?1, like_id, coalesce(client_id, 0), coalesce(group_id, 0),
         CASE folded WHEN 'network' THEN 1 WHEN 'rule' THEN 2 WHEN 'counter' THEN 3 ELSE 0 END AS how,
         count(*), sum(count), min(at), max(at + last), sum(DISTINCT 1 << (at / 3600000000 % 24))
+    FROM attempts NOT INDEXED JOIN manners ON manners.id = manner_id JOIN rules ON rules.id = rule_id
+    WHERE seq BETWEEN ?2 AND ?3 AND at / 86400000000 = ?1
+    GROUP BY like_id, client_id, group_id, how",
+    "INSERT INTO name_days SELECT ?1, rule_id, coalesce(name_id, 0), coalesce(group_id, 0),
+        CASE folded WHEN 'network' THEN 1 WHEN 'rule' THEN 2 WHEN 'counter' THEN 3 ELSE 0 END AS how,
+        count(*), sum(count), min(at), max(at + last)
     FROM attempts NOT INDEXED JOIN manners ON manners.id = manner_id
     WHERE seq BETWEEN ?2 AND ?3 AND at / 86400000000 = ?1
-    GROUP BY rule_id, client_id, name_id, group_id, how;
-";
+    GROUP BY rule_id, name_id, group_id, how",
+];
 
 /// Instants at which a client was first seen go on to its oldest record that is left.
 const FORGET: &str = "

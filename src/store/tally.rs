@@ -20,6 +20,15 @@ pub struct Slice {
     pub last: u64,
 }
 
+/// By what records are added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// By client, and by rule but for its words and its confidence: the rule of a tally stands for all that differ in those alone.
+    Client,
+    /// By name and rule.
+    Name,
+}
+
 /// Records of one day that have everything in common that is told here. Numbers are those of the index, and differ between
 /// two indexes of the same journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +36,8 @@ pub struct Tally {
     /// Days in UTC since 1970.
     pub day: i64,
     pub rule: i64,
-    /// None where look-ups of all clients were put together.
-    pub client: Option<i64>,
-    /// None where look-ups of several names were put together.
-    pub name: Option<i64>,
+    /// A client or a name; none where look-ups of all clients, or of several names, were put together.
+    pub whose: Option<i64>,
     /// None for the default group, and where look-ups of several groups were put together.
     pub group: Option<i64>,
     pub folded: Option<Folded>,
@@ -39,7 +46,7 @@ pub struct Tally {
     /// Microseconds since 1970.
     pub first: i64,
     pub last: i64,
-    /// The hours of the day in which records begin, as bits from the lowest on.
+    /// The hours of the day in which records begin, as bits from the lowest on; only by client.
     pub hours: u32,
 }
 
@@ -80,14 +87,22 @@ pub struct Cover {
     pub queries: u64,
 }
 
-pub(super) fn tally(connection: &Connection, of: Slice, take: &mut dyn FnMut(Tally)) -> rusqlite::Result<()> {
+pub(super) fn tally(connection: &Connection, of: Slice, by: By, take: &mut dyn FnMut(Tally)) -> rusqlite::Result<()> {
     let (from, to) = (of.from.as_microsecond(), of.to.as_microsecond());
     if from >= to {
         return Ok(());
     }
     let parted = parted(connection, of)?;
-    let sql = "SELECT day, rule_id, client_id, name_id, group_id, folded, count, first, last, hours FROM tallies \
-               WHERE day BETWEEN ?1 AND ?2";
+    let sql = match by {
+        By::Client => {
+            "SELECT day, like_id, client_id, group_id, folded, count, first, last, hours FROM client_days \
+             WHERE day BETWEEN ?1 AND ?2"
+        }
+        By::Name => {
+            "SELECT day, rule_id, name_id, group_id, folded, count, first, last, 0 FROM name_days \
+             WHERE day BETWEEN ?1 AND ?2"
+        }
+    };
     let mut select = connection.prepare(sql)?;
     let mut next = day_of(of.from);
     let mut whole = |from: i64, to: i64, take: &mut dyn FnMut(Tally)| {
@@ -99,7 +114,7 @@ pub(super) fn tally(connection: &Connection, of: Slice, take: &mut dyn FnMut(Tal
     };
     for day in parted {
         whole(next, day - 1, take)?;
-        one_by_one(connection, of, day, take)?;
+        one_by_one(connection, of, (day, by), take)?;
         next = day + 1;
     }
     whole(next, (to - 1).div_euclid(DAY), take)
@@ -122,7 +137,12 @@ fn parted(connection: &Connection, of: Slice) -> rusqlite::Result<BTreeSet<i64>>
     Ok(parted)
 }
 
-fn one_by_one(connection: &Connection, of: Slice, day: i64, take: &mut dyn FnMut(Tally)) -> rusqlite::Result<()> {
+fn one_by_one(
+    connection: &Connection,
+    of: Slice,
+    (day, by): (i64, By),
+    take: &mut dyn FnMut(Tally),
+) -> rusqlite::Result<()> {
     let from = (day * DAY).max(of.from.as_microsecond());
     let to = ((day + 1) * DAY).min(of.to.as_microsecond());
     let hour = DAY / 24;
@@ -131,11 +151,17 @@ fn one_by_one(connection: &Connection, of: Slice, day: i64, take: &mut dyn FnMut
         Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
     })?;
     let (Some(first), Some(last)) = bounds else { return Ok(()) };
-    let sql = "SELECT ?5, rule_id, coalesce(client_id, 0), coalesce(name_id, 0), coalesce(group_id, 0), \
-               CASE folded WHEN 'network' THEN 1 WHEN 'rule' THEN 2 WHEN 'counter' THEN 3 ELSE 0 END, \
-               count, at, at + last, 1 << (at / 3600000000 % 24) FROM attempts NOT INDEXED JOIN manners ON manners.id = manner_id \
-               WHERE seq BETWEEN ?1 AND ?2 AND at >= ?3 AND at < ?4";
-    let mut select = connection.prepare(sql)?;
+    let whose = match by {
+        By::Client => "client_id",
+        By::Name => "name_id",
+    };
+    let sql = format!(
+        "SELECT ?5, rule_id, coalesce({whose}, 0), coalesce(group_id, 0), \
+         CASE folded WHEN 'network' THEN 1 WHEN 'rule' THEN 2 WHEN 'counter' THEN 3 ELSE 0 END, \
+         count, at, at + last, 1 << (at / 3600000000 % 24) FROM attempts NOT INDEXED JOIN manners ON manners.id = manner_id \
+         WHERE seq BETWEEN ?1 AND ?2 AND at >= ?3 AND at < ?4"
+    );
+    let mut select = connection.prepare(&sql)?;
     let (first, last) = (first.max(signed(of.first)), last.min(signed(of.last)));
     let mut rows = select.query([first, last, from, to, day])?;
     while let Some(row) = rows.next()? {
@@ -146,18 +172,17 @@ fn one_by_one(connection: &Connection, of: Slice, day: i64, take: &mut dyn FnMut
 
 fn read(row: &SqlRow<'_>, day: i64) -> rusqlite::Result<Tally> {
     let some = |column| row.get::<_, i64>(column).map(|id| (id != 0).then_some(id));
-    let folded: i64 = row.get(5)?;
+    let folded: i64 = row.get(4)?;
     Ok(Tally {
         day,
         rule: row.get(1)?,
-        client: some(2)?,
-        name: some(3)?,
-        group: some(4)?,
+        whose: some(2)?,
+        group: some(3)?,
         folded: usize::try_from(folded).ok().and_then(|of| *FOLDED.get(of)?),
-        count: unsigned(row.get(6)?),
-        first: row.get(7)?,
-        last: row.get(8)?,
-        hours: row.get(9)?,
+        count: unsigned(row.get(5)?),
+        first: row.get(6)?,
+        last: row.get(7)?,
+        hours: row.get(8)?,
     })
 }
 
@@ -250,9 +275,13 @@ pub(super) fn told(connection: &Connection, first: u64, last: u64, take: &mut dy
 
 /// Returns the number of the newest record of a client, up to a number.
 pub(super) fn newest(connection: &Connection, client: i64, last: u64) -> rusqlite::Result<Option<i64>> {
-    let sql = "SELECT max((SELECT max(seq) FROM attempts WHERE client_id = ?1 AND rule_id = of.rule_id AND seq <= ?2)) \
-               FROM client_rules AS of WHERE of.client_id = ?1";
-    connection.prepare_cached(sql)?.query_row(params![client, signed(last)], |row| row.get(0))
+    // Most often none came behind `last`, and no place of the index of records has to be looked at for each rule.
+    let sql = "SELECT CASE WHEN newest <= ?2 THEN newest ELSE ( \
+                   SELECT max((SELECT max(seq) FROM attempts WHERE client_id = ?1 AND rule_id = of.rule_id AND seq <= ?2)) \
+                   FROM client_rules AS of WHERE of.client_id = ?1) END \
+               FROM clients WHERE id = ?1";
+    let row = params![client, signed(last)];
+    connection.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional().map(Option::flatten)
 }
 
 /// Returns how a record's client was identified, who told of it, and its group.
@@ -272,11 +301,199 @@ pub(super) fn covered_until(connection: &Connection, of: Slice) -> rusqlite::Res
     Ok(at.and_then(|at| Timestamp::from_microsecond(at).ok()))
 }
 
-/// Returns how many rules have other sums in tallies than by their records.
+/// Returns how many rules have other sums in tallies, by client or by name, than by their records.
 pub(super) fn unlike(connection: &Connection) -> rusqlite::Result<u64> {
-    let sql = "SELECT count(*) FROM (
-        SELECT rule_id, sum(leaves), sum(count) FROM tallies GROUP BY rule_id
-        EXCEPT
-        SELECT rule_id, count(*), sum(count) FROM attempts GROUP BY rule_id)";
+    let sql = "WITH own AS (SELECT rule_id, count(*) AS leaves, sum(count) AS count FROM attempts GROUP BY rule_id)
+        SELECT count(*) FROM (
+            SELECT like_id FROM (
+                SELECT like_id, sum(leaves), sum(count) FROM client_days GROUP BY like_id
+                EXCEPT
+                SELECT like_id, sum(leaves), sum(count) FROM own JOIN rules ON rules.id = rule_id GROUP BY like_id)
+            UNION
+            SELECT rule_id FROM (
+                SELECT rule_id, sum(leaves), sum(count) FROM name_days GROUP BY rule_id
+                EXCEPT
+                SELECT rule_id, leaves, count FROM own))";
     connection.query_row(sql, [], |row| row.get(0)).map(unsigned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Body, Record, VERSION};
+    use crate::store::{Store, schema};
+
+    const START: i64 = 1_727_740_800_000_000;
+    const GROUPS: [&str; 2] = ["kiosks", "guests"];
+
+    /// Numbers that look like chance, and are the same in each run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % sides
+        }
+    }
+
+    fn record(dice: &mut Dice, at: i64) -> Record {
+        let folded = FOLDED[usize::try_from(dice.roll(12).saturating_sub(8)).unwrap()];
+        let last = at + i64::try_from(dice.roll(60_000_000)).unwrap();
+        let (at, last) = (Timestamp::from_microsecond(at).unwrap(), Timestamp::from_microsecond(last).unwrap());
+        let some = |is: bool, text: String| is.then_some(text);
+        let verdict = ["sunk", "waived", "monitored"][usize::try_from(dice.roll(3)).unwrap()];
+        Record {
+            at,
+            last,
+            ends: None,
+            raw: at,
+            raw_last: last,
+            count: 1 + dice.roll(5),
+            folded,
+            client: some(dice.roll(9) > 0, format!("10.0.0.{}", dice.roll(6))),
+            key: None,
+            prefix: None,
+            group: some(dice.roll(3) > 0, GROUPS[usize::try_from(dice.roll(2)).unwrap()].to_owned()),
+            identified: None,
+            via: None,
+            device: None,
+            transport: None,
+            name: some(dice.roll(9) > 0, format!("s{}.vendor.example", dice.roll(7))),
+            r#type: None,
+            names: None,
+            clients: None,
+            verdict: verdict.to_owned(),
+            order: format!("act-{}", dice.roll(2)),
+            prohibition: some(dice.roll(2) > 0, "updates".to_owned()),
+            waiver: some(verdict == "waived", format!("W-{}", dice.roll(2))),
+            rule: format!("suffix:r{}.vendor.example", dice.roll(4)),
+            service: ["update", "web"][usize::try_from(dice.roll(2)).unwrap()].to_owned(),
+            confidence: ["high", "low"][usize::try_from(dice.roll(2)).unwrap()].to_owned(),
+            threat: dice.roll(8) == 0,
+            subject: None,
+            through: None,
+            policy: String::new(),
+            rcode: None,
+            rehearsal: false,
+        }
+    }
+
+    /// By day, rule, client or name, group and what look-ups were put together by: count, first, last and hours.
+    type Sums = BTreeMap<(i64, Ruled, Option<String>, Option<String>, Option<Folded>), (u64, i64, i64, u32)>;
+
+    fn add(sums: &mut Sums, by: By, tally: Tally, (mut ruled, whose, group): (Ruled, Option<String>, Option<String>)) {
+        if by == By::Client {
+            (ruled.rule, ruled.confidence) = Default::default();
+        }
+        let key = (tally.day, ruled, whose, group, tally.folded);
+        let sum = sums.entry(key).or_insert((0, i64::MAX, i64::MIN, 0));
+        let hours = if by == By::Client { tally.hours } else { 0 };
+        *sum = (sum.0 + tally.count, sum.1.min(tally.first), sum.2.max(tally.last), sum.3 | hours);
+    }
+
+    fn read_plainly(leaves: &[Leaf], of: Slice, by: By) -> Sums {
+        let mut sums = Sums::new();
+        for leaf in leaves.iter().filter(|leaf| (of.first..=of.last).contains(&leaf.seq)) {
+            let Body::Attempt(record) = &leaf.body else { continue };
+            let Record { at, last, count, folded, client, name, group, .. } = record.as_ref().clone();
+            if of.from <= at && at < of.to {
+                let Record { order, service, rule, verdict, prohibition, waiver, confidence, threat, .. } =
+                    record.as_ref().clone();
+                let ruled = Ruled { order, service, rule, verdict, prohibition, waiver, confidence, threat };
+                let (first, last) = (at.as_microsecond(), last.as_microsecond());
+                let hours = 1 << first.rem_euclid(DAY).div_euclid(DAY / 24);
+                let tally =
+                    Tally { day: day_of(at), rule: 0, whose: None, group: None, folded, count, first, last, hours };
+                add(&mut sums, by, tally, (ruled, if by == By::Client { client } else { name }, group));
+            }
+        }
+        sums
+    }
+
+    fn read_tallies(store: &Store, of: Slice, by: By) -> Sums {
+        let rules = store.rules().unwrap();
+        let groups: Vec<_> = GROUPS.iter().map(|name| (store.group(name).unwrap(), (*name).to_owned())).collect();
+        let mut found = Vec::new();
+        store.tally(of, by, |tally| found.push(tally)).unwrap();
+        let mut sums = Sums::new();
+        for tally in found {
+            let whose = tally.whose.map(|id| match by {
+                By::Client => store.client(id).unwrap().unwrap().client,
+                By::Name => store.name(id).unwrap().unwrap(),
+            });
+            let group = tally.group.map(|id| groups.iter().find(|(of, _)| *of == Some(id)).unwrap().1.clone());
+            add(&mut sums, by, tally, (rules[&tally.rule].clone(), whose, group));
+        }
+        sums
+    }
+
+    fn leaves(records: u64, days: i64) -> Vec<Leaf> {
+        let mut dice = Dice(1);
+        let step = days * DAY / signed(records);
+        let mut leaf = |seq| {
+            let record = record(&mut dice, START + signed(seq) * step);
+            Leaf { v: VERSION, seq, body: Body::Attempt(Box::new(record)) }
+        };
+        (0..records).map(&mut leaf).collect()
+    }
+
+    fn filled(leaves: &[Leaf]) -> Store {
+        let mut store = Store::temporary().unwrap();
+        for batch in leaves.chunks(400) {
+            store.fill(batch.iter().cloned().map(|leaf| (0, leaf))).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn the_newest_record_of_a_client_is_found_up_to_any_number() {
+        let leaves = leaves(1000, 2);
+        let store = filled(&leaves);
+        for id in 1..=6 {
+            let client = store.client(id).unwrap().unwrap().client;
+            for last in [0, 17, 500, 998, 999, 5000] {
+                let is_of = |leaf: &&Leaf| match &leaf.body {
+                    Body::Attempt(record) => leaf.seq <= last && record.client.as_deref() == Some(&*client),
+                    _ => false,
+                };
+                let plain = leaves.iter().rev().find(is_of).map(|leaf| signed(leaf.seq));
+                assert_eq!(newest(&store.connection, id, last).unwrap(), plain, "{client} up to {last}");
+            }
+        }
+        assert_eq!(newest(&store.connection, 7, 5000).unwrap(), None, "there is no such client");
+    }
+
+    #[test]
+    fn tallies_say_what_a_plain_reading_of_the_records_says() {
+        const RECORDS: u64 = 3000;
+        let leaves = leaves(RECORDS, 5);
+        let store = filled(&leaves);
+        let at = |micros: i64| Timestamp::from_microsecond(START + micros).unwrap();
+        let all = Slice { from: at(0), to: at(5 * DAY), first: 0, last: RECORDS };
+        let slices = [
+            all,
+            Slice { from: at(DAY), to: at(3 * DAY), ..all },
+            Slice { from: at(DAY / 3), to: at(4 * DAY + DAY / 7), ..all },
+            Slice { from: at(2 * DAY + DAY / 5), to: at(2 * DAY + DAY / 2), ..all },
+            Slice { first: 333, last: 2222, ..all },
+        ];
+        let compare = |store: &Store, leaves: &[Leaf], of: Slice| {
+            for by in [By::Client, By::Name] {
+                let plain = read_plainly(leaves, of, by);
+                assert!(plain.len() > 50, "{of:?}");
+                assert_eq!(read_tallies(store, of, by), plain, "{of:?} {by:?}");
+            }
+        };
+        slices.into_iter().for_each(|of| compare(&store, &leaves, of));
+        assert_eq!(unlike(&store.connection).unwrap(), 0);
+        // Days that lose some of their records to the age limit are added up again.
+        schema::forget_before(&store.connection, 700).unwrap();
+        slices.into_iter().for_each(|of| compare(&store, &leaves[700..], of));
+        assert_eq!(unlike(&store.connection).unwrap(), 0);
+        let rows = |table| {
+            let sql = format!("SELECT count(*) FROM {table}");
+            store.connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert!(rows("client_days") < rows("attempts"), "rules that a report need not tell apart are added up");
+    }
 }
