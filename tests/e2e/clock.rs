@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::daemon::{Daemon, Setup, fetch};
+use crate::daemon::{Daemon, Setup};
 use crate::place::{self, PATIENCE};
 use crate::scripted::Scripted;
 use crate::wire;
@@ -36,9 +36,7 @@ pub fn is_sunk(daemon: &Daemon) -> bool {
 }
 
 pub fn check(daemon: &Daemon) -> serde_json::Value {
-    let (status, text) = fetch(daemon.admin, "/health/ready").unwrap();
-    assert_eq!(status, 200, "{text}");
-    let readiness: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let readiness = crate::daemon::ready(daemon);
     readiness["checks"].as_array().unwrap().iter().find(|check| check["name"] == "clock").unwrap().clone()
 }
 

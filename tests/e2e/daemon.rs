@@ -300,6 +300,14 @@ impl Drop for Daemon {
     }
 }
 
+/// Returns what health tells once the daemon is ready, which its upstream has to answer for.
+pub fn ready(daemon: &Daemon) -> serde_json::Value {
+    let told = place::until(PATIENCE, "the daemon to be ready", || {
+        fetch(daemon.admin, "/health/ready").filter(|(status, _)| *status == 200)
+    });
+    serde_json::from_str(&told.1).unwrap()
+}
+
 /// Fetches a page over HTTP; `None` while nobody answers.
 pub fn fetch(admin: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&admin, Duration::from_secs(2)).ok()?;

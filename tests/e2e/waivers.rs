@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::daemon::{Daemon, Setup, fetch, program};
+use crate::daemon::{Daemon, Setup, program};
 use crate::place::{self, PATIENCE};
 use crate::scripted::Scripted;
 use crate::wire;
@@ -59,9 +59,7 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
 }
 
 fn check(daemon: &Daemon, name: &str) -> Value {
-    let (status, text) = fetch(daemon.admin, "/health/ready").unwrap();
-    assert_eq!(status, 200, "{text}");
-    let readiness: Value = serde_json::from_str(&text).unwrap();
+    let readiness = crate::daemon::ready(daemon);
     readiness["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap().clone()
 }
 
