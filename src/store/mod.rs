@@ -190,9 +190,6 @@ impl Store {
     /// # Errors
     /// Where the index cannot be read.
     pub fn seen(&self, client: Option<&ClientFilter>) -> Result<Vec<Seen>, StoreError> {
-        if client.is_none() {
-            query::read_clients_ahead(&self.connection, &self.path);
-        }
         query::seen(&self.connection, client).map_err(|source| self.fault(source))
     }
 

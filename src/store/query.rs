@@ -1,13 +1,12 @@
 //! What can be asked of the index.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
-use rusqlite::{Connection, OpenFlags, Row as SqlRow};
+use rusqlite::{Connection, Row as SqlRow};
 
 use super::fill::day_of;
 use super::find::find;
@@ -278,27 +277,6 @@ pub(super) fn seen(connection: &Connection, client: Option<&ClientFilter>) -> ru
         seen.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
     }
     Ok(seen)
-}
-
-/// With fewer clients than this, what lies between them on disk is hardly anything else.
-const MANY: i64 = 20_000;
-/// How many readers ask the disk at a time.
-const READERS: i64 = 16;
-
-/// Has the kernel read what there is of many clients. Their rows lie all over the file, and one reader alone waits for the disk
-/// at each of them. Where anything is in the way, they are read as ever.
-pub(super) fn read_clients_ahead(connection: &Connection, path: &Path) {
-    let last: i64 = match connection.query_row("SELECT max(id) FROM clients", [], |row| row.get(0)) {
-        Ok(last) if last >= MANY && connection.path().is_some_and(|path| !path.is_empty()) => last,
-        _ => return,
-    };
-    let read = &|number: i64| -> rusqlite::Result<()> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let share = last / READERS + 1;
-        let of = [number * share, (number + 1) * share];
-        connection.query_row("SELECT count(leaves) FROM clients WHERE id > ?1 AND id <= ?2", of, |_| Ok(()))
-    };
-    std::thread::scope(|scope| (0..READERS).for_each(|number| drop(scope.spawn(move || read(number)))));
 }
 
 /// Reads client, key, prefix, device, records, count, first and last.
