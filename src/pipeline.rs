@@ -303,16 +303,10 @@ impl Pipeline {
         };
         self.count_withheld(entry, &outcome);
         let code = self.write(query, &outcome, served, moment, out);
-        let step = self.record(query, judgement, code, moment, recorder, out);
-        match (step, entry.repeats(standing)) {
-            // What is decided again is so for whoever asks.
-            (Step::Answer, Some(until))
-                if !again && served == Served::Cache && judgement.decision.deciding.is_none() =>
-            {
-                Step::Repeatable(Repeat::Kept { until })
-            }
-            (step, _) => step,
-        }
+        // What is decided again is so for whoever asks.
+        let repeats = !again && served == Served::Cache && judgement.decision.deciding.is_none();
+        let repeat = entry.repeats(standing).filter(|_| repeats).map(|until| Repeat::Kept { until });
+        self.record_or_repeat(query, judgement, (code, repeat), moment, recorder, out)
     }
 
     /// Answers as a list says that withholds the question, or what its answer leads to.
@@ -339,14 +333,11 @@ impl Pipeline {
                 Outcome::Listed { list: listed.list, action, behind, left }
             }
         };
-        let repeats = matches!(outcome, Outcome::Listed { behind: [], left: None, .. });
+        let repeats =
+            own.decision.deciding.is_none() && matches!(outcome, Outcome::Listed { behind: [], left: None, .. });
         let code = self.write(query, &outcome, Served::Policy, moment, out);
-        match self.record(query, own, code, moment, recorder, out) {
-            Step::Answer if repeats && own.decision.deciding.is_none() => {
-                Step::Repeatable(Repeat::Listed { place: listed.place })
-            }
-            step => step,
-        }
+        let repeat = repeats.then_some(Repeat::Listed { place: listed.place });
+        self.record_or_repeat(query, own, (code, repeat), moment, recorder, out)
     }
 
     /// Withholds the answer.

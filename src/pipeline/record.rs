@@ -36,9 +36,10 @@ impl Pipeline {
         recorder: &Recorder,
         out: &mut Vec<u8>,
     ) -> Step {
-        let Some(attempt) = self.attempt(query, judgement, code, moment) else { return Step::Answer };
+        let written = repeat.map_or(Step::Answer, Step::Repeatable);
+        let Some(attempt) = self.attempt(query, judgement, code, moment) else { return written };
         match recorder.record(attempt) {
-            Handed::Over => return repeat.map_or(Step::Answer, Step::Repeatable),
+            Handed::Over => return written,
             Handed::Awaited(ticket) => return Step::Commit(query.clone(), ticket),
             Handed::Unheld => self.metrics.count_dropped(Dropped::Unheld),
             Handed::Refused { attempt, unheld } => {
