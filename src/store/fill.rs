@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, ToSql, params};
 
 use super::schema::signed;
+use super::spans::{self, Day, span_of};
 use crate::ledger::{Body, Coverage, Folded, Leaf, Record, RuleCount};
 use crate::message::Name;
 
@@ -31,12 +32,12 @@ pub(super) struct Filler {
     seen: BTreeMap<i64, (Seen, i64)>,
     client_rules: BTreeMap<(i64, i64), (i64, u64)>,
     hours: BTreeMap<i64, (i64, i64)>,
-    /// With the hours of the day, as bits.
-    client_days: BTreeMap<TallyKey, (Seen, u32)>,
+    /// By day within what a row of theirs is of; with the hours of the day, as bits.
+    client_days: BTreeMap<(spans::Key, i64), (Seen, u32)>,
     name_days: BTreeMap<TallyKey, Seen>,
 }
 
-/// Day, rule, client or name, group and what look-ups were put together by.
+/// Day, rule, name, group and what look-ups were put together by.
 type TallyKey = (i64, i64, i64, i64, i64);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -81,18 +82,26 @@ struct Summed {
 }
 
 /// What is added to the sums of a client, or to a tally.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    leaves: i64,
-    count: u64,
-    first: i64,
-    last: i64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) leaves: i64,
+    pub(super) count: u64,
+    /// Microseconds since 1970.
+    pub(super) first: i64,
+    pub(super) last: i64,
 }
 
 impl Seen {
     fn add(&mut self, count: u64, at: i64, last: i64) {
         (self.leaves, self.count) = (self.leaves + 1, self.count.saturating_add(count));
         (self.first, self.last) = (self.first.min(at), self.last.max(last));
+    }
+
+    /// Adds what other records come to.
+    pub(super) fn join(&mut self, other: Self) {
+        let Self { leaves, count, first, last } = other;
+        (self.leaves, self.count) = (self.leaves.saturating_add(leaves), self.count.saturating_add(count));
+        (self.first, self.last) = (self.first.min(first), self.last.max(last));
     }
 }
 
@@ -164,11 +173,13 @@ impl Filler {
         let (count, nothing) = (record.count, Seen { leaves: 0, count: 0, first: at, last });
         let folded = FOLDED.iter().position(|of| *of == record.folded).and_then(|of| i64::try_from(of).ok());
         let of = |id: Option<i64>| id.unwrap_or_default();
-        let key = |rule, whose| (at.div_euclid(DAY), rule, of(whose), of(group), of(folded));
-        let (tally, hours) = self.client_days.entry(key(like, client)).or_insert((nothing, 0));
+        let (day, group, folded) = (at.div_euclid(DAY), of(group), of(folded));
+        let key = ((span_of(day), of(client), like, group, folded), day);
+        let (tally, hours) = self.client_days.entry(key).or_insert((nothing, 0));
         tally.add(count, at, last);
         *hours |= 1 << at.rem_euclid(DAY).div_euclid(HOUR);
-        self.name_days.entry(key(rule, name)).or_insert(nothing).add(count, at, last);
+        let key = (day, rule, of(name), group, folded);
+        self.name_days.entry(key).or_insert(nothing).add(count, at, last);
         if let Some(client) = client {
             let (seen, newest) = self.seen.entry(client).or_insert((nothing, seq));
             seen.add(count, at, last);
@@ -228,13 +239,11 @@ impl Filler {
     fn finish_days(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         const SUMMED: &str = "leaves = leaves + excluded.leaves, count = count + excluded.count, \
                               first = min(first, excluded.first), last = max(last, excluded.last)";
-        let mut add = connection.prepare_cached(&format!(
-            "INSERT INTO client_days VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-             ON CONFLICT DO UPDATE SET {SUMMED}, hours = hours | excluded.hours"
-        ))?;
-        for ((day, rule, client, group, folded), (of, hours)) in std::mem::take(&mut self.client_days) {
-            let Seen { leaves, count, first, last } = of;
-            add.execute(params![day, rule, client, group, folded, leaves, signed(count), first, last, hours])?;
+        let days: Vec<_> = std::mem::take(&mut self.client_days).into_iter().collect();
+        for row in days.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
+            let days: Vec<_> =
+                row.iter().map(|((_, day), (seen, hours))| Day { day: *day, hours: *hours, seen: *seen }).collect();
+            spans::add(connection, row[0].0.0, &days)?;
         }
         let mut add = connection.prepare_cached(&format!(
             "INSERT INTO name_days VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET {SUMMED}"

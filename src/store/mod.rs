@@ -7,6 +7,7 @@ mod follow;
 mod query;
 mod reports;
 mod schema;
+mod spans;
 mod tally;
 mod verify;
 

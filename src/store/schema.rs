@@ -1,12 +1,15 @@
 //! The tables of the index, and how far of the journal is in them.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, Transaction, params};
 
-use super::fill::DAY;
+use super::fill::{DAY, Seen};
+use super::spans::{self, Day, span_of};
 use crate::ledger::Position;
 
 /// Raised whenever the tables change; an index of another version is made anew.
-pub(super) const VERSION: i64 = 7;
+pub(super) const VERSION: i64 = 8;
 
 /// What many records have in common stands once, in tables of its own; a record refers to it by number. Records are found
 /// newest first by their numbers, which every index of SQLite ends with, so that no index holds an instant: `hours` turns
@@ -139,20 +142,16 @@ CREATE TABLE sums (
 ) STRICT, WITHOUT ROWID;
 -- Records by day in UTC and by what reports ask for, so that nobody has to read them one by one: once by client, once by
 -- name, since both together are nearly as many as records. `like_id` is that of rules, of which a client uses many. 0 stands for
--- none; `folded` is a number of `fill::FOLDED`. Instants are those of look-ups. `hours` has a bit for each hour of the day in which
--- a record begins, the lowest for the first, so that rhythms are seen without reading records.
-CREATE TABLE client_days (
-    day INTEGER NOT NULL,
-    like_id INTEGER NOT NULL,
+-- none; `folded` is a number of `fill::FOLDED`. Instants are those of look-ups. Of clients, 32 days stand in one row, packed as
+-- `spans` does it: of each day also the hours in which a record begins, so that rhythms are seen without reading records.
+CREATE TABLE client_spans (
+    span INTEGER NOT NULL,
     client_id INTEGER NOT NULL,
+    like_id INTEGER NOT NULL,
     group_id INTEGER NOT NULL,
     folded INTEGER NOT NULL,
-    leaves INTEGER NOT NULL,
-    count INTEGER NOT NULL,
-    first INTEGER NOT NULL,
-    last INTEGER NOT NULL,
-    hours INTEGER NOT NULL,
-    PRIMARY KEY (day, like_id, client_id, group_id, folded)
+    days BLOB NOT NULL,
+    PRIMARY KEY (span, client_id, like_id, group_id, folded)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE name_days (
     day INTEGER NOT NULL,
@@ -258,36 +257,42 @@ pub(super) fn forget_before(connection: &Connection, first: u64) -> rusqlite::Re
 /// clock was set back.
 fn tally_again(connection: &Connection) -> rusqlite::Result<()> {
     let mut days = connection.prepare(&format!("SELECT DISTINCT at / {DAY} FROM gone"))?;
-    let days: Vec<i64> = days.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let days: BTreeSet<i64> = days.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    spans::remove(connection, &days)?;
     for day in days {
-        for table in ["client_days", "name_days"] {
-            connection.execute(&format!("DELETE FROM {table} WHERE day = ?1"), [day])?;
-        }
+        connection.execute("DELETE FROM name_days WHERE day = ?1", [day])?;
         let bounds = "SELECT min(first_seq), max(last_seq) FROM hours WHERE hour BETWEEN ?1 AND ?2";
         let bounds = connection.query_row(bounds, [day * 24, day * 24 + 23], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let (Some(first), Some(last)): (Option<i64>, Option<i64>) = bounds else { continue };
-        for sql in TALLY {
-            connection.execute(sql, [day, first, last])?;
+        connection.execute(BY_NAME, [day, first, last])?;
+        let mut select = connection.prepare(BY_CLIENT)?;
+        let mut rows = select.query([day, first, last])?;
+        while let Some(row) = rows.next()? {
+            let key = (span_of(day), row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+            let seen =
+                Seen { leaves: row.get(4)?, count: unsigned(row.get(5)?), first: row.get(6)?, last: row.get(7)? };
+            spans::add(connection, key, &[Day { day, hours: row.get(8)?, seen }])?;
         }
     }
     Ok(())
 }
 
-/// Records of a day, between two numbers, as tallies by client and by name.
-const TALLY: [&str; 2] = [
-    "INSERT INTO client_days SELECT ?1, like_id, coalesce(client_id, 0), coalesce(group_id, 0),
+/// Records of a day, between two numbers, added up by client.
+const BY_CLIENT: &str = "
+    SELECT coalesce(client_id, 0), like_id, coalesce(group_id, 0),
         CASE folded WHEN 'network' THEN 1 WHEN 'rule' THEN 2 WHEN 'counter' THEN 3 ELSE 0 END AS how,
         count(*), sum(count), min(at), max(at + last), sum(DISTINCT 1 << (at / 3600000000 % 24))
     FROM attempts NOT INDEXED JOIN manners ON manners.id = manner_id JOIN rules ON rules.id = rule_id
     WHERE seq BETWEEN ?2 AND ?3 AND at / 86400000000 = ?1
-    GROUP BY like_id, client_id, group_id, how",
-    "INSERT INTO name_days SELECT ?1, rule_id, coalesce(name_id, 0), coalesce(group_id, 0),
+    GROUP BY like_id, client_id, group_id, how";
+/// The same as tallies by name.
+const BY_NAME: &str = "
+    INSERT INTO name_days SELECT ?1, rule_id, coalesce(name_id, 0), coalesce(group_id, 0),
         CASE folded WHEN 'network' THEN 1 WHEN 'rule' THEN 2 WHEN 'counter' THEN 3 ELSE 0 END AS how,
         count(*), sum(count), min(at), max(at + last)
     FROM attempts NOT INDEXED JOIN manners ON manners.id = manner_id
     WHERE seq BETWEEN ?2 AND ?3 AND at / 86400000000 = ?1
-    GROUP BY rule_id, name_id, group_id, how",
-];
+    GROUP BY rule_id, name_id, group_id, how";
 
 /// Instants at which a client was first seen go on to its oldest record that is left.
 const FORGET: &str = "

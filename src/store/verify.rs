@@ -1,6 +1,6 @@
 //! Whether the index holds what the journal does: every record, and the sums.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::StoreError;
 use super::query::{self, Row, Sum, SumSource};
 use super::schema;
-use super::tally;
+use super::spans;
 use crate::ledger::{self, Body, Gap, Leaf, ReadError, Reader, Record, RuleCount};
 
 /// How many faults of one kind are told one by one.
@@ -87,7 +87,7 @@ pub(super) fn verify(
     if sums > 0 {
         side.agreement.add(Difference::Days { sums });
     }
-    let rules = tally::unlike(connection).map_err(&fault)?;
+    let rules = unlike(connection).map_err(&fault)?;
     if rules > 0 {
         side.agreement.add(Difference::Tallies { rules });
     }
@@ -179,4 +179,23 @@ impl Side {
             self.agreement.add(Difference::Sum { sum, index: found });
         }
     }
+}
+
+/// Returns how many rules have other sums in tallies, by client or by name, than by their records.
+pub(super) fn unlike(connection: &Connection) -> rusqlite::Result<u64> {
+    let read = |sql| {
+        let mut select = connection.prepare(sql)?;
+        let rows = select.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+        rows.collect::<rusqlite::Result<BTreeMap<i64, (i64, i64)>>>()
+    };
+    let by_like =
+        "SELECT like_id, count(*), sum(count) FROM attempts JOIN rules ON rules.id = rule_id GROUP BY like_id";
+    let by_rule = "SELECT rule_id, count(*), sum(count) FROM attempts GROUP BY rule_id";
+    let by_name = "SELECT rule_id, sum(leaves), sum(count) FROM name_days GROUP BY rule_id";
+    let mut unlike = BTreeSet::new();
+    for (tallies, records) in [(spans::sums(connection)?, read(by_like)?), (read(by_name)?, read(by_rule)?)] {
+        let ids: BTreeSet<_> = tallies.keys().chain(records.keys()).copied().collect();
+        unlike.extend(ids.into_iter().filter(|id| tallies.get(id) != records.get(id)));
+    }
+    Ok(unlike.len() as u64)
 }
