@@ -40,4 +40,6 @@ pub use texts::LANGUAGES;
 pub use value::{CheckpointShown, DeviceKind, Node, Report};
 
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod tests;
