@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -243,7 +242,7 @@ impl Task {
                 None => self.facts(&of.notice, at).await,
             };
             let result = match &facts {
-                Ok(facts) => self.send(&of.channel, facts, &of.notice.id).await,
+                Ok(facts) => self.send(&of.channel, &of.notice, facts).await,
                 Err(why) => Err(format!("what it says cannot be had: {why}")),
             };
             made = Some((of.notice.id.clone(), facts));
@@ -253,6 +252,10 @@ impl Task {
 
     /// Records a try, and then notes it.
     async fn tried(&mut self, of: Waiting, at: Timestamp, result: Result<String, String>) {
+        match &result {
+            Ok(_) => drop(self.notices.lock().failing.remove(&of.channel)),
+            Err(why) => drop(self.notices.lock().failing.insert(of.channel.clone(), why.clone())),
+        }
         self.record(OWN, &of.notice.id, &of.channel, &result).await;
         let failed = result.is_err();
         let tries = self.kept.tried(&of, at, result.map(|_| ()));
@@ -275,12 +278,16 @@ impl Task {
             let late = self.clock.read().boot >= deadline;
             let result = match &facts {
                 Ok(_) if late => Err("not tried: the others took too long".to_owned()),
-                Ok(facts) => self.send(&channel, facts, &notice.id).await,
+                Ok(facts) => self.send(&channel, &notice, facts).await,
                 Err(why) => Err(why.clone()),
             };
             self.record(&by, &notice.id, &channel, &result).await;
             match result {
-                Ok(words) => told.push(format!("{channel}: {words}")),
+                // A test that fails is told to whoever asked for it: no notice is late by it, and none would make it good.
+                Ok(words) => {
+                    self.notices.lock().failing.remove(&channel);
+                    told.push(format!("{channel}: {words}"));
+                }
                 Err(why) => failed.push(format!("{channel}: {why}")),
             }
         }
@@ -318,10 +325,9 @@ impl Task {
     }
 
     /// Sends a notice by one way; returns to whom, or why it was not taken.
-    async fn send(&self, channel: &str, facts: &Facts, id: &str) -> Result<String, String> {
+    async fn send(&self, channel: &str, notice: &Notice, facts: &Facts) -> Result<String, String> {
         let Some((way, fetcher)) = self.senders.get(channel) else { return Err("there is no such way".to_owned()) };
-        // Not the same at another resolver, and always the same for one notice.
-        let unique = hex::encode(&Sha256::digest(format!("{} {id}", facts.node))[..16]);
+        let unique = notice.delivery(&facts.node, channel);
         let raw = self.clock.read().raw;
         match way {
             Way::Mail(smtp) => {
@@ -350,10 +356,6 @@ impl Task {
         match accepted {
             true => tracing::info!(notice = id, channel, "a notice was sent"),
             false => tracing::warn!(notice = id, channel, why, "a notice was not sent"),
-        }
-        match result {
-            Ok(_) => drop(self.notices.lock().failing.remove(channel)),
-            Err(why) => drop(self.notices.lock().failing.insert(channel.to_owned(), why.clone())),
         }
         let what = Some(harmless(&format!("notice {id} by {channel}")));
         self.ledger.change(Change { by: by.to_owned(), what, ..Change::own(Act::Notice, accepted, &why, None) });

@@ -26,6 +26,8 @@ pub struct Facts {
     pub look_back_days: u16,
     /// The instant up to which records tell; none where no leaf covers any time.
     pub until: Option<Timestamp>,
+    /// Whether nothing is withheld from anybody at present: in a dry run, or while prohibitions are lifted in an emergency.
+    pub only_monitored: bool,
     pub subjects: Vec<Subject>,
 }
 
@@ -96,6 +98,7 @@ impl Facts {
             node,
             look_back_days,
             until: None,
+            only_monitored: false,
             subjects: Vec::new(),
         }
     }

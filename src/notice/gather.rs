@@ -9,7 +9,7 @@ use super::plan::{Mark, Notice};
 use crate::client::{DEFAULT_GROUP, GroupId};
 use crate::devices::State;
 use crate::ledger::KeyRing;
-use crate::policy::{Application, Order, Phase, Prohibition, Snapshot};
+use crate::policy::{Application, Mode, Order, Phase, Prohibition, Snapshot};
 use crate::report::{self, Basis, Device, DeviceList, Format, Gatherer, Node, NodeBasis, QUIET, Source};
 use crate::store::{Seen, Store};
 
@@ -56,6 +56,7 @@ pub fn marks(snapshot: &Snapshot) -> Vec<Mark> {
 /// Where index or keys cannot be read.
 pub fn gather(of: &mut Wanted<'_>, notice: &Notice, mut facts: Facts) -> Result<Facts, GatherError> {
     let Some((_, snapshot)) = of.policies.last() else { return Ok(facts) };
+    facts.only_monitored = snapshot.only_monitors(facts.at) || snapshot.inputs().operator.mode == Mode::Monitor;
     let marks = match &notice.mark {
         Some(mark) => vec![mark.clone()],
         None => marks(snapshot).into_iter().filter(|mark| mark.until.is_none_or(|until| facts.at < until)).collect(),
@@ -139,7 +140,7 @@ fn subject(
         let name = device.group.as_deref().unwrap_or(DEFAULT_GROUP);
         let group = by_group.entry(name).or_insert_with(|| Group {
             group: clean(name),
-            treatment: treatment(application(snapshot, place, name), at),
+            treatment: treatment(application(snapshot, place, name), snapshot.only_monitors(at), at),
             devices: 0,
             active: 0,
             gone_quiet: 0,
@@ -187,11 +188,35 @@ fn application(snapshot: &Snapshot, order: usize, group: &str) -> Application {
     *snapshot.application(order, snapshot.group_named(group).unwrap_or(GroupId::DEFAULT))
 }
 
-fn treatment(of: Application, at: Timestamp) -> String {
+/// `lifted`: whether somebody has lifted all prohibitions for a while.
+fn treatment(of: Application, lifted: bool, at: Timestamp) -> String {
     match of.phase {
+        Phase::Enforce | Phase::Monitor { .. } if lifted => "only monitored at present".to_owned(),
         Phase::Off => "the order does not apply".to_owned(),
         Phase::Monitor { until: None } => "only monitored".to_owned(),
         Phase::Monitor { until: Some(until) } if at < until => format!("only monitored until {until:.0}"),
         Phase::Enforce | Phase::Monitor { .. } => "withheld while in force".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_to_be_withheld_where_a_resolver_only_monitors() {
+        let at: Timestamp = "2026-10-01T00:00:00Z".parse().unwrap();
+        let of = |phase| Application { phase, ..Application::default() };
+        let over = Phase::Monitor { until: Some(at) };
+        for (phase, lifted, words) in [
+            (Phase::Enforce, false, "withheld while in force"),
+            (over, false, "withheld while in force"),
+            (Phase::Enforce, true, "only monitored at present"),
+            (over, true, "only monitored at present"),
+            (Phase::Monitor { until: None }, false, "only monitored"),
+            (Phase::Off, true, "the order does not apply"),
+        ] {
+            assert_eq!(treatment(of(phase), lifted, at), words, "{phase:?} {lifted}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
 
 /// The instant at which a prohibition begins.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +63,15 @@ pub struct Notice {
     pub due: Timestamp,
     /// What it is about; none for a digest, which is about all.
     pub mark: Option<Mark>,
+}
+
+impl Notice {
+    /// Returns by what a receiver knows that it has a notice already: the same for each try of one notice by one way from one
+    /// resolver, and for nothing else.
+    pub fn delivery(&self, node: &str, channel: &str) -> String {
+        // No name of a log, identifier or way has a line end.
+        hex::encode(&Sha256::digest([node, &self.id, channel].join("\n"))[..16])
+    }
 }
 
 /// What is to be sent.

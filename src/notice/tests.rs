@@ -149,6 +149,24 @@ fn what_is_kept_is_the_same_after_a_restart_and_a_new_way_gets_nothing_old() {
     assert!(Kept::read(&path).is_err());
 }
 
+/// By `printf 'dns1/interdict\nacme/updates@2026-09-29T04:00:00Z-7d\nsmtp' | sha256sum | cut -c1-32`.
+#[test]
+fn what_is_sent_once_more_is_known_again_and_nothing_else_is_taken_for_it() {
+    let notice = |id: &str| Notice { id: id.to_owned(), kind: Kind::Before(7), due: at(INSTANT), mark: None };
+    let id = format!("acme/updates@{INSTANT}-7d");
+    let sent = notice(&id).delivery("dns1/interdict", "smtp");
+    assert_eq!(sent, "bcd4380f951389f0d294b92ea314a8f1", "receivers keep these from one version to the next");
+    let again = Notice { kind: Kind::Start, due: at("2026-10-01T00:00:00Z"), ..notice(&id) };
+    assert_eq!(again.delivery("dns1/interdict", "smtp"), sent);
+    for (id, node, channel) in [
+        (format!("acme/updates@{INSTANT}-1d"), "dns1/interdict", "smtp"),
+        (id.clone(), "dns2/interdict", "smtp"),
+        (id.clone(), "dns1/interdict", "tickets"),
+    ] {
+        assert_ne!(notice(&id).delivery(node, channel), sent, "{id} {node} {channel}");
+    }
+}
+
 const HOSTILE: &str = "x\r\nBcc: eve@evil.example\r\n\r\n<script>alert(1)</script>\u{202e}\"\u{1b}[2J{{ 7 * 7 }}";
 
 fn hostile() -> Facts {
@@ -230,6 +248,20 @@ fn a_notice_says_attempted_contact_and_no_more() {
     facts.subjects[0].listed = None;
     let read = String::from_utf8(payload(&facts).unwrap()).unwrap();
     assert!(!read.contains("listed\":["), "{read}");
+}
+
+#[test]
+fn a_resolver_that_only_monitors_says_so_in_each_form() {
+    let mut facts = hostile();
+    for only_monitored in [false, true] {
+        facts.only_monitored = only_monitored;
+        let Rendered { text, page, .. } = Templates::load(None).unwrap().render(&facts).unwrap();
+        for shown in [text, page] {
+            assert_eq!(shown.contains("only monitors"), only_monitored, "{shown}");
+        }
+        let read: serde_json::Value = serde_json::from_slice(&payload(&facts).unwrap()).unwrap();
+        assert_eq!(read["only_monitored"], only_monitored);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use jiff::{Timestamp, ToSpan as _};
 use serde_json::Value;
 
 use crate::clock::{CATALOGUE, INSTANT, ORDER, honest, through};
-use crate::daemon::{Daemon, Setup};
+use crate::daemon::{Daemon, Setup, fetch};
 use crate::place::{self, PATIENCE};
 use crate::web::Authority;
 use crate::wire;
@@ -111,6 +111,18 @@ fn subject(message: &str) -> String {
     let unfolded = message.replace("\r\n ", " ");
     let line = unfolded.lines().find_map(|line| line.strip_prefix("Subject: "));
     line.unwrap_or_else(|| panic!("{message}")).to_owned()
+}
+
+fn message_id(message: &str) -> &str {
+    let line = message.lines().find_map(|line| line.strip_prefix("Message-ID: "));
+    line.unwrap_or_else(|| panic!("{message}"))
+}
+
+/// Returns whether health finds nothing wrong with notices.
+fn is_well(daemon: &Daemon) -> bool {
+    let (_, health) = fetch(daemon.admin, "/health/ready").expect("health answers");
+    let health: Value = serde_json::from_str(&health).unwrap();
+    health["checks"].as_array().unwrap().iter().find(|check| check["name"] == "notices").unwrap()["ok"] == true
 }
 
 /// The last words of a message before it was encoded for the way: soft ends of lines are taken out.
@@ -216,6 +228,21 @@ fn a_notice_goes_out_once_by_each_way_and_the_next_one_when_the_clock_is_borne_o
     assert_eq!(records(&daemon, "smtp"), [(what, true)]);
     assert!(!daemon.told().contains(SECRET) && !daemon.told().contains(PASSWORD));
 
+    // A crash before it was noted as sent: once more by each way, and known again by whoever has it.
+    let setup = daemon.kill();
+    let path = setup.data().join("notices.json");
+    let mut kept: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    kept["entries"] = Vec::<Value>::new().into();
+    std::fs::write(&path, kept.to_string()).unwrap();
+    let taken = hooks.len();
+    let daemon = setup.start();
+    let hooks = place::until(PATIENCE, "the webhook", || Some(post.hooks()).filter(|hooks| hooks.len() > taken));
+    let mails = place::until(PATIENCE, "the mail", || Some(post.mails()).filter(|mails| mails.len() > 1));
+    assert_eq!(hooks[taken]["id"], hooks[0]["id"]);
+    assert_eq!(message_id(&mails[1]), message_id(&mails[0]));
+    assert!(!message_id(&mails[0]).contains(hooks[0]["id"].as_str().unwrap()), "two ways are told apart");
+    place::until(PATIENCE, "the record", || (records(&daemon, "smtp").len() == 2).then_some(()));
+
     // Not again after a restart, not by a clock that has leapt ahead, and then only what stands.
     let told = done(&daemon.command(&["notice", "list"]));
     assert!(told.contains("-30d") && told.contains("to come") && told.contains("-7d"), "{told}");
@@ -226,11 +253,12 @@ fn a_notice_goes_out_once_by_each_way_and_the_next_one_when_the_clock_is_borne_o
     let daemon = through(setup, &later.strftime("%Y-%m-%d %H:%M:%S").to_string()).start();
     let told = done(&daemon.command(&["notice", "test"]));
     assert!(told.contains("smtp: sent to 2 recipients") && told.contains("tickets: sent"), "{told}");
-    assert_eq!((post.mails().len(), post.hooks().len()), (1, hooks.len()), "a leap ahead brings no notice about");
+    assert_eq!((post.mails().len(), post.hooks().len()), (2, hooks.len()), "a leap ahead brings no notice about");
     done(&daemon.command(&["clock", "accept", "--reason", "a test"]));
-    let mails = place::until(PATIENCE, "the mail", || Some(post.mails()).filter(|mails| mails.len() > 1));
-    assert!(subject(&mails[1]).starts_with("In force: ") && mails.len() == 2, "{mails:?}");
-    let text = readable(&mails[1]);
+    let mails = place::until(PATIENCE, "the mail", || Some(post.mails()).filter(|mails| mails.len() > 2));
+    assert!(subject(&mails[2]).starts_with("In force: ") && mails.len() == 3, "{mails:?}");
+    assert_ne!(message_id(&mails[2]), message_id(&mails[0]));
+    let text = readable(&mails[2]);
     assert!(text.contains("127.77.0.7 ") && text.contains("&lt;img") && text.matches("<img").count() == 1, "{text}");
     place::until(PATIENCE, "the webhook", || {
         let last = post.hooks().pop()?;
@@ -254,6 +282,7 @@ fn what_a_mail_server_refuses_is_told_and_nothing_goes_out_in_clear() {
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(told.contains("smtp: the mail server refuses") && !told.contains("wrong"), "{told}");
+    assert!(is_well(&daemon), "no notice is late by a test that fails");
     assert_eq!(post.arrived("smtp").len(), 1);
 
     // Somebody whom nobody certifies, and somebody who speaks no TLS.
