@@ -293,19 +293,24 @@ pub(super) fn seen_of(row: &SqlRow<'_>) -> rusqlite::Result<Seen> {
     })
 }
 
-/// Returns of how many clients the sums say something else than their records.
+/// Returns of how many clients the sums say something else than their records; a client that one of them lacks is one.
 pub(super) fn unlike_clients(connection: &Connection) -> rusqlite::Result<u64> {
-    let differing = "SELECT count(*) FROM (
-        SELECT id, leaves, count FROM clients WHERE leaves > 0
-        EXCEPT
-        SELECT client_id, count(*), sum(count) FROM attempts WHERE client_id IS NOT NULL
-            GROUP BY client_id)";
+    let differing =
+        "WITH told (id, leaves, count) AS MATERIALIZED (SELECT id, leaves, count FROM clients WHERE leaves > 0),
+        own (id, leaves, count) AS MATERIALIZED
+            (SELECT client_id, count(*), sum(count) FROM attempts WHERE client_id IS NOT NULL GROUP BY client_id)
+        SELECT count(DISTINCT id) FROM (
+            SELECT id FROM (SELECT * FROM told EXCEPT SELECT * FROM own) UNION ALL
+            SELECT id FROM (SELECT * FROM own EXCEPT SELECT * FROM told))";
     connection.query_row(differing, [], |row| row.get(0)).map(unsigned)
 }
 
-/// Returns how many sums by day are not those by segment.
+/// Returns how many sums by day are not those by segment; one that either lacks is one.
 pub(super) fn unlike_days(connection: &Connection) -> rusqlite::Result<u64> {
-    let differing = "SELECT count(*) FROM (
-        SELECT day, summed_id, sum(count) FROM sums GROUP BY day, summed_id EXCEPT SELECT day, summed_id, count FROM days)";
+    let differing = "WITH told (day, id, count) AS (SELECT day, summed_id, count FROM days),
+        own (day, id, count) AS MATERIALIZED (SELECT day, summed_id, sum(count) FROM sums GROUP BY day, summed_id)
+        SELECT count(*) FROM (
+            SELECT day, id FROM (SELECT * FROM told EXCEPT SELECT * FROM own) UNION
+            SELECT day, id FROM (SELECT * FROM own EXCEPT SELECT * FROM told))";
     connection.query_row(differing, [], |row| row.get(0)).map(unsigned)
 }

@@ -301,19 +301,18 @@ pub(super) fn covered_until(connection: &Connection, of: Slice) -> rusqlite::Res
     Ok(at.and_then(|at| Timestamp::from_microsecond(at).ok()))
 }
 
-/// Returns how many rules have other sums in tallies, by client or by name, than by their records.
+/// Returns how many rules have other sums in tallies, by client or by name, than by their records, or stand in one of them only.
 pub(super) fn unlike(connection: &Connection) -> rusqlite::Result<u64> {
-    let sql = "WITH own AS (SELECT rule_id, count(*) AS leaves, sum(count) AS count FROM attempts GROUP BY rule_id)
-        SELECT count(*) FROM (
-            SELECT like_id FROM (
-                SELECT like_id, sum(leaves), sum(count) FROM client_days GROUP BY like_id
-                EXCEPT
-                SELECT like_id, sum(leaves), sum(count) FROM own JOIN rules ON rules.id = rule_id GROUP BY like_id)
-            UNION
-            SELECT rule_id FROM (
-                SELECT rule_id, sum(leaves), sum(count) FROM name_days GROUP BY rule_id
-                EXCEPT
-                SELECT rule_id, leaves, count FROM own))";
+    let sql = "WITH own AS MATERIALIZED (SELECT rule_id, count(*) AS leaves, sum(count) AS count FROM attempts GROUP BY rule_id),
+        alike (id, leaves, count) AS MATERIALIZED
+            (SELECT like_id, sum(leaves), sum(count) FROM own JOIN rules ON rules.id = rule_id GROUP BY like_id),
+        by_client AS MATERIALIZED (SELECT like_id AS id, sum(leaves), sum(count) FROM client_days GROUP BY like_id),
+        by_name AS MATERIALIZED (SELECT rule_id AS id, sum(leaves), sum(count) FROM name_days GROUP BY rule_id)
+        SELECT count(DISTINCT id) FROM (
+            SELECT id FROM (SELECT * FROM by_client EXCEPT SELECT * FROM alike) UNION ALL
+            SELECT id FROM (SELECT * FROM alike EXCEPT SELECT * FROM by_client) UNION ALL
+            SELECT id FROM (SELECT * FROM by_name EXCEPT SELECT * FROM own) UNION ALL
+            SELECT rule_id FROM (SELECT * FROM own EXCEPT SELECT * FROM by_name))";
     connection.query_row(sql, [], |row| row.get(0)).map(unsigned)
 }
 
