@@ -11,8 +11,10 @@ mod nearest;
 mod node;
 mod notice;
 mod parse;
+mod places;
 mod process;
 mod publish;
+mod setting;
 mod spec;
 mod types;
 mod value;
@@ -22,6 +24,7 @@ mod witness;
 #[cfg(test)]
 mod tests;
 
+pub use places::Places;
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
     Admin, AnswerConfig, BucketConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, DaemonConfig,

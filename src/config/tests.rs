@@ -131,6 +131,7 @@ fn defaults() -> Config {
         notice: notice::defaults(),
         daemon: DaemonConfig { sandbox: true, reload_on_change: false },
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
+        places: Places::default(),
     }
 }
 

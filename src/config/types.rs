@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::places::Places;
 use crate::client::Group;
 use crate::export::Receiver;
 use crate::feed::Item;
@@ -47,6 +48,8 @@ pub struct Config {
     pub notice: notice::Settings,
     pub daemon: DaemonConfig,
     pub log: LogConfig,
+    /// Where all of this was set.
+    pub places: Places,
 }
 
 /// Where queries are taken, from whom and how many.

@@ -25,6 +25,7 @@ mod acts;
 mod ban;
 mod cache;
 mod chart;
+mod check;
 mod clock;
 mod clock_acts;
 mod crash;
