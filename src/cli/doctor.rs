@@ -116,8 +116,9 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
             findings.extend(health(config));
         }
         Ok(None) => {
-            let remedy = "start it: `systemctl start interdict`, or `interdict run`";
-            findings.push(Finding::bad("daemon", "none works in the data folder", remedy));
+            let remedy = "start it: `systemctl start interdict`, or `interdict run`; --config names the configuration of one that works";
+            let told = format!("none works in the data folder {}", config.data_dir.display());
+            findings.push(Finding::bad("daemon", told, remedy));
             findings.extend(config.listen.dns.iter().filter_map(|address| port(*address)));
         }
         Err(error) => {

@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use jiff::civil::{Date, Time};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, Row as SqlRow};
 
-use super::fill::day_of;
 use super::find::find;
 use super::schema::unsigned;
 use crate::ledger::{Folded, KeyError, KeyRing, Record, network_of};
@@ -235,7 +234,8 @@ pub(super) fn sums_by_day(connection: &Connection, from: Date, to: Date) -> rusq
         "SELECT day, source, order_id, rule, service, verdict, count FROM days JOIN summed ON summed.id = summed_id \
          WHERE day BETWEEN ?1 AND ?2",
     )?;
-    let day = |date: Date| TimeZone::UTC.to_timestamp(date.to_datetime(Time::midnight())).map_or(i64::MAX, day_of);
+    // Not by an instant: the first dates that there are begin before the first instant.
+    let day = |date: Date| i64::from((date - Date::constant(1970, 1, 1)).get_days());
     let rows = statement.query_map([day(from), day(to)], |row| Ok((row.get(0)?, sum(row, 1)?)))?;
     let mut sums = Vec::new();
     for row in rows {

@@ -221,6 +221,8 @@ fn sums_are_told_by_day_and_clients_by_when_they_were_seen() {
     ]);
     let store = data.open();
     let days = store.sums_by_day("2024-09-30".parse().unwrap(), "2024-10-01".parse().unwrap()).unwrap();
+    let all = store.sums_by_day(jiff::civil::Date::MIN, jiff::civil::Date::MAX).unwrap();
+    assert_eq!((&all[..days.len()], all.len()), (&days[..], days.len() + 1), "of every day where none is named");
     let days: Vec<_> = days.iter().map(|(day, sum)| (day.to_string(), sum.rule.as_str(), sum.count)).collect();
     let rule = "suffix:upd.vendor.example";
     assert_eq!(days, [("2024-09-30".to_owned(), rule, 1), ("2024-10-01".to_owned(), rule, 2)]);
