@@ -1,6 +1,7 @@
 //! File and environment, key by key, to the settings.
 
 mod client;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -16,8 +17,8 @@ use super::places::Places;
 use super::setting::Setting;
 use super::spec::{Key, Section, Spec};
 use super::types::{
-    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, DaemonConfig, ForwardZone, GroupUpstream, LedgerConfig,
-    Listen, LogConfig, PolicyConfig, RebindingConfig, UpstreamConfig, WaysRound, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, DaemonConfig, LedgerConfig, Listen, LogConfig,
+    PolicyConfig, RebindingConfig, WaysRound, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
 use crate::client::Group;
@@ -27,7 +28,6 @@ use crate::listen::limit::Rate;
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
-use crate::resolve::Strategy;
 
 const PREFIX: &str = "INTERDICT_";
 const MIB: u64 = 1024 * 1024;
@@ -204,25 +204,7 @@ impl Settings {
                 monitor_only_max_minutes: take.take("control", "monitor_only_max_minutes"),
                 waiver_max_days: take.take("control", "waiver_max_days"),
             },
-            upstream: UpstreamConfig {
-                servers: take.take("upstream", "servers"),
-                strategy: strategy(take.take("upstream", "strategy")),
-                bootstrap: take.take("upstream", "bootstrap"),
-                ca: Some(take.take::<String>("upstream", "ca")).filter(|path| !path.is_empty()).map(PathBuf::from),
-                timeout: millis(take, "upstream", "timeout_ms"),
-                attempts: take.take("upstream", "attempts"),
-                in_flight: take.take("upstream", "in_flight"),
-                zones: take.rows("upstream", "zone", |row| ForwardZone {
-                    zone: *row.take::<Box<Name>>("name"),
-                    servers: row.take("servers"),
-                    strategy: strategy(row.take("strategy")),
-                }),
-                groups: take.rows("upstream", "group", |row| GroupUpstream {
-                    group: row.take("group"),
-                    servers: row.take("servers"),
-                    strategy: strategy(row.take("strategy")),
-                }),
-            },
+            upstream: upstream::upstream(take),
             cache: CacheConfig {
                 size: mib(take, "cache", "size_mib"),
                 max_ttl: take.take("cache", "max_ttl"),
@@ -346,15 +328,6 @@ impl Settings {
             "address" => Sink::Address { v4, v6 },
             _ => Sink::Nxdomain,
         }
-    }
-}
-
-fn strategy(word: &str) -> Strategy {
-    match word {
-        "fastest" => Strategy::Fastest,
-        "race" => Strategy::Race,
-        "round-robin" => Strategy::RoundRobin,
-        _ => Strategy::Order,
     }
 }
 
