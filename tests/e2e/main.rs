@@ -16,7 +16,6 @@ mod daemon;
 #[path = "../../benches/reload/load.rs"]
 mod load;
 mod scripted;
-mod signed;
 mod unbound;
 mod upstream;
 mod web;
@@ -34,7 +33,6 @@ mod deploy;
 mod devices;
 mod differential;
 mod disk;
-mod dnssec;
 mod encrypted;
 mod evasions;
 mod evidence;
