@@ -50,12 +50,15 @@ pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "waivers {}, {in_force} of them in force", waivers.len())?;
     write_candidate(candidate.as_ref(), out)?;
     for list in &lists {
-        let CheckedList { name, path: _, rules, refusals, overruled } = list;
+        let CheckedList { name, path, rules, refusals, overruled } = list;
         match rules {
             None => writeln!(out, "list {}: yet to be fetched", plain(name))?,
             Some(rules) => {
                 writeln!(out, "list {}: {rules} rules, {} lines not understood", plain(name), refusals.count)?;
             }
+        }
+        for line in told(path, refusals) {
+            writeln!(out, "  {line}")?;
         }
         for name in overruled {
             writeln!(out, "  lets {} pass, which an order withholds all the same", plain(name))?;

@@ -11,13 +11,12 @@ use clap::Args;
 use super::folder::Folder;
 use super::healthcheck;
 use super::output::plain;
-use super::probe::{self, Question};
+use super::probe;
 use super::settings::{ConfigArgs, Faults};
 use crate::config::Config;
 use crate::daemon;
 use crate::daemon::space::Room;
-use crate::message::{RecordType, ResponseView};
-use crate::resolve::{Endpoint, servers_of};
+use crate::resolve::servers_of;
 
 /// Ends with 1 where something has to be done.
 #[derive(Debug, Args)]
@@ -109,10 +108,6 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
         }
     }
     findings.push(disk(&config.data_dir, config.ledger.max_size));
-    if config.upstream.dnssec.validates {
-        let servers = config.upstream.servers.iter().filter_map(Endpoint::plain);
-        findings.extend(servers.map(signatures));
-    }
     let running = Folder::new(&config.data_dir, false).running_policy();
     match running {
         Ok(Some(_)) => {
@@ -121,8 +116,9 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
             findings.extend(health(config));
         }
         Ok(None) => {
-            let remedy = "start it: `systemctl start interdict`, or `interdict run`";
-            findings.push(Finding::bad("daemon", "none works in the data folder", remedy));
+            let remedy = "start it: `systemctl start interdict`, or `interdict run`; --config names the configuration of one that works";
+            let told = format!("none works in the data folder {}", config.data_dir.display());
+            findings.push(Finding::bad("daemon", told, remedy));
             findings.extend(config.listen.dns.iter().filter_map(|address| port(*address)));
         }
         Err(error) => {
@@ -151,24 +147,6 @@ fn disk(folder: &Path, most: u64) -> Finding {
     } else {
         Finding::well("disk", told)
     }
-}
-
-/// Whether an upstream passes on what answers are validated by.
-fn signatures(server: SocketAddr) -> Finding {
-    let response = match Question::root_keys().of_upstream(server) {
-        Ok(response) => response,
-        Err(error) => {
-            let told = format!("{server} does not answer: {error}");
-            return Finding::bad("dnssec", told, "see whether it is there, and whether it takes queries from here");
-        }
-    };
-    let is_signed = ResponseView::read(&response)
-        .is_ok_and(|view| view.records().any(|of| of.is_ok_and(|record| record.record_type == RecordType::RRSIG)));
-    if is_signed {
-        return Finding::well("dnssec", format!("{server} passes signatures on"));
-    }
-    let told = format!("{server} passes no signatures on, and answers are to be validated: all of its answers fail");
-    Finding::bad("dnssec", told, "name a resolver that knows DNSSEC, or set [upstream] dnssec = \"pass\"")
 }
 
 fn listener(address: SocketAddr, config: &Config) -> Finding {

@@ -104,7 +104,10 @@ fn find_journal(folder: &Folder) -> anyhow::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot look into {}; ask as the daemon's user", journal.display()))
         }
-        _ => bail!("there is no journal in {}; a daemon makes it when it starts", folder.root().display()),
+        _ => bail!(
+            "there is no journal in {}; a daemon makes it when it starts, and --config tells where that is",
+            folder.root().display()
+        ),
     }
 }
 

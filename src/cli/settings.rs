@@ -62,15 +62,15 @@ impl FolderArgs {
 pub(super) fn load_policy(config: &Config) -> Result<Loaded, Faults> {
     let days = config.control.waiver_max_days;
     let longest = (days > 0).then(|| SignedDuration::from_hours(i64::from(days) * 24));
-    let faults = |faults: Vec<feed::Fault>| Faults(texts(&faults));
+    let faults = |faults: Vec<feed::Fault>| Faults(texts(&config.located(faults)));
     let files = feed::read_waivers(&config.policy.waivers, longest).map_err(faults)?;
     if !files.unread.is_empty() {
         return Err(faults(files.unread));
     }
-    let waivers = files.waivers.into_iter().map(|file| file.waiver).collect();
+    let waivers = files.waivers.iter().map(|file| file.waiver.clone()).collect();
     let operator = Operator { waivers, ..config.operator() };
     let fetched = config.shelf().documents().map_err(faults)?;
-    feed::load_with(&config.selection(), fetched, operator, 1).map_err(faults)
+    feed::load_with(&config.selection(), fetched, operator, 1).map_err(|of| faults(files.located(of)))
 }
 
 pub(super) fn texts(faults: &[impl ToString]) -> Vec<String> {

@@ -4,33 +4,30 @@ mod client;
 mod upstream;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::check::check;
 use super::nearest::nearest;
 use super::node::{Faults, Node, Place, Raw, Word, quote, read_default, read_file, read_variable};
+use super::places::Places;
+use super::setting::Setting;
 use super::spec::{Key, Section, Spec};
 use super::types::{
-    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, ControlSocket, DaemonConfig, HostRecord, LedgerConfig,
-    Listen, LogConfig, PolicyConfig, RebindingConfig, WaysRound, ZoneText, ZonesConfig,
+    Admin, AnswerConfig, CacheConfig, Config, ControlConfig, DaemonConfig, LedgerConfig, Listen, LogConfig,
+    PolicyConfig, RebindingConfig, WaysRound, ZoneText, ZonesConfig,
 };
 use super::value::{Row, Value, read, unknown};
-use crate::client::{Group, Hardware};
+use crate::client::Group;
 use crate::feed::Fault;
-use crate::fetch::{PublicKey, Url};
 use crate::ledger::{Durability, Fail};
 use crate::listen::limit::Rate;
 use crate::message::Name;
 use crate::observe::Format;
 use crate::policy::{Apply, Demand, Mode, Operator, OperatorTreatment, Phase, Removal, Sink, TreatmentChoice};
-use crate::query::NamePattern;
-use crate::resolve::Endpoint;
 
 const PREFIX: &str = "INTERDICT_";
 const MIB: u64 = 1024 * 1024;
@@ -71,17 +68,21 @@ impl Config {
             check(&settings, &mut faults);
         }
         let faults = faults.finish(&shown);
-        if faults.is_empty() { Ok(settings.build()) } else { Err(faults) }
+        if faults.is_empty() { Ok(settings.build(shown)) } else { Err(faults) }
     }
 }
 
-/// Values by section and key, each with the place where it was set. What is faulty is not there.
+/// What was set.
 #[derive(Debug)]
-pub(super) struct Settings(BTreeMap<(&'static str, &'static str), (Place, Value)>);
+pub(super) struct Settings {
+    /// Values by section and key, each with the place where it was set. What is faulty is not there.
+    values: BTreeMap<(&'static str, &'static str), (Place, Value)>,
+    places: Places,
+}
 
 impl Settings {
     fn defaults(faults: &mut Faults) -> Self {
-        let mut settings = Self(BTreeMap::new());
+        let mut settings = Self { values: BTreeMap::new(), places: Places::default() };
         for section in Spec::SECTIONS {
             for key in section.keys {
                 if let Some(node) = key.default_toml().as_deref().and_then(read_default) {
@@ -93,11 +94,13 @@ impl Settings {
     }
 
     fn set(&mut self, section: &'static Section, key: &'static Key, node: &Node, faults: &mut Faults) {
-        match read(&key.kind, &full_name(section, key), node, faults) {
-            Some(value) => drop(self.0.insert((section.name, key.name), (node.place.clone(), value))),
+        let name = full_name(section, key);
+        match read(&key.kind, &name, node, faults) {
+            Some(value) => drop(self.values.insert((section.name, key.name), (node.place.clone(), value))),
             // The default must not contradict what somebody meant to write.
-            None => drop(self.0.remove(&(section.name, key.name))),
+            None => drop(self.values.remove(&(section.name, key.name))),
         }
+        self.places.note(name, node);
     }
 
     fn take_file(&mut self, entries: &[(Word, Node)], faults: &mut Faults) {
@@ -156,16 +159,17 @@ impl Settings {
 
     /// Returns the value of a key with its place, unless it is faulty.
     pub(super) fn get(&self, section: &'static str, key: &'static str) -> Option<(&Place, &Value)> {
-        self.0.get(&(section, key)).map(|(place, value)| (place, value))
+        self.values.get(&(section, key)).map(|(place, value)| (place, value))
     }
 
     /// Takes out a value that is there because there was no fault.
     pub(super) fn take<T: Setting>(&mut self, section: &'static str, key: &'static str) -> T {
-        let value = self.0.remove(&(section, key)).map(|(_, value)| value);
+        let value = self.values.remove(&(section, key)).map(|(_, value)| value);
         value.and_then(T::of).expect("a test holds the settings against the table of keys")
     }
 
-    fn build(mut self) -> Config {
+    fn build(mut self, file: String) -> Config {
+        let places = std::mem::take(&mut self.places).of(file);
         let take = &mut self;
         let millis = |take: &mut Self, section, key| Duration::from_millis(take.take(section, key));
         let mib = |take: &mut Self, section, key| take.take::<u64>(section, key) * MIB;
@@ -281,6 +285,7 @@ impl Settings {
                     _ => Format::Text,
                 },
             },
+            places,
         }
     }
 
@@ -348,64 +353,6 @@ fn apply(row: &mut Row) -> Apply {
             _ => None,
         },
     }
-}
-
-impl Row {
-    /// Takes out a value that is there because there was no fault.
-    pub(super) fn take<T: Setting>(&mut self, key: &'static str) -> T {
-        let value = self.values.remove(key);
-        value.and_then(T::of).expect("a test holds the settings against the table of keys")
-    }
-}
-
-/// A type of the settings that some kind of value becomes.
-pub(super) trait Setting: Sized {
-    fn of(value: Value) -> Option<Self>;
-}
-
-macro_rules! settings {
-    ($($variant:ident => $type:ty),+ $(,)?) => {
-        $(impl Setting for $type {
-            fn of(value: Value) -> Option<Self> {
-                match value {
-                    Value::$variant(value) => value.try_into().ok(),
-                    _ => None,
-                }
-            }
-        })+
-    };
-}
-
-settings! {
-    Switch => bool,
-    Socket => ControlSocket,
-    Number => i8,
-    Number => u8,
-    Number => u16,
-    Number => u32,
-    Number => u64,
-    Numbers => Vec<u64>,
-    Word => &'static str,
-    Text => String,
-    Listener => Option<SocketAddr>,
-    Addresses => Vec<SocketAddr>,
-    Endpoints => Vec<Endpoint>,
-    Networks => Vec<IpNet>,
-    V4 => Option<Ipv4Addr>,
-    V6 => Option<Ipv6Addr>,
-    Ips => Vec<IpAddr>,
-    Hardware => Option<Hardware>,
-    Hardwares => Vec<Hardware>,
-    Patterns => Vec<NamePattern>,
-    Instant => Option<Timestamp>,
-    Name => Box<Name>,
-    Url => Option<Url>,
-    Digest => Option<[u8; 32]>,
-    PublicKey => Option<PublicKey>,
-    Names => Vec<Name>,
-    Texts => Vec<String>,
-    Hosts => Vec<HostRecord>,
-    Rows => Vec<Row>,
 }
 
 fn keys() -> impl Iterator<Item = (&'static Section, &'static Key)> {

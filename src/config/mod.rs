@@ -11,8 +11,10 @@ mod nearest;
 mod node;
 mod notice;
 mod parse;
+mod places;
 mod process;
 mod publish;
+mod setting;
 mod spec;
 mod types;
 mod value;
@@ -22,12 +24,13 @@ mod witness;
 #[cfg(test)]
 mod tests;
 
+pub use places::Places;
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
     Admin, AnswerConfig, BucketConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, DaemonConfig,
-    DnssecConfig, FetchConfig, FetchedPolicy, ForwardZone, GroupUpstream, HostRecord, LedgerConfig, ListConfig, Listen,
-    ListsConfig, LogConfig, Origin, PolicyConfig, PublishConfig, RebindingConfig, UpstreamConfig, WaysRound,
-    WitnessConfig, ZoneText, ZonesConfig,
+    FetchConfig, FetchedPolicy, ForwardZone, GroupUpstream, HostRecord, LedgerConfig, ListConfig, Listen, ListsConfig,
+    LogConfig, Origin, PolicyConfig, PublishConfig, RebindingConfig, UpstreamConfig, WaysRound, WitnessConfig,
+    ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

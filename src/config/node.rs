@@ -35,6 +35,14 @@ impl Place {
         Self { source: source.into(), line: None }
     }
 
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub(super) const fn line(&self) -> Option<usize> {
+        self.line
+    }
+
     /// Returns whether this is nowhere in particular, because nobody set the key.
     pub(super) fn is_default(&self) -> bool {
         &*self.source == DEFAULT
@@ -59,7 +67,7 @@ impl Faults {
 
     fn add(&mut self, place: &Place, text: String, remedy: String) {
         if self.list.len() < MAX_FAULTS {
-            self.list.push(Fault { path: place.source.to_string(), line: place.line, text, remedy });
+            self.list.push(Fault { path: place.source.to_string(), line: place.line, text, remedy, choice: None });
         } else {
             self.left_out += 1;
         }
@@ -85,7 +93,8 @@ impl Faults {
         });
         if self.left_out > 0 {
             let text = format!("{} further faults are not listed", self.left_out);
-            self.list.push(Fault { path: file.to_owned(), line: None, text, remedy: "mend these first".to_owned() });
+            let remedy = "mend these first".to_owned();
+            self.list.push(Fault { path: file.to_owned(), line: None, text, remedy, choice: None });
         }
         self.list
     }
@@ -98,6 +107,8 @@ pub(super) struct Node {
     /// The source of the value, fit to be quoted.
     pub(super) shown: String,
     pub(super) place: Place,
+    /// Where the first line of a text of several lines stands, as long as each of its lines is one of the source.
+    pub(super) first_line: Option<usize>,
 }
 
 /// What was written.
@@ -172,7 +183,12 @@ pub(super) fn read_variable(name: &str, text: &str, kind: &Kind) -> Node {
             return node;
         }
     }
-    let plain = |text: &str| Node { raw: Raw::Text(text.to_owned()), shown: quote(text), place: place.clone() };
+    let plain = |text: &str| Node {
+        raw: Raw::Text(text.to_owned()),
+        shown: quote(text),
+        place: place.clone(),
+        first_line: None,
+    };
     if kind.is_list() {
         let items = text.split(',').map(str::trim);
         // A comma at the end, and nothing at all, leave no empty item behind.
@@ -292,9 +308,21 @@ impl<'a> Source<'a> {
             DeValue::Table(table) => Raw::Table(self.table(table)),
         };
         let span = value.span();
-        let shown = quote(self.text.get(span.clone()).unwrap_or_default());
-        Node { raw, shown, place: self.at(span.start) }
+        let (source, place) = (self.text.get(span.clone()).unwrap_or_default(), self.at(span.start));
+        Node { raw, shown: quote(source), first_line: place.line.and_then(|line| first_line(source, line)), place }
     }
+}
+
+/// Returns in which line a text of several lines begins, whose `source` begins in `line`.
+fn first_line(source: &str, line: usize) -> Option<usize> {
+    let (text, is_plain) = match source.strip_prefix("'''") {
+        Some(text) => (text, true),
+        // A line break may be taken back there, or written as an escape.
+        None => (source.strip_prefix("\"\"\"")?, !source.contains('\\')),
+    };
+    // TOML passes over a line break that comes first.
+    let begins_below = text.starts_with('\n') || text.starts_with("\r\n");
+    is_plain.then_some(line + usize::from(begins_below))
 }
 
 /// Returns the first line of `text` between backquotes, cut where it is long.

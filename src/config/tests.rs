@@ -96,7 +96,6 @@ fn defaults() -> Config {
             strategy: crate::resolve::Strategy::Order,
             bootstrap: Vec::new(),
             ca: None,
-            dnssec: DnssecConfig::default(),
             timeout: Duration::from_millis(1500),
             attempts: 3,
             in_flight: 4096,
@@ -132,6 +131,7 @@ fn defaults() -> Config {
         notice: notice::defaults(),
         daemon: DaemonConfig { sandbox: true, reload_on_change: false },
         log: LogConfig { level: "info".to_owned(), format: Format::Text },
+        places: Places::default(),
     }
 }
 

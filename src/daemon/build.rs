@@ -20,12 +20,11 @@ use crate::feed::{self, Archive, FileWaiver, FileWaivers, Loaded};
 use crate::fetch::Tls;
 use crate::identify::Sources;
 use crate::inspect::{Guards, Rebinding};
+use crate::message::Name;
 use crate::pipeline::State;
 use crate::policy::{Operator, Waiver};
-use crate::resolve::{
-    Anchors, Asking, Endpoint, Expiry, Lifetimes, Routes, Servers, Trust, Validation, View, servers_of, trust_anchors,
-};
-use crate::zones::{Zones, ZonesSpec};
+use crate::resolve::{Asking, Endpoint, Expiry, Lifetimes, Routes, Servers, Trust, View, servers_of};
+use crate::zones::{ZoneError, Zones, ZonesSpec};
 
 /// Where the system's resolvers are named.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -61,33 +60,21 @@ pub(super) fn build(
     let mut notes = Vec::new();
     let (files, loaded) = load_policy(config, number, &mut faults);
     let zones = zones(config).map_err(|of| faults.extend(of));
+    faults.extend(own_addresses(config));
     let default = default_upstreams(config, &mut notes).map_err(|fault| faults.push(fault));
-    for forward in &config.upstream.zones {
-        for server in
-            forward.servers.iter().filter_map(Endpoint::plain).filter(|server| leads_here(*server, &config.listen.dns))
-        {
-            faults.push(own_address(server, &format!("the upstream of zone {}", forward.zone)));
-        }
-    }
-    for own in &config.upstream.groups {
-        for server in
-            own.servers.iter().filter_map(Endpoint::plain).filter(|server| leads_here(*server, &config.listen.dns))
-        {
-            faults.push(own_address(server, &format!("the upstream of group {}", own.group)));
-        }
-    }
     let tls = Tls::new(config.fetch.ca.as_deref(), Arc::clone(clock));
-    let tls = tls.map_err(|error| faults.push(format!("[fetch] ca: {}", chain(&error))));
+    let tls = tls.map_err(|error| faults.push(config.told("fetch.ca", format!("[fetch] ca: {}", chain(&error)))));
     let believed = Tls::new(config.upstream.ca.as_deref(), Arc::clone(clock));
-    let believed = believed.map_err(|error| faults.push(format!("[upstream] ca: {}", chain(&error))));
-    let anchors = anchors(config).map_err(|fault| faults.push(fault));
-    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), Ok(believed), Ok(anchors), true) =
-        (files, loaded, zones, default, tls, believed, anchors, faults.is_empty())
+    let believed =
+        believed.map_err(|error| faults.push(config.told("upstream.ca", format!("[upstream] ca: {}", chain(&error)))));
+    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), Ok(believed), true) =
+        (files, loaded, zones, default, tls, believed, faults.is_empty())
     else {
         return Err(faults);
     };
     let FileWaivers { waivers: files, unread } = files;
-    let unread: Vec<_> = unread.iter().map(|fault| format!("no waiver applies of {fault}")).collect();
+    let unread = config.located(unread);
+    let unread: Vec<_> = unread.iter().map(|fault| format!("{fault}; no waiver in it applies")).collect();
     notes.extend(unread.iter().cloned());
     let missing = config.shelf().missing().join(", ");
     if !missing.is_empty() {
@@ -101,7 +88,7 @@ pub(super) fn build(
     let (candidate, shadow) = candidate::load(config, &snapshot, kept, clock.read().at);
     // The groups by whose ids policy decides are those that clients are put into.
     let groups = snapshot.inputs().operator.groups.clone();
-    let routes = Arc::new(routes(config, zones, (&default, &believed, anchors), (&groups, known)));
+    let routes = Arc::new(routes(config, zones, (&default, &believed), (&groups, known)));
     let guards = guards(config);
     let probes = super::loops::probes(&routes).into();
     notes.extend(config.export.iter().filter_map(export::note));
@@ -131,7 +118,9 @@ pub(super) fn load_policy(
     let operator = Operator { waivers, ..config.operator() };
     let fetched = config.shelf().documents();
     let loaded = fetched.and_then(|fetched| feed::load_with(&config.selection(), fetched, operator, number));
-    (files, loaded.map_err(&mut tell))
+    let of_waivers = |of: Vec<feed::Fault>| files.iter().fold(of, |of, files| files.located(of));
+    let loaded = loaded.map_err(|of| tell(config.located(of_waivers(of))));
+    (files, loaded)
 }
 
 /// Adds the waivers that were granted by command. One that names what is no longer there lifts nothing, and neither keeps
@@ -182,7 +171,7 @@ fn groups_without_source(groups: &[client::Group], sources: &Sources) -> impl It
 fn routes(
     config: &Config,
     zones: Zones,
-    (default, believed, anchors): (&[Endpoint], &Tls, Option<Anchors>),
+    (default, believed): (&[Endpoint], &Tls),
     (groups, known): (&[client::Group], &Servers),
 ) -> Routes {
     let UpstreamConfig { zones: forward, groups: own, strategy, .. } = &config.upstream;
@@ -193,11 +182,9 @@ fn routes(
     let expiry: Expiry = Arc::new(move |server: &str| expiries.of(server));
     let trust = Trust { tls: believed.config(), mark: believed.mark(), bootstrap, expiry };
     let mut group = |servers: &[Endpoint], strategy| known.group(servers, strategy, (&trust, now));
-    let dnssec = &config.upstream.dnssec;
-    let validation = || dnssec.validates.then(|| Validation::new(anchors.clone(), dnssec.except.clone()));
     let mut view = |title: &str, servers: &[Endpoint], strategy| View {
         title: title.to_owned(),
-        group: group(servers, strategy).validated(validation()),
+        group: group(servers, strategy),
         generation: generation(servers, config),
     };
     let default = view(client::DEFAULT_GROUP, default, *strategy);
@@ -214,17 +201,9 @@ fn routes(
 fn generation(servers: &[Endpoint], config: &Config) -> u32 {
     let Config { upstream, zones, ways_round, .. } = config;
     let servers: BTreeSet<_> = servers.iter().collect();
-    let described = format!("{servers:?} {:?} {:?} {zones:?} {}", upstream.zones, upstream.dnssec, ways_round.ech);
+    let described = format!("{servers:?} {:?} {zones:?} {}", upstream.zones, ways_round.ech);
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(described));
     u32::from_be_bytes([a, b, c, d])
-}
-
-/// Reads the keys that validation starts from, where others are named than those that are known.
-fn anchors(config: &Config) -> Result<Option<Anchors>, String> {
-    let Some(path) = &config.upstream.dnssec.trust_anchors else { return Ok(None) };
-    let told = |fault: String| format!("[upstream] trust_anchors: {}: {fault}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
-    trust_anchors(&text).map(Some).map_err(told)
 }
 
 fn zones(config: &Config) -> Result<Zones, Vec<String>> {
@@ -233,7 +212,27 @@ fn zones(config: &Config) -> Result<Zones, Vec<String>> {
         zones: config.zones.zone.iter().map(|zone| (zone.origin.clone(), zone.text.clone())).collect(),
         special_use: config.zones.special_use,
     };
-    Zones::build(&spec).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    Zones::build(&spec).map_err(|errors| errors.iter().map(|error| told_of_zone(error, config)).collect())
+}
+
+fn told_of_zone(error: &ZoneError, config: &Config) -> String {
+    let zone = |origin: &Name| config.zones.zone.iter().position(|zone| zone.origin == *origin);
+    let host = |name: &Name| config.zones.hosts.iter().position(|host| host.name == *name);
+    match error {
+        ZoneError::Line { origin, line, text, reason } => {
+            let key = zone(origin).map_or("zones.zone".to_owned(), |place| format!("zones.zone[{place}].text"));
+            config.told_of_line(&key, *line, format!("zone {origin}, `{text}`: {reason}"))
+        }
+        ZoneError::Zone { origin, .. } | ZoneError::Twice { origin } => {
+            let made_of_host = || host(origin).map(|place| format!("zones.hosts[{place}]"));
+            let key = zone(origin).map(|place| format!("zones.zone[{place}]")).or_else(made_of_host);
+            config.told(&key.unwrap_or("zones".to_owned()), error)
+        }
+        ZoneError::Host { host: name, .. } => {
+            let key = host(name).map_or("zones.hosts".to_owned(), |place| format!("zones.hosts[{place}]"));
+            config.told(&key, error)
+        }
+    }
 }
 
 fn asking(config: &Config) -> Asking {
@@ -264,9 +263,6 @@ fn style(config: &Config) -> Style {
 fn default_upstreams(config: &Config, notes: &mut Vec<String>) -> Result<Vec<Endpoint>, String> {
     let listening = &config.listen.dns;
     let configured = &config.upstream.servers;
-    if let Some(own) = configured.iter().filter_map(Endpoint::plain).find(|server| leads_here(*server, listening)) {
-        return Err(own_address(own, "[upstream] servers"));
-    }
     if !configured.is_empty() {
         return Ok(configured.clone());
     }
@@ -283,8 +279,28 @@ fn default_upstreams(config: &Config, notes: &mut Vec<String>) -> Result<Vec<End
     }
 }
 
-fn own_address(server: SocketAddr, place: &str) -> String {
-    format!("{place}: {server} is an address that this daemon listens on: every query would loop; name another server")
+/// Tells of every server that is this daemon itself.
+fn own_addresses(config: &Config) -> Vec<String> {
+    let UpstreamConfig { servers, zones, groups, .. } = &config.upstream;
+    let default = [("upstream".to_owned(), "[upstream] servers".to_owned(), servers)];
+    let zones = zones.iter().enumerate().map(|(place, of)| {
+        (format!("upstream.zone[{place}]"), format!("the upstream of zone {}", of.zone), &of.servers)
+    });
+    let groups = groups.iter().enumerate().map(|(place, of)| {
+        (format!("upstream.group[{place}]"), format!("the upstream of group {}", of.group), &of.servers)
+    });
+    let mut faults = Vec::new();
+    for (key, title, servers) in default.into_iter().chain(zones).chain(groups) {
+        for (place, server) in servers.iter().enumerate() {
+            if let Some(server) = server.plain().filter(|server| leads_here(*server, &config.listen.dns)) {
+                let text = format!(
+                    "{title}: {server} is an address that this daemon listens on: every query would loop; name another server"
+                );
+                faults.push(config.told(&format!("{key}.servers[{place}]"), text));
+            }
+        }
+    }
+    faults
 }
 
 /// Returns whether what is sent to `server` arrives at one of the addresses in `listening`.

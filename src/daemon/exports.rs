@@ -1,7 +1,7 @@
 //! Connects exports to the ledger of a daemon.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::command::chain;
@@ -14,9 +14,15 @@ use crate::observe::Metrics;
 
 /// Checks what the receivers of records need besides: certificates and credentials.
 pub(super) fn check(config: &Config) -> Result<(), Vec<String>> {
-    let fault =
-        |of: &export::Receiver| export::check(of).err().map(|error| format!("export {}: {}", of.name, chain(&error)));
-    let faults: Vec<_> = config.export.iter().filter_map(fault).collect();
+    let fault = |(place, of): (usize, &export::Receiver)| {
+        let why = chain(&export::check(of).err()?);
+        // It names the file that is at fault.
+        let is_named =
+            |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| why.contains(&*path.to_string_lossy()));
+        let key = if is_named(&of.authorization) { "authorization_file" } else { "ca" };
+        Some(config.told(&format!("export.receiver[{place}].{key}"), format!("export {}: {why}", of.name)))
+    };
+    let faults: Vec<_> = config.export.iter().enumerate().filter_map(fault).collect();
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 

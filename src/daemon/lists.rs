@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::command::chain;
 use crate::client::Client;
-use crate::config::{Config, ListConfig};
+use crate::config::{Config, Fault, ListConfig};
 use crate::lists::index::Key;
 use crate::lists::{self, Action, Chain, Link, List, LoadError, Refusals};
 use crate::observe::Metrics;
@@ -43,12 +43,12 @@ pub(super) fn load(config: &Config, folder: &Path, number: u64, metrics: &Metric
         faults.push(format!("cannot make {}: {error}", folder.display()));
     }
     let (mut links, mut counters) = (Vec::new(), Vec::new());
-    for ListConfig { source, action, dates, origin } in &config.lists.lists {
+    for (place, ListConfig { source, action, dates, origin }) in config.lists.lists.iter().enumerate() {
         let lists::Loaded { list, fault, refusals } = lists::load(source, &folder, key);
         // One that is yet to be fetched is told of by whoever fetches it.
         if let Some(fault) = fault.filter(|fault| origin.is_none() || !is_missing(fault)) {
             let left = if list.is_some() { "the last good one stays" } else { "it is left out" };
-            faults.push(format!("list {}: {}: {}; {left}", source.name, source.path.display(), chain(&fault)));
+            faults.push(told_of_list(config, place, format!("{}; {left}", chain(&fault)), fault.line()));
         }
         for line in told(&source.path, &refusals).take(MAX_TOLD) {
             tracing::warn!(list = source.name, "{line}");
@@ -100,7 +100,7 @@ pub(super) fn check(
     now: Timestamp,
 ) -> Result<Vec<CheckedList>, Vec<String>> {
     let (mut checked, mut faults) = (Vec::new(), Vec::new());
-    for ListConfig { source, origin, .. } in &config.lists.lists {
+    for (place, ListConfig { source, origin, .. }) in config.lists.lists.iter().enumerate() {
         let (name, path) = (source.name.clone(), source.path.clone());
         match lists::check(source, &folder.join("lists"), key) {
             Ok((list, refusals)) => {
@@ -111,12 +111,20 @@ pub(super) fn check(
                 let (refusals, overruled) = (Refusals::default(), Vec::new());
                 checked.push(CheckedList { name, path, rules: None, refusals, overruled });
             }
-            Err(fault) => {
-                faults.push(format!("list {}: {}: {}", source.name, source.path.display(), chain(&fault)));
-            }
+            Err(fault) => faults.push(told_of_list(config, place, chain(&fault), fault.line())),
         }
     }
     if faults.is_empty() { Ok(checked) } else { Err(faults) }
+}
+
+/// Says what is wrong with a list: with the line of its own file that is at fault, or else with that of the configuration which
+/// names it.
+fn told_of_list(config: &Config, place: usize, text: String, line: Option<usize>) -> String {
+    let lists::Source { name, path, .. } = &config.lists.lists[place].source;
+    match line {
+        Some(line) => Fault::told(&path.display().to_string(), Some(line), &format!("list {name}: {text}")),
+        None => config.told(&format!("lists.list[{place}]"), format!("list {name}: {}: {text}", path.display())),
+    }
 }
 
 /// Returns the names that a list lets pass, though an order withholds them.

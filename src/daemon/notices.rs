@@ -87,24 +87,30 @@ pub(super) fn check(config: &Config, clock: &Arc<dyn Clock>) -> Result<Channels,
     let Settings { templates, smtp, webhooks, .. } = &config.notice;
     let mut faults = Vec::new();
     let templates = Templates::load(templates.as_deref());
-    let templates = templates.map_err(|error| faults.push(format!("[notice] template: {}", chain(&error))));
+    let templates = templates.map_err(|error| {
+        faults.push(config.told("notice.template", format!("[notice] template: {}", chain(&error))));
+    });
     let mut channels = Vec::new();
-    let mail = smtp.iter().map(|smtp| (MAIL.to_owned(), Way::Mail(smtp.clone()), &smtp.ca));
-    let hooks = webhooks.iter().map(|hook| (hook.name.clone(), Way::Hook(hook.clone()), &hook.ca));
-    for (name, way, ca) in mail.chain(hooks) {
-        let mut fault = |text: String| faults.push(format!("notice by {name}: {text}"));
+    let mail = smtp.iter().map(|smtp| (MAIL.to_owned(), Way::Mail(smtp.clone()), &smtp.ca, "notice.smtp".to_owned()));
+    let hooks = webhooks.iter().enumerate().map(|(place, hook)| {
+        (hook.name.clone(), Way::Hook(hook.clone()), &hook.ca, format!("notice.webhook[{place}]"))
+    });
+    for (name, way, ca, table) in mail.chain(hooks) {
+        let mut fault = |key: &str, text: String| {
+            faults.push(config.told(&format!("{table}.{key}"), format!("notice by {name}: {text}")));
+        };
         match &way {
             Way::Mail(Smtp { login: Some((_, path)), .. }) => {
                 if let Err(error) = secret(path, 1) {
-                    fault(format!("cannot read the password in {}: {error}", path.display()));
+                    fault("password_file", format!("cannot read the password in {}: {error}", path.display()));
                 }
             }
             Way::Mail(_) => {}
-            Way::Hook(hook) => drop(hook.key().map_err(|error| fault(chain(&error)))),
+            Way::Hook(hook) => drop(hook.key().map_err(|error| fault("secret_file", chain(&error)))),
         }
         match Tls::new(ca.as_deref(), Arc::clone(clock)) {
             Ok(tls) => channels.push(Channel { name: name.clone(), way, tls }),
-            Err(error) => fault(chain(&error)),
+            Err(error) => fault("ca", chain(&error)),
         }
     }
     match (templates, faults.is_empty()) {

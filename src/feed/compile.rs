@@ -4,7 +4,7 @@ use toml::de::DeTable;
 
 use super::archive::Archive;
 use super::catalogue::{self, ReadCatalogue};
-use super::fault::{Fault, quote};
+use super::fault::{Choice, Fault, quote};
 use super::files::{Document, Kind};
 use super::order::{self, ReadOrder};
 use super::sheet::{Keys, Sheet};
@@ -17,16 +17,14 @@ const FORMAT: i64 = 1;
 const CONFIGURATION: &str = "configuration";
 
 pub(super) fn compile(archive: &Archive, number: u64) -> Result<Snapshot, Vec<Fault>> {
-    let mut faults = Vec::new();
-    let groups = &archive.operator().groups;
-    let mut files = Files { catalogues: Vec::new(), orders: Vec::new(), groups };
-    for document in archive.documents() {
-        faults.extend(files.read(document));
-    }
+    let (files, mut faults) = Files::of(archive);
     if !faults.is_empty() {
         // What does not depend on the faults is told too, so that one round of mending is enough.
-        let unknown = files.unknown_services();
-        faults.extend(unknown.into_iter().flat_map(|error| files.locate(&error)));
+        let mut independent = files.unknown_services();
+        independent
+            .extend(files.order_ids_all().iter().flat_map(|ids| CompileError::of_orders(archive.operator(), ids)));
+        independent.extend(CompileError::of_groups(archive.operator()));
+        faults.extend(independent.iter().flat_map(|error| files.locate(error)));
         return Err(faults);
     }
     let inputs = Inputs {
@@ -36,6 +34,14 @@ pub(super) fn compile(archive: &Archive, number: u64) -> Result<Snapshot, Vec<Fa
     };
     Snapshot::compile(number, archive.digest(), inputs)
         .map_err(|errors| errors.iter().flat_map(|error| files.locate(error)).collect())
+}
+
+/// Returns the faults of the documents and of groups, which depend on no document that might be lacking.
+pub(super) fn faults_by_themselves(archive: &Archive) -> Vec<Fault> {
+    let (files, mut faults) = Files::of(archive);
+    let groups = CompileError::of_groups(archive.operator());
+    faults.extend(groups.iter().flat_map(|error| files.locate(error)));
+    faults
 }
 
 /// Reads a document by itself, and returns its version where it has one.
@@ -57,6 +63,18 @@ struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
+    fn of(archive: &'a Archive) -> (Self, Vec<Fault>) {
+        let groups = &archive.operator().groups;
+        let mut files = Files { catalogues: Vec::new(), orders: Vec::new(), groups };
+        let faults = archive.documents().iter().flat_map(|document| files.read(document)).collect();
+        (files, faults)
+    }
+
+    /// Returns the ids of all orders, unless one has none that can be read.
+    fn order_ids_all(&self) -> Option<Vec<&str>> {
+        self.orders.iter().map(|(_, read)| read.id.as_ref().map(|id| id.text.as_str())).collect()
+    }
+
     fn read(&mut self, document: &'a Document) -> Vec<Fault> {
         let mut sheet = Sheet::new(&document.path, &document.text);
         let table = sheet.parse();
@@ -109,7 +127,10 @@ impl<'a> Files<'a> {
             let named = service.and_then(|service| read.services.iter().rfind(|named| named.text == service));
             Some(sheet.at(named.or(read.id.as_ref()), error.to_string(), remedy))
         };
-        let in_configuration = |remedy: String| Some(Fault::of(CONFIGURATION, error.to_string(), remedy));
+        let in_configuration = |remedy: String| {
+            let fault = Fault::of(CONFIGURATION, error.to_string(), remedy);
+            Some(Fault { choice: choice(error).map(Box::new), ..fault })
+        };
         match error {
             CompileError::DuplicateCatalogue(id) => {
                 let (sheet, read) =
@@ -147,7 +168,7 @@ impl<'a> Files<'a> {
             CompileError::ApplyOfUnknownOrder { .. } | CompileError::WaiverOfUnknownOrder { .. } => {
                 in_configuration(format!("name one of the orders that are chosen: {}", self.order_ids()))
             }
-            CompileError::UnknownGroup { .. } => {
+            CompileError::ApplyToUnknownGroup { .. } | CompileError::WaiverForUnknownGroup { .. } => {
                 let names = self.groups.iter().map(|group| group.name.as_str());
                 let names: Vec<_> = std::iter::once(DEFAULT_GROUP).chain(names).collect();
                 in_configuration(format!("name one of the groups: {}", names.join(", ")))
@@ -178,6 +199,37 @@ impl<'a> Files<'a> {
         let services = self.catalogues.iter().filter(|(_, read)| is_meant(read)).flat_map(|(_, read)| &read.services);
         services.map(|service| service.id.as_str()).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Returns which choice of the operator is at fault.
+fn choice(error: &CompileError) -> Option<Choice> {
+    let treatment = |order: &String, service: Option<&String>, prohibition: Option<&String>| Choice::Treatment {
+        order: order.clone(),
+        service: service.cloned(),
+        prohibition: prohibition.cloned(),
+    };
+    Some(match error {
+        CompileError::TreatmentOfUnknownOrder { order } => treatment(order, None, None),
+        CompileError::UnknownProhibition { order, prohibition } => treatment(order, None, Some(prohibition)),
+        CompileError::UnknownService { order, service, .. } | CompileError::ProhibitsProtected { order, service } => {
+            treatment(order, Some(service), None)
+        }
+        CompileError::ApplyOfUnknownOrder { order } => Choice::Apply { order: order.clone(), group: None },
+        CompileError::ApplyToUnknownGroup { order, group } => {
+            Choice::Apply { order: order.clone(), group: Some(group.clone()) }
+        }
+        CompileError::WaiverForUnknownGroup { waiver, .. }
+        | CompileError::DuplicateWaiver(waiver)
+        | CompileError::WaiverOfUnknownOrder { waiver, .. }
+        | CompileError::WaiverOfUnknownCatalogue { waiver, .. }
+        | CompileError::WaiverOfUnknownService { waiver, .. } => Choice::Waiver(waiver.clone()),
+        CompileError::DuplicateCatalogue(_)
+        | CompileError::DuplicateOrder(_)
+        | CompileError::UnknownCatalogue { .. }
+        | CompileError::Untreated { .. }
+        | CompileError::Contradiction { .. }
+        | CompileError::TooManyInstants(_) => return None,
+    })
 }
 
 fn is_right_kind(sheet: &mut Sheet<'_>, keys: &mut Keys<'_, '_>, chosen: Kind) -> bool {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::fault::{Fault, quote};
+use super::fault::{Choice, Fault};
 use super::shipped;
 
 /// The largest file that is read, in octets.
@@ -92,26 +92,39 @@ impl Selection {
 /// # Errors
 /// Every item that cannot be read or is no text.
 pub fn gather(selection: &Selection) -> Result<Vec<Document>, Vec<Fault>> {
+    let (documents, faults) = gather_each(selection);
+    if faults.is_empty() { Ok(documents) } else { Err(faults) }
+}
+
+/// As [`gather`], with those that can be read beside the faults of the others.
+pub(super) fn gather_each(selection: &Selection) -> (Vec<Document>, Vec<Fault>) {
     // Taken apart field by field, so that a field added to `Selection` has to be dealt with here.
     let Selection { catalogues, orders } = selection;
     let mut documents: Vec<Document> = Vec::new();
     let mut faults = Vec::new();
     for (kind, items) in [(Kind::Catalogue, catalogues), (Kind::Order, orders)] {
         for item in items {
+            let choice = || match kind {
+                Kind::Catalogue => Box::new(Choice::Catalogue(item.clone())),
+                Kind::Order => Box::new(Choice::Order(item.clone())),
+            };
+            // A fault with a line is one of the file itself.
+            let of_item = |fault: Fault| Fault { choice: fault.line.is_none().then(choice), ..fault };
             for read in choose(kind, item) {
                 match read {
                     Ok(document)
                         if documents.iter().any(|other| (other.kind, &other.path) == (kind, &document.path)) =>
                     {
-                        faults.push(Fault::of(&document.path, "this file is chosen twice", "choose it once"));
+                        let twice = Fault::of(&document.path, "this file is chosen twice", "choose it once");
+                        faults.push(of_item(twice));
                     }
                     Ok(document) => documents.push(document),
-                    Err(fault) => faults.push(fault),
+                    Err(fault) => faults.push(of_item(fault)),
                 }
             }
         }
     }
-    if faults.is_empty() { Ok(documents) } else { Err(faults) }
+    (documents, faults)
 }
 
 fn choose(kind: Kind, item: &str) -> Vec<Result<Document, Fault>> {
@@ -128,7 +141,7 @@ fn choose(kind: Kind, item: &str) -> Vec<Result<Document, Fault>> {
     }
     if !path.exists() {
         let shipped: Vec<_> = kind.shipped().iter().chain(kind.measures()).map(|(name, _)| *name).collect();
-        let text = format!("{} is no file, no folder and no {kind} that comes with the program", quote(item));
+        let text = format!("there is no such file or folder, and no such {kind} comes with the program");
         let remedy = format!("give a path, or one of: {}", shipped.join(", "));
         return vec![Err(Fault::of(item, text, remedy))];
     }

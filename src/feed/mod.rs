@@ -18,7 +18,7 @@ mod waivers;
 
 pub use archive::{Archive, ArchiveError};
 pub use choices::WaiverForm;
-pub use fault::Fault;
+pub use fault::{Choice, Fault};
 pub use fetched::{Item, News, Pending, Shelf, Unwanted};
 pub use files::{Document, Kind, Selection, gather};
 pub use sheet::is_visible;
@@ -63,8 +63,12 @@ pub fn load_with(
     operator: Operator,
     number: u64,
 ) -> Result<Loaded, Vec<Fault>> {
-    let documents = gather(selection)?.into_iter().chain(fetched).collect();
-    let archive = Archive::new(documents, operator);
+    let (chosen, mut faults) = files::gather_each(selection);
+    let archive = Archive::new(chosen.into_iter().chain(fetched).collect(), operator);
+    if !faults.is_empty() {
+        faults.extend(compile::faults_by_themselves(&archive));
+        return Err(faults);
+    }
     let snapshot = archive.compile(number)?;
     Ok(Loaded { snapshot, archive })
 }

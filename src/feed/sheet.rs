@@ -74,7 +74,7 @@ impl<'a> Sheet<'a> {
     fn push(&mut self, line: Option<usize>, text: impl Into<String>, remedy: impl Into<String>) {
         if self.faults.len() < MAX_FAULTS {
             let (text, remedy) = (text.into(), remedy.into());
-            self.faults.push(Fault { path: self.path.to_owned(), line, text, remedy });
+            self.faults.push(Fault { path: self.path.to_owned(), line, text, remedy, choice: None });
         } else {
             self.left_out += 1;
         }

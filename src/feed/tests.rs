@@ -405,7 +405,7 @@ fn what_is_no_text_file_is_refused_with_the_reason() {
             ("hollow: the folder has no `*.toml` file", ""),
             ("pipe.toml: this is not a regular file", ""),
             ("huge.toml: the file is larger than 16 MiB", ""),
-            ("no\\u{1b}ne: `no\\u{1b}ne` is no file, no folder and no catalogue that comes with", "kaspersky"),
+            ("no\\u{1b}ne: there is no such file or folder, and no such catalogue comes with", "kaspersky"),
         ],
     );
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
-use super::fault::{Fault, quote};
+use super::fault::{Choice, Fault, quote};
 use super::files::read_any_text;
 use super::sheet::{Keys, Sheet, Text, is_visible};
 use crate::policy::{Party, Rules, Scope, Term, Waiver};
@@ -21,6 +21,8 @@ const MAX_GROUP: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileWaiver {
     pub path: String,
+    /// Where its identifier stands, counted from 1.
+    pub line: usize,
     pub waiver: Waiver,
 }
 
@@ -32,6 +34,19 @@ pub struct FileWaivers {
     pub unread: Vec<Fault>,
 }
 
+impl FileWaivers {
+    /// Returns the faults with the place of the waiver that is at fault.
+    pub fn located(&self, faults: Vec<Fault>) -> Vec<Fault> {
+        let at = |fault: Fault| {
+            let Some(Choice::Waiver(id)) = fault.choice.as_deref() else { return fault };
+            let own = self.waivers.iter().find(|of| of.waiver.id == *id).map(|of| (of.path.clone(), Some(of.line)));
+            let (path, line) = own.unwrap_or((fault.path.clone(), fault.line));
+            Fault { path, line, ..fault }
+        };
+        faults.into_iter().map(at).collect()
+    }
+}
+
 /// Reads files of waivers, in order; a file may hold none. None may last longer than `longest`, where that is bounded.
 ///
 /// # Errors
@@ -41,7 +56,10 @@ pub fn read_waivers(paths: &[String], longest: Option<SignedDuration>) -> Result
     for path in paths {
         match read_any_text(Path::new(path)) {
             Ok(text) => faults.extend(read_file(path, &text, longest, &mut seen, &mut waivers)),
-            Err(fault) => unread.push(fault),
+            Err(fault) => {
+                let choice = fault.line.is_none().then(|| Box::new(Choice::Waivers(path.clone())));
+                unread.push(Fault { choice, ..fault });
+            }
         }
     }
     if faults.is_empty() { Ok(FileWaivers { waivers, unread }) } else { Err(faults) }
@@ -72,7 +90,7 @@ fn read_file(
             sheet.fault(&id.span, what, "give each waiver an id of its own, in all files together");
         }
         let waiver = read.map(|waiver| Waiver { id: id.text, ..waiver });
-        waivers.extend(waiver.map(|waiver| FileWaiver { path: path.to_owned(), waiver }));
+        waivers.extend(waiver.map(|waiver| FileWaiver { path: path.to_owned(), line, waiver }));
     }
     keys.finish(&mut sheet);
     sheet.take_faults()

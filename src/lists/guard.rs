@@ -44,11 +44,21 @@ pub enum Unfit {
     #[error("none of the formats fits its first lines; set `format`")]
     Unknown,
     #[error("{refused} lines were not understood and only {rules} rules; set the right `format`")]
-    Foreign { refused: usize, rules: u64 },
+    Foreign {
+        refused: usize,
+        rules: u64,
+        /// The first of these lines.
+        line: Option<usize>,
+    },
     #[error("it has {now} rules and had {before}; below {share} % it is taken for cut (see `least_share`)")]
     Shrunk { now: u64, before: u64, share: u8 },
     #[error("it would withhold {name}{below}; take the rule out, or the name out of `never`", below = if *.below { " or names below it at large" } else { "" })]
-    Matches { name: Box<Name>, below: bool },
+    Matches {
+        name: Box<Name>,
+        below: bool,
+        /// The first line by which it would, where that was found.
+        line: Option<usize>,
+    },
 }
 
 /// Judges the text before it is read.
@@ -71,7 +81,8 @@ pub fn judge_rules(gathered: &Gathered, before: Option<u64>, bounds: &Bounds) ->
         return Err(Unfit::Empty);
     }
     if refused as u64 > now {
-        return Err(Unfit::Foreign { refused, rules: now });
+        let line = gathered.refusals().told.first().map(|refusal| refusal.line);
+        return Err(Unfit::Foreign { refused, rules: now, line });
     }
     let share = bounds.least_share;
     match before {
@@ -100,12 +111,12 @@ pub fn judge_list(list: &List, bounds: &Bounds) -> Result<(), Unfit> {
     };
     for name in &bounds.never {
         if withholds(name) {
-            return Err(Unfit::Matches { name: Box::new(name.clone()), below: false });
+            return Err(Unfit::Matches { name: Box::new(name.clone()), below: false, line: None });
         }
         // A name that nobody has: who withholds it withholds all below.
         let below = [b"\x19interdict-asks-for-nobody", name.as_wire()].concat();
         if Name::from_wire(&below).is_ok_and(|name| withholds(&name)) {
-            return Err(Unfit::Matches { name: Box::new(name.clone()), below: true });
+            return Err(Unfit::Matches { name: Box::new(name.clone()), below: true, line: None });
         }
     }
     Ok(())

@@ -22,6 +22,8 @@ pub const MAX_TEXT: u64 = 1 << 30;
 /// Octets of a compiled list that are on disk before more are written: what the kernel writes by itself in one go, it writes
 /// at its own priority, and answers waited for tens of milliseconds.
 const PIECE: usize = 1 << 20;
+/// How many lines are tried to find the one that makes a list unfit: each try reads the list up to there once more.
+const MAX_TRIES: usize = 5;
 /// The mode of a compiled list: nobody writes to it, so that it may be mapped.
 const MODE: u32 = 0o400;
 
@@ -59,6 +61,24 @@ pub enum LoadError {
     Open(#[from] OpenError),
     #[error("its compiled form cannot be used")]
     Table(#[from] TableError),
+}
+
+impl LoadError {
+    /// Returns the line of the list that is at fault, where it is one.
+    pub const fn line(&self) -> Option<usize> {
+        match self {
+            Self::Unfit(Unfit::Matches { line, .. } | Unfit::Foreign { line, .. }) => *line,
+            Self::Unfit(Unfit::Empty | Unfit::WebPage | Unfit::Unknown | Unfit::Shrunk { .. })
+            | Self::Read(_)
+            | Self::NoFile
+            | Self::TooLarge
+            | Self::Unpack(_)
+            | Self::Build(_)
+            | Self::Keep { .. }
+            | Self::Open(_)
+            | Self::Table(_) => None,
+        }
+    }
 }
 
 /// What came of loading a list.
@@ -190,17 +210,44 @@ fn make(
     digest: [u8; 32],
     source: &Source,
     before: Option<u64>,
-    keys: impl FnMut() -> Key,
+    mut keys: impl FnMut() -> Key,
 ) -> Result<(List, Refusals), LoadError> {
     let text = text_of(octets, source.most)?;
     judge_text(&text)?;
     let format = source.format.or_else(|| detect(&text)).ok_or(Unfit::Unknown)?;
     let mut gathered = parse(format, &text);
     judge_rules(&gathered, before, &source.bounds)?;
-    let compiled = compile(&mut gathered, (digest, format), keys)?;
+    let compiled = compile(&mut gathered, (digest, format), &mut keys)?;
     let list = List::new(Index::from_octets(compiled).map_err(OpenError::from)?)?;
-    judge_list(&list, &source.bounds)?;
+    judge_list(&list, &source.bounds).map_err(|unfit| with_line(unfit, (format, &text), &source.bounds, keys))?;
     Ok((list, gathered.refusals))
+}
+
+/// Finds the line for which a list is unfit: the first of the likely ones with which its text up to there would be so as well.
+fn with_line(unfit: Unfit, (format, text): (Format, &str), bounds: &Bounds, mut keys: impl FnMut() -> Key) -> Unfit {
+    let Unfit::Matches { name, below, line: None } = unfit else { return unfit };
+    let bounds = Bounds { never: vec![(*name).clone()], ..bounds.clone() };
+    let mut is_unfit = |text: &str| {
+        let compiled = compile(&mut parse(format, text), ([0; 32], format), &mut keys).ok()?;
+        let list = List::new(Index::from_octets(compiled).ok()?).ok()?;
+        Some(judge_list(&list, &bounds).is_err())
+    };
+    let spelled = name.to_string();
+    let spelled = spelled.trim_end_matches('.');
+    // Above it stand the names that it is below.
+    let names = |word: &str| word.is_empty() || spelled == word || spelled.ends_with(&format!(".{word}"));
+    let is_likely = |line: &str| {
+        let line = line.to_ascii_lowercase();
+        let mut words = line.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
+        words.any(|word| names(word.trim_matches('.')) && !word.is_empty() || word.starts_with(&format!("{spelled}.")))
+    };
+    let mut end = 0;
+    let ends = text.split_inclusive('\n').enumerate().filter_map(|(index, line)| {
+        end += line.len();
+        is_likely(line).then_some((index + 1, end))
+    });
+    let found = ends.take(MAX_TRIES).find(|(_, end)| is_unfit(&text[..*end]) == Some(true));
+    Unfit::Matches { name, below, line: found.map(|(line, _)| line) }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {

@@ -32,7 +32,7 @@ const FUEL: u64 = 2_000_000;
 /// Why there is no text.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    #[error("cannot read the template {}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("the template {} is larger than {MAX_TEMPLATE} octets", path.display())]
     Large { path: PathBuf },
@@ -57,8 +57,11 @@ impl Templates {
     /// Loads the templates of a folder; those that are not there are the program's.
     ///
     /// # Errors
-    /// Where one cannot be read, or is none.
+    /// Where the folder or one of them cannot be read, or is none.
     pub fn load(folder: Option<&Path>) -> Result<Self, TemplateError> {
+        if let Some(path) = folder {
+            std::fs::read_dir(path).map_err(|source| TemplateError::Read { path: path.to_owned(), source })?;
+        }
         let mut environment = Environment::new();
         environment.set_fuel(Some(FUEL));
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();

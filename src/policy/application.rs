@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 
-use super::contradiction::CompileError;
 use super::decision::When;
 use super::order::{Demand, Operator};
 use super::snapshot::{Inputs, Snapshot};
@@ -96,19 +95,8 @@ pub(super) struct Applications {
 
 impl Applications {
     /// Works out what holds for each order and group: of two settings for the same, the later one.
-    pub(super) fn compile(inputs: &Inputs, errors: &mut Vec<CompileError>) -> Self {
+    pub(super) fn compile(inputs: &Inputs) -> Self {
         let operator = &inputs.operator;
-        for apply in &operator.applies {
-            if !inputs.orders.iter().any(|order| order.id == apply.order) {
-                errors.push(CompileError::ApplyOfUnknownOrder { order: apply.order.clone() });
-            }
-            for group in apply.groups.iter().filter(|group| group_named(operator, group).is_none()) {
-                errors.push(CompileError::UnknownGroup {
-                    what: format!("order `{}`", apply.order),
-                    group: group.clone(),
-                });
-            }
-        }
         let groups = || (0..=operator.groups.len()).map(|group| group_name(operator, GroupId(group as u16)));
         let by_order = inputs.orders.iter().map(|order| groups().map(|group| application(operator, &order.id, group)));
         Self { by_order: by_order.map(Iterator::collect).collect() }

@@ -186,13 +186,6 @@ fn services(rules: &Rules, order: &Order, catalogue: &Catalogue) -> Option<Optio
 
 fn check(waiver: &Waiver, inputs: &Inputs, errors: &mut Vec<CompileError>) {
     let id = || waiver.id.clone();
-    for party in &waiver.scope.clients {
-        if let Party::Group(group) = party
-            && group_named(&inputs.operator, group).is_none()
-        {
-            errors.push(CompileError::UnknownGroup { what: format!("waiver `{}`", waiver.id), group: group.clone() });
-        }
-    }
     let catalogue = |wanted: &str| inputs.catalogues.iter().find(|catalogue| catalogue.id == wanted);
     let mut lacks = |of: &Catalogue, service: &String| {
         if !of.services.iter().any(|known| known.id == *service) {

@@ -61,11 +61,9 @@ impl Snapshot {
                 errors.push(CompileError::DuplicateCatalogue(catalogue.id.clone()));
             }
         }
-        for treatment in &inputs.operator.treatments {
-            if !inputs.orders.iter().any(|order| order.id == treatment.order) {
-                errors.push(CompileError::TreatmentOfUnknownOrder { order: treatment.order.clone() });
-            }
-        }
+        let orders: Vec<_> = inputs.orders.iter().map(|order| order.id.as_str()).collect();
+        errors.extend(CompileError::of_orders(&inputs.operator, &orders));
+        errors.extend(CompileError::of_groups(&inputs.operator));
         let mut entries = Vec::new();
         let mut index = Index::default();
         for (catalogue, of) in inputs.catalogues.iter().enumerate() {
@@ -93,7 +91,7 @@ impl Snapshot {
             });
             treatments.push(by_entry.collect());
         }
-        let applications = Applications::compile(&inputs, &mut errors);
+        let applications = Applications::compile(&inputs);
         let lifts = Lifts::compile(&inputs, &mut errors);
         if !errors.is_empty() {
             return Err(errors);

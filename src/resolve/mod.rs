@@ -10,7 +10,6 @@ mod flatten;
 mod forwarder;
 mod under_way;
 mod upstream;
-mod validation;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,11 +22,10 @@ pub use forwarder::{Answered, Done, Forwarder, Streamed};
 pub use upstream::{
     Condition, Endpoint, Group, MAX_SERVERS, Picks, Protocol, Secure, Server, Servers, Strategy, Tried, servers_of,
 };
-pub use validation::{Anchors, Validation, trust_anchors};
 
 use crate::cache::Key;
 use crate::client::GroupId;
-use crate::clock::{self, Clock};
+use crate::clock;
 use crate::message::{Body, Malformed, Name, ResponseView, continued, flag};
 use crate::observe::Metrics;
 use crate::query::{Query, Question};
@@ -138,19 +136,16 @@ pub struct Asking {
     pub prefetch: bool,
 }
 
-/// Finds true answers. Identical questions on their way are asked once, among clones too.
-#[derive(Clone)]
+/// Finds true answers. Identical questions on their way are asked once.
 pub struct Resolver {
     under_way: Arc<UnderWay>,
     metrics: Arc<Metrics>,
-    /// By which signatures are valid.
-    clock: Arc<dyn Clock>,
 }
 
 impl Resolver {
     /// Returns a resolver that counts into `metrics`.
-    pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        Self { under_way: Arc::default(), metrics, clock }
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { under_way: Arc::default(), metrics }
     }
 
     /// Finds the true answer to the question of `query`, with its DO and CD bits.
@@ -168,10 +163,7 @@ impl Resolver {
         loop {
             match self.under_way.claim(&key) {
                 Claim::Leads(lead) => {
-                    let resolved = Arc::new(match group.validation(query) {
-                        Some(validation) => validation.resolve(self, query, (group, generation), asking).await,
-                        None => self.forward(query, group, asking).await,
-                    });
+                    let resolved = Arc::new(self.forward(query, group, asking).await);
                     lead.tell(&resolved);
                     return resolved;
                 }
@@ -237,7 +229,7 @@ impl Resolver {
         };
         let one = |place: usize| {
             let (query, group, asking) = (query.clone(), group.clone(), *asking);
-            let own = self.clone();
+            let own = Self { under_way: Arc::clone(&self.under_way), metrics: Arc::clone(&self.metrics) };
             let order = group.only(place);
             // In tasks of their own, so that whoever loses still shows whether it answers at all.
             tokio::spawn(async move { own.in_turn(&query, (order, 1), &group, &asking).await })

@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use jiff::civil::{Date, Time};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, Row as SqlRow};
 
-use super::fill::day_of;
 use super::find::find;
 use super::schema::unsigned;
 use crate::ledger::{Folded, KeyError, KeyRing, Record, network_of};
@@ -235,7 +234,8 @@ pub(super) fn sums_by_day(connection: &Connection, from: Date, to: Date) -> rusq
         "SELECT day, source, order_id, rule, service, verdict, count FROM days JOIN summed ON summed.id = summed_id \
          WHERE day BETWEEN ?1 AND ?2",
     )?;
-    let day = |date: Date| TimeZone::UTC.to_timestamp(date.to_datetime(Time::midnight())).map_or(i64::MAX, day_of);
+    // Not by an instant: the first dates that there are begin before the first instant.
+    let day = |date: Date| i64::from((date - Date::constant(1970, 1, 1)).get_days());
     let rows = statement.query_map([day(from), day(to)], |row| Ok((row.get(0)?, sum(row, 1)?)))?;
     let mut sums = Vec::new();
     for row in rows {
@@ -293,19 +293,24 @@ pub(super) fn seen_of(row: &SqlRow<'_>) -> rusqlite::Result<Seen> {
     })
 }
 
-/// Returns of how many clients the sums say something else than their records.
+/// Returns of how many clients the sums say something else than their records; a client that one of them lacks is one.
 pub(super) fn unlike_clients(connection: &Connection) -> rusqlite::Result<u64> {
-    let differing = "SELECT count(*) FROM (
-        SELECT id, leaves, count FROM clients WHERE leaves > 0
-        EXCEPT
-        SELECT client_id, count(*), sum(count) FROM attempts WHERE client_id IS NOT NULL
-            GROUP BY client_id)";
+    let differing =
+        "WITH told (id, leaves, count) AS MATERIALIZED (SELECT id, leaves, count FROM clients WHERE leaves > 0),
+        own (id, leaves, count) AS MATERIALIZED
+            (SELECT client_id, count(*), sum(count) FROM attempts WHERE client_id IS NOT NULL GROUP BY client_id)
+        SELECT count(DISTINCT id) FROM (
+            SELECT id FROM (SELECT * FROM told EXCEPT SELECT * FROM own) UNION ALL
+            SELECT id FROM (SELECT * FROM own EXCEPT SELECT * FROM told))";
     connection.query_row(differing, [], |row| row.get(0)).map(unsigned)
 }
 
-/// Returns how many sums by day are not those by segment.
+/// Returns how many sums by day are not those by segment; one that either lacks is one.
 pub(super) fn unlike_days(connection: &Connection) -> rusqlite::Result<u64> {
-    let differing = "SELECT count(*) FROM (
-        SELECT day, summed_id, sum(count) FROM sums GROUP BY day, summed_id EXCEPT SELECT day, summed_id, count FROM days)";
+    let differing = "WITH told (day, id, count) AS (SELECT day, summed_id, count FROM days),
+        own (day, id, count) AS MATERIALIZED (SELECT day, summed_id, sum(count) FROM sums GROUP BY day, summed_id)
+        SELECT count(*) FROM (
+            SELECT day, id FROM (SELECT * FROM told EXCEPT SELECT * FROM own) UNION
+            SELECT day, id FROM (SELECT * FROM own EXCEPT SELECT * FROM told))";
     connection.query_row(differing, [], |row| row.get(0)).map(unsigned)
 }

@@ -181,7 +181,8 @@ impl Side {
     }
 }
 
-/// Returns how many rules have other sums in tallies, by client or by name, than by their records.
+/// Returns how many rules have other sums in tallies, by client or by name, than by their records, or
+/// stand in one of them only.
 pub(super) fn unlike(connection: &Connection) -> rusqlite::Result<u64> {
     let read = |sql| {
         let mut select = connection.prepare(sql)?;

@@ -1,5 +1,5 @@
-//! The Helm chart: rendered by Helm's own library, held against the schemas of Kubernetes, and its configuration against the real
-//! program, which a config map changes as the kubelet does it.
+//! The Helm chart: rendered by Helm's own library, held against the schemas of Kubernetes and of the Prometheus operator, and its
+//! configuration against the real program, which a config map changes as the kubelet does it.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -98,7 +98,7 @@ fn the_chart_renders_what_kubernetes_takes_and_refuses_values_that_are_none() {
         }
     }
     let all = &found[1];
-    // The operator's objects: what they hold is what is tested elsewhere.
+    // What the operator's objects hold is what is tested elsewhere.
     let rules = &of_kind(all, "PrometheusRule")[0]["spec"]["groups"];
     let alerts: usize = rules.as_array().unwrap().iter().map(|group| group["rules"].as_array().unwrap().len()).sum();
     assert_eq!(alerts, include_str!("../../deploy/prometheus/alerts.yaml").matches("- alert: ").count());
@@ -115,6 +115,37 @@ fn the_chart_renders_what_kubernetes_takes_and_refuses_values_that_are_none() {
         .collect();
     assert_eq!(selected.len(), 1, "one service has the metrics: {services:?}");
     assert_eq!(monitor["endpoints"][0]["port"], selected[0]["spec"]["ports"][0]["name"]);
+}
+
+#[test]
+fn an_object_that_the_operator_or_kubernetes_would_refuse_is_refused_here() {
+    needs!("helm");
+    let all = &rendered(&[case(full())])[0];
+    let monitor = || of_kind(all, "ServiceMonitor")[0].clone();
+    let rule = || of_kind(all, "PrometheusRule")[0].clone();
+    let map = || of_kind(all, "ConfigMap")[0].clone();
+    let changed = |mut of: Value, pointer: &str, key: &str, value: Value| {
+        of.pointer_mut(pointer).unwrap().as_object_mut().unwrap().insert(key.to_owned(), value);
+        of
+    };
+    let good = [monitor(), rule(), map()];
+    let wrong = [
+        changed(monitor(), "/spec/endpoints/0", "intervall", json!("30s")),
+        changed(monitor(), "/spec/endpoints/0", "interval", json!("1s1h")),
+        changed(monitor(), "/spec/endpoints/0/relabelings/0", "action", json!("rename")),
+        changed(monitor(), "/spec", "endpoints", json!({})),
+        changed(monitor(), "/metadata", "label", json!({})),
+        changed(monitor(), "", "apiVersion", json!("monitoring.coreos.com/v2")),
+        changed(rule(), "/spec/groups/0/rules/0", "for", json!("soon")),
+        changed(rule(), "/spec/groups/0/rules/0", "anotations", json!({})),
+        changed(rule(), "/spec/groups/0", "name", json!("")),
+        changed(map(), "", "datum", json!({})),
+    ];
+    let cases = good.iter().chain(&wrong).map(|of| json!({ "document": of, "version": VERSIONS[1] }));
+    let judged = rendered(&cases.collect::<Vec<_>>());
+    for (place, of) in judged.iter().enumerate() {
+        assert_eq!(of["refused"].is_string(), place >= good.len(), "{place}: {of}");
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn sums_tell_how_often_each_rule_was_met_and_when_each_client_was_seen() {
     assert_eq!(days.iter().map(|day| day["lookups"].as_u64().unwrap()).sum::<u64>(), 3, "{days:?}");
     assert_eq!((&days[0]["day"], &days[0]["rule"]), (&first.into(), &rules[0]["rule"]), "{days:?}");
     assert_eq!(daemon.json(&["sums", "rules", "--to", "2024-11-02", "--json"]).len(), 0);
+    assert_eq!(daemon.json(&["sums", "days", "--json"]), days, "every day, where none is named");
     assert_eq!(told(&daemon, &["days", "--from", "2999-11-04"]), "no records\n");
     assert_eq!(daemon.json(&["sums", "clients", client, "--json"]), clients);
     assert_eq!(daemon.json(&["sums", "clients", "192.0.2.9", "--json"]).len(), 0);

@@ -123,7 +123,7 @@ fn what_is_no_list_does_not_replace_the_last_good_one() {
         (format!("{}0.0.0.0 co.uk\n", names(100)).into(), |of| matches!(of, LoadError::Unfit(Unfit::Matches { .. }))),
         (whole[..whole.len() / 2].to_vec(), |of| matches!(of, LoadError::Unpack(UnpackError::Damaged(_)))),
         (b"0.0.0.0 a.example\nx\ny\nz\n".to_vec(), |of| {
-            matches!(of, LoadError::Unfit(Unfit::Foreign { refused: 3, rules: 1 }))
+            matches!(of, LoadError::Unfit(Unfit::Foreign { refused: 3, rules: 1, line: Some(_) }))
         }),
     ];
     for (text, is_meant) in bad {
