@@ -69,7 +69,7 @@ enum May {
 /// Crates that only some modules may name, so that each can be replaced in one place.
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli"]),
-    ("async_trait", &["zones"]),
+    ("async_trait", &["resolve", "zones"]),
     ("axum", &["admin"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
@@ -77,8 +77,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("base64", &["ledger"]),
     ("caps", &["daemon"]),
     ("crossbeam_queue", &["client", "ledger", "pipeline"]),
+    ("data_encoding", &["resolve"]),
     ("ed25519_dalek", &["ledger"]),
     ("flate2", &["unpack"]),
+    ("futures_util", &["resolve"]),
     ("hickory_net", &["resolve"]),
     ("hickory_proto", &["message"]),
     ("hickory_resolver", &["resolve"]),

@@ -16,6 +16,7 @@ mod daemon;
 #[path = "../../benches/reload/load.rs"]
 mod load;
 mod scripted;
+mod signed;
 mod unbound;
 mod upstream;
 mod web;
@@ -33,6 +34,7 @@ mod deploy;
 mod devices;
 mod differential;
 mod disk;
+mod dnssec;
 mod encrypted;
 mod evasions;
 mod evidence;

@@ -173,7 +173,7 @@ impl<W> Forwarder<W> {
     /// Asks the question of `query`, with its DO and CD bits, or joins those who wait for the same.
     ///
     /// # Errors
-    /// Gives `waiting` back where somebody else asks the same; a task is to wait for that.
+    /// Gives `waiting` back where a task is to do it: somebody else asks the same, or the answer is to be validated.
     pub fn ask(
         &mut self,
         query: &Query,
@@ -183,6 +183,10 @@ impl<W> Forwarder<W> {
     ) -> Result<(), W> {
         if group.races() && group.is_secure() {
             // Connections are for tasks.
+            return Err(waiting);
+        }
+        if group.validation(query).is_some() {
+            // So are proofs, which take several questions.
             return Err(waiting);
         }
         let place = self.free.last().copied().unwrap_or(self.questions.len());

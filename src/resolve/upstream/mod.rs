@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use super::Routes;
 use super::channel::{Channel, Trust};
 use super::exchange::Failure;
+use super::validation::Validation;
+use crate::query::Query;
 pub use endpoint::{Endpoint, Protocol, Secure};
 pub use server::{Condition, Server, Tried};
 
@@ -43,6 +45,7 @@ pub struct Group {
     /// How many questions there were.
     turn: Arc<AtomicUsize>,
     secure: u16,
+    validation: Option<Arc<Validation>>,
 }
 
 /// Servers in the order in which they are to be asked, by their places in their group.
@@ -125,7 +128,18 @@ impl Group {
         let servers: Arc<[Arc<Server>]> = servers.into_iter().take(MAX_SERVERS).collect();
         let bits = servers.iter().enumerate().map(|(place, server)| u16::from(server.channel().is_some()) << place);
         let secure = bits.sum();
-        Self { servers, strategy, turn: Arc::default(), secure }
+        Self { servers, strategy, turn: Arc::default(), secure, validation: None }
+    }
+
+    /// Has answers validated (RFC 4035).
+    #[must_use]
+    pub fn validated(self, by: Option<Validation>) -> Self {
+        Self { validation: by.map(Arc::new), ..self }
+    }
+
+    /// Returns how the answer to a query is validated, if it is.
+    pub fn validation(&self, query: &Query) -> Option<&Validation> {
+        self.validation.as_deref().filter(|validation| validation.covers(query))
     }
 
     /// Returns the servers to ask, in order; those that lead back to us are left out.

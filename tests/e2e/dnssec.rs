@@ -1,0 +1,131 @@
+//! Answers that are validated, beside what Unbound holds of them.
+
+use crate::clients::{Answer, dig};
+use crate::daemon::Setup;
+use crate::scripted::Scripted;
+use crate::signed::{NameSpace, QUESTIONS};
+use crate::wire;
+
+const DS: u16 = 43;
+
+#[test]
+fn each_answer_is_held_for_what_unbound_holds_it_for() {
+    needs!("nsd", "unbound", "dig", "dnssec-signzone");
+    let names = NameSpace::start();
+    let daemon = names.validated().start();
+    let mut differences = Vec::new();
+    for question in QUESTIONS {
+        let (name, record_type) = question.split_once(' ').unwrap();
+        for more in ["+dnssec", "+adflag"] {
+            let [ours, theirs] =
+                [daemon.dns, names.validating.address].map(|of| held(&dig(of, &[name, record_type, more])));
+            if ours != theirs {
+                differences.push(format!("{question} {more}\n{ours}\nbut Unbound:\n{theirs}"));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
+}
+
+/// What a client sees of an answer, but for what changes with the time.
+fn held(answer: &Answer) -> String {
+    let mut lines = Vec::new();
+    for section in ["answer", "authority"] {
+        // That one sends a proof along that the other leaves out, makes no difference to a client.
+        let records = answer.section(section).iter().filter(|of| section == "answer" || of.record_type == "SOA");
+        lines.extend(records.map(|of| format!("{section} {} {} {}", of.name, of.record_type, of.data)));
+    }
+    lines.sort();
+    format!("{} ad={}\n{}", answer.status, answer.has("ad"), lines.join("\n"))
+}
+
+#[test]
+fn what_does_not_hold_is_withheld_with_the_reason() {
+    needs!("nsd", "unbound", "dig", "dnssec-signzone");
+    let names = NameSpace::start();
+    let daemon = names.validated().set("upstream.not_validated", vec!["strange.land"]).start();
+    for (name, code) in
+        [("www.expired.land", 7), ("www.early.land", 8), ("www.stripped.land", 10), ("www.forged.land", 6)]
+    {
+        let answer = dig(daemon.dns, &[name, "A"]);
+        assert_eq!(
+            (answer.status.as_str(), answer.ede_code(), answer.answers().len()),
+            ("SERVFAIL", Some(code), 0),
+            "{}",
+            answer.text
+        );
+        // Who validates for itself gets what there is (RFC 4035, section 3.2.2).
+        let answer = dig(daemon.dns, &[name, "A", "+cdflag"]);
+        assert_eq!((answer.status.as_str(), answer.has("ad")), ("NOERROR", false), "{}", answer.text);
+    }
+    assert!(daemon.metric("interdict_upstream_events_total{event=\"bogus\"}") >= 4.0);
+    // Nothing is proven where the operator wants it so, and nothing is said to be.
+    let answer = dig(daemon.dns, &["www.strange.land", "A", "+adflag"]);
+    assert_eq!((answer.status.as_str(), answer.has("ad")), ("NOERROR", false), "{}", answer.text);
+
+    // Once from upstreams, and then from what is kept.
+    let asked = || daemon.metric("interdict_upstream_events_total{event=\"query\"}");
+    let first = dig(daemon.dns, &["www.hashed.land", "A", "+adflag"]);
+    let before = asked();
+    let second = dig(daemon.dns, &["www.hashed.land", "A", "+adflag"]);
+    assert!(first.has("ad") && second.has("ad"), "{}{}", first.text, second.text);
+    assert_eq!(asked(), before);
+    // What proves one name of a zone proves the next: that alone is asked for.
+    dig(daemon.dns, &["alias.hashed.land", "CNAME"]);
+    assert_eq!(asked(), before + 1.0);
+}
+
+#[test]
+fn nothing_is_validated_without_being_asked_to() {
+    needs!("nsd", "unbound", "dig", "dnssec-signzone");
+    let names = NameSpace::start();
+    let daemon = Setup::new().upstreams(&[names.passing.address]).start();
+    for name in ["www.forged.land", "www.signed.land"] {
+        let answer = dig(daemon.dns, &[name, "A", "+adflag"]);
+        assert_eq!((answer.status.as_str(), answer.has("ad")), ("NOERROR", false), "{}", answer.text);
+    }
+}
+
+/// The library fails such a name once it has asked 27 questions of itself, one inside the other, and says so in its log each
+/// time: hickory-dns issue 3974.
+#[test]
+fn an_upstream_that_answers_for_the_wrong_side_of_a_delegation_leads_nowhere() {
+    needs!("nsd", "unbound", "dig", "dnssec-signzone");
+    let names = NameSpace::start();
+    let truth = names.passing.address;
+    // Of `plain.land` it knows no zone above, as one that asks the servers of that zone alone.
+    let upstream = Scripted::start(move |query| match (wire::asked_name(query).as_str(), wire::question_type(query)) {
+        ("plain.land", DS) => vec![wire::nodata(query)],
+        _ => wire::udp_once(truth, query, wire::SHORT).into_iter().collect(),
+    });
+    let daemon = names.validated().upstreams(&[upstream.address]).start();
+    let answer = dig(daemon.dns, &["www.plain.land", "A"]);
+    assert_eq!((answer.status.as_str(), answer.ede_code()), ("SERVFAIL", Some(22)), "{}", answer.text);
+    let asked = upstream.queries().iter().filter(|(_, query)| wire::question_type(query) == DS).count();
+    assert!(asked <= 4, "{asked} questions for DS");
+    assert!(dig(daemon.dns, &["www.signed.land", "A", "+adflag"]).has("ad"));
+    assert!(!daemon.told().contains("depth"), "{}", daemon.told());
+}
+
+#[test]
+fn a_faulty_file_of_trust_anchors_is_told() {
+    let setup = Setup::new().set("upstream.dnssec", "validate");
+    let file = setup.folder.path().join("anchors");
+    let setup = setup.set("upstream.trust_anchors", file.display().to_string());
+    for (text, fault) in [
+        (None, "No such file"),
+        (Some(""), "it has no DNSKEY record of the root zone"),
+        (
+            Some(
+                "land. IN DNSKEY 257 3 13 oJMRESz5E4gYzS/q6XDrvU1qMPYIjCWzJaOau8XNEZeqCYKD5ar0IRd8KqXXFJkqmVfRvMGPmM1x8fGAa2XhSA==",
+            ),
+            "of the root zone",
+        ),
+        (Some(". IN DNSKEY 257 3 13 !"), "it cannot be read"),
+    ] {
+        drop(std::fs::remove_file(&file));
+        text.iter().for_each(|text| std::fs::write(&file, text).unwrap());
+        let told = setup.check(&[]);
+        assert!(told.contains("[upstream] trust_anchors") && told.contains(fault), "{text:?}: {told}");
+    }
+}
