@@ -1,5 +1,8 @@
 //! Answers that are validated, beside what Unbound holds of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::clients::{Answer, dig};
 use crate::daemon::Setup;
 use crate::scripted::Scripted;
@@ -84,6 +87,26 @@ fn nothing_is_validated_without_being_asked_to() {
         let answer = dig(daemon.dns, &[name, "A", "+adflag"]);
         assert_eq!((answer.status.as_str(), answer.has("ad")), ("NOERROR", false), "{}", answer.text);
     }
+}
+
+#[test]
+fn a_zone_that_signs_with_other_keys_is_asked_for_them_anew() {
+    needs!("nsd", "unbound", "dig", "dnssec-signzone");
+    let before = NameSpace::start();
+    let after = before.rolled();
+    let (addresses, rolled) = ([before.passing.address, after.passing.address], Arc::new(AtomicBool::new(false)));
+    let now = Arc::clone(&rolled);
+    let upstream = Scripted::start(move |query| {
+        let server = addresses[usize::from(now.load(Ordering::SeqCst))];
+        wire::udp_once(server, query, wire::SHORT).into_iter().collect()
+    });
+    let daemon = before.validated().upstreams(&[upstream.address]).start();
+    assert!(dig(daemon.dns, &["www.signed.land", "A", "+adflag"]).has("ad"));
+    rolled.store(true, Ordering::SeqCst);
+    // Its keys are kept, and the signature is by none of them.
+    let answer = dig(daemon.dns, &["mail.signed.land", "MX", "+adflag"]);
+    assert!(answer.has("ad"), "{}", answer.text);
+    assert_eq!(upstream.asked("signed.land"), 4, "for keys and DS records, twice each");
 }
 
 /// The library fails such a name once it has asked 27 questions of itself, one inside the other, and says so in its log each

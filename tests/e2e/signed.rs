@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use crate::daemon::Setup;
 use crate::place;
@@ -167,23 +168,41 @@ pub struct NameSpace {
     pub validating: Unbound,
     /// The DNSKEY records of the root.
     pub anchors: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl NameSpace {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let anchors = folder.path().join("anchors");
+        Self::signed(Arc::new(folder), anchors)
+    }
+
+    /// Starts the same names once more, whose records are signed by other keys; those that sign keys stay.
+    pub fn rolled(&self) -> Self {
+        let folder = self.folder.path();
+        for key in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|path| is_key(path)) {
+            if !std::fs::read_to_string(&key).unwrap().contains("DNSKEY 257") {
+                std::fs::remove_file(key.with_extension("private")).unwrap();
+                std::fs::remove_file(key).unwrap();
+            }
+        }
+        Self::signed(Arc::clone(&self.folder), self.anchors.clone())
+    }
+
+    fn signed(folder: Arc<tempfile::TempDir>, anchors: PathBuf) -> Self {
         let path = folder.path();
         let texts: Vec<(&str, String)> = ZONES.iter().map(|zone| (zone.name, signed(path, zone))).collect();
         let zones: Vec<(&str, &str)> = texts.iter().rev().map(|(name, text)| (or_root(name), text.as_str())).collect();
         let authority = Upstream::with(&zones);
-        let anchors = path.join("anchors");
-        std::fs::write(&anchors, keys(path, "")).unwrap();
+        if !anchors.exists() {
+            std::fs::write(&anchors, keys(path, "")).unwrap();
+        }
         let more = format!(" trust-anchor-file: \"{}\"\n", anchors.display());
         let names: Vec<&str> = zones.iter().map(|(name, _)| *name).collect();
         let passing = Unbound::before((authority.address, &names), "iterator", "");
         let validating = Unbound::before((authority.address, &names), "validator iterator", &more);
-        Self { _authority: authority, passing, validating, anchors, _folder: folder }
+        Self { _authority: authority, passing, validating, anchors, folder }
     }
 
     /// Returns a daemon's settings that forward to the resolver that passes on, and validate.
@@ -260,11 +279,14 @@ fn parent(name: &str) -> &str {
 /// Returns the DNSKEY records of the keys that sign keys.
 fn keys(folder: &Path, zone: &str) -> String {
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let own = files.filter(|path| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        name.starts_with(&format!("K{zone}.+")) && name.ends_with(".key")
-    });
+    let own = files
+        .filter(|path| is_key(path) && path.file_name().unwrap().to_str().unwrap().starts_with(&format!("K{zone}.+")));
     own.map(|path| std::fs::read_to_string(path).unwrap()).filter(|text| text.contains("DNSKEY 257")).collect()
+}
+
+/// Returns whether a file has the public half of a key.
+fn is_key(path: &Path) -> bool {
+    path.extension().is_some_and(|of| of == "key")
 }
 
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
