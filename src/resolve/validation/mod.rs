@@ -35,6 +35,9 @@ use source::{Sought, Source};
 /// it. What wants more is not proven.
 const MOST_QUESTIONS: usize = 64;
 
+/// How many proofs of record sets the library keeps: those of keys are taken again and again, and stay.
+const MOST_PROOFS: usize = 8192;
+
 /// How answers are validated. Keeps what was asked for to prove them.
 pub struct Validation {
     prover: DnssecDnsHandle<Source>,
@@ -97,6 +100,7 @@ impl Validation {
     pub fn new(anchors: Option<Anchors>, except: Vec<Name>) -> Self {
         let source = Source::default();
         let prover = DnssecDnsHandle::with_trust_anchor(source.clone(), anchors.unwrap_or_default())
+            .validation_cache_size(MOST_PROOFS)
             // A failure is kept by whoever asks, as any other (RFC 9520, section 3.2).
             .negative_validation_ttl(Duration::ZERO..=Duration::ZERO);
         Self { prover, source, except }
