@@ -11,12 +11,13 @@ use clap::Args;
 use super::folder::Folder;
 use super::healthcheck;
 use super::output::plain;
-use super::probe;
+use super::probe::{self, Question};
 use super::settings::{ConfigArgs, Faults};
 use crate::config::Config;
 use crate::daemon;
 use crate::daemon::space::Room;
-use crate::resolve::servers_of;
+use crate::message::{RecordType, ResponseView};
+use crate::resolve::{Endpoint, servers_of};
 
 /// Ends with 1 where something has to be done.
 #[derive(Debug, Args)]
@@ -108,6 +109,10 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
         }
     }
     findings.push(disk(&config.data_dir, config.ledger.max_size));
+    if config.upstream.dnssec.validates {
+        let servers = config.upstream.servers.iter().filter_map(Endpoint::plain);
+        findings.extend(servers.map(signatures));
+    }
     let running = Folder::new(&config.data_dir, false).running_policy();
     match running {
         Ok(Some(_)) => {
@@ -147,6 +152,24 @@ fn disk(folder: &Path, most: u64) -> Finding {
     } else {
         Finding::well("disk", told)
     }
+}
+
+/// Whether an upstream passes on what answers are validated by.
+fn signatures(server: SocketAddr) -> Finding {
+    let response = match Question::root_keys().of_upstream(server) {
+        Ok(response) => response,
+        Err(error) => {
+            let told = format!("{server} does not answer: {error}");
+            return Finding::bad("dnssec", told, "see whether it is there, and whether it takes queries from here");
+        }
+    };
+    let is_signed = ResponseView::read(&response)
+        .is_ok_and(|view| view.records().any(|of| of.is_ok_and(|record| record.record_type == RecordType::RRSIG)));
+    if is_signed {
+        return Finding::well("dnssec", format!("{server} passes signatures on"));
+    }
+    let told = format!("{server} passes no signatures on, and answers are to be validated: all of its answers fail");
+    Finding::bad("dnssec", told, "name a resolver that knows DNSSEC, or set [upstream] dnssec = \"pass\"")
 }
 
 fn listener(address: SocketAddr, config: &Config) -> Finding {
