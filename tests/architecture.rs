@@ -69,7 +69,7 @@ enum May {
 /// Crates that only some modules may name, so that each can be replaced in one place.
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli"]),
-    ("async_trait", &["resolve", "zones"]),
+    ("async_trait", &["zones"]),
     ("axum", &["admin"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
@@ -80,7 +80,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("data_encoding", &["resolve"]),
     ("ed25519_dalek", &["ledger"]),
     ("flate2", &["unpack"]),
-    ("futures_util", &["resolve"]),
     ("hickory_net", &["resolve"]),
     ("hickory_proto", &["message"]),
     ("hickory_resolver", &["resolve"]),

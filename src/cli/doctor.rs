@@ -1,6 +1,7 @@
 //! `interdict doctor`: what keeps the daemon from its work, or clients from the daemon, each with what to do. It asks what
 //! anybody could ask, changes nothing, and guesses at nothing that it cannot see.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -110,8 +111,9 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
     }
     findings.push(disk(&config.data_dir, config.ledger.max_size));
     if config.upstream.dnssec.validates {
-        let servers = config.upstream.servers.iter().filter_map(Endpoint::plain);
-        findings.extend(servers.map(signatures));
+        let groups = config.upstream.groups.iter().flat_map(|group| &group.servers);
+        let servers: BTreeSet<_> = config.upstream.servers.iter().chain(groups).filter_map(Endpoint::plain).collect();
+        findings.extend(servers.into_iter().map(signatures));
     }
     let running = Folder::new(&config.data_dir, false).running_policy();
     match running {

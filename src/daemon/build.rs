@@ -197,7 +197,10 @@ fn routes(
     let id = |name: &str| (1..=u16::MAX).zip(groups).find(|(_, group)| group.name == name).map(|(id, _)| GroupId(id));
     let own = own.iter().filter_map(|of| Some((id(&of.group)?, view(&of.group, &of.servers, of.strategy))));
     let views = own.collect();
-    let forward = forward.iter().map(|of| (of.zone.clone(), group(&of.servers, of.strategy))).collect();
+    let forward = forward
+        .iter()
+        .map(|of| (of.zone.clone(), group(&of.servers, of.strategy).distrusted(dnssec.validates)))
+        .collect();
     Routes { zones, forward, default, views }
 }
 
@@ -206,7 +209,9 @@ fn routes(
 fn generation(servers: &[Endpoint], config: &Config) -> u32 {
     let Config { upstream, zones, ways_round, .. } = config;
     let servers: BTreeSet<_> = servers.iter().collect();
-    let described = format!("{servers:?} {:?} {:?} {zones:?} {}", upstream.zones, upstream.dnssec, ways_round.ech);
+    let anchors = upstream.dnssec.trust_anchors.as_ref().map(std::fs::read).and_then(Result::ok);
+    let (forward, dnssec) = (&upstream.zones, &upstream.dnssec);
+    let described = format!("{servers:?} {forward:?} {dnssec:?} {anchors:?} {zones:?} {}", ways_round.ech);
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(described));
     u32::from_be_bytes([a, b, c, d])
 }

@@ -261,7 +261,8 @@ impl Resolver {
     /// Asks one server after the other.
     async fn in_turn(&self, query: &Query, (order, tries): (Picks, usize), group: &Group, asking: &Asking) -> Resolved {
         let bits = (query.dnssec_ok(), query.checking_disabled);
-        let mut exchange = Exchange::new(query.question.clone(), bits, order, (tries, asking.timeout));
+        let exchange = Exchange::new(query.question.clone(), bits, order, (tries, asking.timeout));
+        let mut exchange = exchange.distrusting(group.distrusts());
         let first = exchange.next(drive::dice());
         let driven = drive::drive(&mut exchange, first, group, &self.metrics).await;
         resolved(driven, &exchange, asking.lifetimes)

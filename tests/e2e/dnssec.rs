@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::clients::{Answer, dig};
+use crate::clients::{Answer, Record, dig, digs};
 use crate::daemon::Setup;
 use crate::scripted::Scripted;
 use crate::signed::{NameSpace, QUESTIONS};
@@ -17,11 +17,12 @@ fn each_answer_is_held_for_what_unbound_holds_it_for() {
     let names = NameSpace::start();
     let daemon = names.validated().start();
     let mut differences = Vec::new();
-    for question in QUESTIONS {
-        let (name, record_type) = question.split_once(' ').unwrap();
-        for more in ["+dnssec", "+adflag"] {
-            let [ours, theirs] =
-                [daemon.dns, names.validating.address].map(|of| held(&dig(of, &[name, record_type, more])));
+    for more in ["+dnssec", "+adflag"] {
+        let question = |text: &&'static str| -> Vec<&str> { text.split(' ').chain([more, "+nocookie"]).collect() };
+        let questions: Vec<_> = QUESTIONS.iter().map(question).collect();
+        let [ours, theirs] = [daemon.dns, names.validating.address].map(|of| digs(of, &questions));
+        for ((ours, theirs), question) in ours.iter().zip(&theirs).zip(QUESTIONS) {
+            let (ours, theirs) = (held(ours), held(theirs));
             if ours != theirs {
                 differences.push(format!("{question} {more}\n{ours}\nbut Unbound:\n{theirs}"));
             }
@@ -36,7 +37,9 @@ fn held(answer: &Answer) -> String {
     for section in ["answer", "authority"] {
         // That one sends a proof along that the other leaves out, makes no difference to a client.
         let records = answer.section(section).iter().filter(|of| section == "answer" || of.record_type == "SOA");
-        lines.extend(records.map(|of| format!("{section} {} {} {}", of.name, of.record_type, of.data)));
+        // An alias that was made of a DNAME has the capitals with which upstreams are asked.
+        let line = |of: &Record| format!("{section} {} {} {}", of.name, of.record_type, of.data).to_lowercase();
+        lines.extend(records.map(line));
     }
     lines.sort();
     format!("{} ad={}\n{}", answer.status, answer.has("ad"), lines.join("\n"))
@@ -62,7 +65,7 @@ fn what_does_not_hold_is_withheld_with_the_reason() {
         assert_eq!((answer.status.as_str(), answer.has("ad")), ("NOERROR", false), "{}", answer.text);
     }
     assert!(daemon.metric("interdict_upstream_events_total{event=\"bogus\"}") >= 4.0);
-    // Nothing is proven where the operator wants it so, and nothing is said to be.
+    // Nothing is proven where the operator wants it so, and nothing is said to be, whatever the upstream says of it.
     let answer = dig(daemon.dns, &["www.strange.land", "A", "+adflag"]);
     assert_eq!((answer.status.as_str(), answer.has("ad")), ("NOERROR", false), "{}", answer.text);
 }
@@ -117,8 +120,6 @@ fn a_zone_that_signs_with_other_keys_is_asked_for_them_anew() {
     assert_eq!(upstream.asked("signed.land"), 4, "for keys and DS records, twice each");
 }
 
-/// The library fails such a name once it has asked 27 questions of itself, one inside the other, and says so in its log each
-/// time: hickory-dns issue 3974.
 #[test]
 fn an_upstream_that_answers_for_the_wrong_side_of_a_delegation_leads_nowhere() {
     needs!("nsd", "unbound", "dig", "dnssec-signzone");
@@ -131,11 +132,10 @@ fn an_upstream_that_answers_for_the_wrong_side_of_a_delegation_leads_nowhere() {
     });
     let daemon = names.validated().upstreams(&[upstream.address]).start();
     let answer = dig(daemon.dns, &["www.plain.land", "A"]);
-    assert_eq!((answer.status.as_str(), answer.ede_code()), ("SERVFAIL", Some(22)), "{}", answer.text);
+    assert_eq!((answer.status.as_str(), answer.has("ad")), ("SERVFAIL", false), "{}", answer.text);
     let asked = upstream.queries().iter().filter(|(_, query)| wire::question_type(query) == DS).count();
     assert!(asked <= 4, "{asked} questions for DS");
     assert!(dig(daemon.dns, &["www.signed.land", "A", "+adflag"]).has("ad"));
-    assert!(!daemon.told().contains("depth"), "{}", daemon.told());
 }
 
 #[test]

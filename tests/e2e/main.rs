@@ -44,6 +44,7 @@ mod fetched_policy;
 mod fetcher;
 mod fetches;
 mod flood;
+mod forged;
 mod habits;
 mod identify;
 mod keeping;

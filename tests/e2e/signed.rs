@@ -46,7 +46,8 @@ const ZONES: &[Zone] = &[
         text: "www A 192.0.2.1\nwww AAAA 2001:db8::1\nalias CNAME www\nout CNAME www.plain.land.\nacross CNAME www.hashed.land.\n\
                nowhere CNAME absent\n*.wild TXT \"any\"\nnot.wild A 192.0.2.2\nold DNAME www.land.\nmoved DNAME hashed.land.\n\
                a.b.c.d.e.f.g.h.i.j A 192.0.2.3\nbig TXT \"one\" \"two\"\nmail MX 10 www\nbroken CNAME www.forged.land.\n\
-               *.alias-wild CNAME www\nround CNAME again\nagain CNAME round\n",
+               *.alias-wild CNAME www\n*.wild-out CNAME www.plain.land.\n*.wild-across CNAME www.hashed.land.\n\
+               toward CNAME x.wild.hashed.land.\nround CNAME again\nagain CNAME round\n",
         signed: NSEC,
     },
     Zone {
@@ -100,6 +101,19 @@ pub const QUESTIONS: &[&str] = &[
     "not.wild.signed.land A",
     "below.not.wild.signed.land TXT",
     "x.alias-wild.signed.land A",
+    "x.alias-wild.signed.land TXT",
+    "x.wild-out.signed.land A",
+    "x.wild-out.signed.land AAAA",
+    "x.y.wild-across.signed.land A",
+    "x.y.wild-across.signed.land AAAA",
+    "toward.signed.land A",
+    "toward.signed.land TXT",
+    "moved.signed.land MX",
+    "moved.signed.land DNAME",
+    "www.moved.signed.land CNAME",
+    "y.www.moved.signed.land A",
+    "wild.signed.land A",
+    "*.wild.signed.land TXT",
     "www.moved.signed.land A",
     "absent.moved.signed.land A",
     "x.old.signed.land A",

@@ -46,6 +46,7 @@ pub struct Group {
     turn: Arc<AtomicUsize>,
     secure: u16,
     validation: Option<Arc<Validation>>,
+    distrusts: bool,
 }
 
 /// Servers in the order in which they are to be asked, by their places in their group.
@@ -128,13 +129,24 @@ impl Group {
         let servers: Arc<[Arc<Server>]> = servers.into_iter().take(MAX_SERVERS).collect();
         let bits = servers.iter().enumerate().map(|(place, server)| u16::from(server.channel().is_some()) << place);
         let secure = bits.sum();
-        Self { servers, strategy, turn: Arc::default(), secure, validation: None }
+        Self { servers, strategy, turn: Arc::default(), secure, validation: None, distrusts: false }
     }
 
     /// Has answers validated (RFC 4035).
     #[must_use]
     pub fn validated(self, by: Option<Validation>) -> Self {
-        Self { validation: by.map(Arc::new), ..self }
+        Self { distrusts: by.is_some(), validation: by.map(Arc::new), ..self }
+    }
+
+    /// Has the servers not believed where they say that they have validated an answer.
+    #[must_use]
+    pub fn distrusted(self, is_so: bool) -> Self {
+        Self { distrusts: is_so, ..self }
+    }
+
+    /// Returns whether the servers are not believed that they have validated an answer, which may be one that nobody validates.
+    pub const fn distrusts(&self) -> bool {
+        self.distrusts
     }
 
     /// Returns how the answer to a query is validated, if it is.

@@ -3,11 +3,11 @@
 
 use std::collections::HashSet;
 
-use hickory_net::proto::dnssec::Proof;
-use hickory_net::proto::dnssec::rdata::{DNSSECRData, RRSIG};
 use hickory_net::proto::op::{Message, Query, ResponseCode};
 use hickory_net::proto::rr::{Name, RData, Record, RecordType as Type};
 use hickory_net::proto::serialize::binary::{BinDecodable as _, BinDecoder};
+
+use super::rrset::signature;
 
 /// How many aliases in a row are followed.
 const MOST: usize = 16;
@@ -64,9 +64,8 @@ fn link(message: &Message, (name, asked): (&Name, &Query), is_own: impl Fn(&Reco
     let denies = |of: &&Record| proves(of) || covers(of) == Type::SOA;
     let authorities = message.authorities.iter();
     said.authorities = match positive {
-        // That no other name is nearer is proven for what a wildcard stands for alone (RFC 4035, section 5.3.4).
-        true if said.answers.iter().any(is_by_wildcard) => authorities.filter(proves).cloned().collect(),
-        true => Vec::new(),
+        // That no other name is nearer has to be proven where a wildcard stands for the name.
+        true => authorities.filter(proves).cloned().collect(),
         false => authorities.filter(denies).cloned().collect(),
     };
     Link { query, message: said }
@@ -77,37 +76,20 @@ fn covers(record: &Record) -> Type {
     signature(record).map_or_else(|| record.record_type(), |of| of.input().type_covered)
 }
 
-/// Returns what a record signs, where it is a signature.
-pub(super) fn signature(record: &Record) -> Option<&RRSIG> {
-    match &record.data {
-        RData::DNSSEC(DNSSECRData::RRSIG(signature)) => Some(signature),
-        _ => None,
-    }
-}
-
-fn is_by_wildcard(record: &Record) -> bool {
-    signature(record).is_some_and(|of| of.input().num_labels < record.name.num_labels())
-}
-
 impl Link {
-    /// Returns whether signatures themselves are asked for, which nothing signs.
-    pub(super) fn asks_for_signatures(&self) -> bool {
-        matches!(self.query.query_type, Type::RRSIG | Type::ANY)
-    }
-
-    /// Returns whether a record is the alias that a server makes of a DNAME, and does not sign (RFC 6672, section 5.3.1).
-    pub(super) fn is_by_dname(&self, record: &Record, proven: &Message) -> bool {
-        let RData::CNAME(target) = &record.data else { return false };
-        proven.answers.iter().filter(|of| of.proof == Proof::Secure).any(|of| match &of.data {
-            RData::Unknown { code: Type::DNAME, rdata } => {
-                let above = of.name != record.name && of.name.zone_of(&record.name);
-                let kept = usize::from(record.name.num_labels().saturating_sub(of.name.num_labels()));
-                let labels = record.name.iter().take(kept);
-                let to = Name::read(&mut BinDecoder::new(&rdata.anything)).ok();
-                let made = to.and_then(|to| Name::from_labels(labels).ok()?.append_domain(&to).ok());
-                above && made.is_some_and(|name| name == target.0)
-            }
-            _ => false,
+    /// Returns the name above, where this alias was made of a DNAME there, and is not signed for that (RFC 6672, section 5.3.1).
+    pub(super) fn made_of(&self) -> Option<&Name> {
+        let name = &self.query.name;
+        let target = self.message.answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if record.name == *name => Some(&target.0),
+            _ => None,
+        })?;
+        self.message.answers.iter().find_map(|of| {
+            let RData::Unknown { code: Type::DNAME, rdata } = &of.data else { return None };
+            let kept = usize::from(name.num_labels().checked_sub(of.name.num_labels())?);
+            let to = Name::read(&mut BinDecoder::new(&rdata.anything)).ok()?;
+            let made = Name::from_labels(name.iter().take(kept)).ok()?.append_domain(&to).ok()?;
+            (kept > 0 && made == *target).then_some(&of.name)
         })
     }
 
@@ -118,15 +100,24 @@ impl Link {
     }
 }
 
-/// Writes an answer as it goes on: with AD where all of it is proven, and then without what is not, and with signatures and
-/// proofs only for who wants them (RFC 4035, section 3.2.1). `None` where it cannot be written.
-pub(super) fn written(mut message: Message, secure: bool, dnssec_ok: bool) -> Option<Vec<u8>> {
+/// Writes an answer as it goes on: with AD where it is `proven`, and then without what is not, of its second section all but these
+/// names and types; and with signatures and proofs only for who wants them (RFC 4035, section 3.2.1). `None` where it cannot be
+/// written.
+pub(super) fn written(
+    mut message: Message,
+    proven: Option<&HashSet<(Name, Type)>>,
+    dnssec_ok: bool,
+) -> Option<Vec<u8>> {
     let asked = message.queries.first()?.query_type;
-    message.metadata.authentic_data = secure;
-    if secure {
-        let links = links(&message)?;
-        message.answers.retain(|of| links.iter().any(|link| link.message.answers.contains(of)));
-        message.authorities.retain(|of| links.iter().any(|link| link.message.authorities.contains(of)));
+    message.metadata.authentic_data = proven.is_some();
+    let links = links(&message)?;
+    // An answer that there is something is proven as such, whatever its code says.
+    message.metadata.response_code = links.last()?.message.response_code;
+    if let Some(authorities) = proven {
+        let own = |of: &Record| (of.name.clone(), covers(of));
+        let answers: HashSet<_> = links.iter().flat_map(|link| &link.message.answers).map(own).collect();
+        message.answers.retain(|of| answers.contains(&own(of)));
+        message.authorities.retain(|of| authorities.contains(&own(of)));
         message.additionals.clear();
     }
     if !dnssec_ok {

@@ -1,26 +1,23 @@
-//! DNSSEC validation (RFC 4033 to 4035) of what upstreams answer, where the operator wants it. Proofs are the library's; which
-//! records it is shown, and what becomes of an answer that does not hold, is said here.
+//! DNSSEC validation (RFC 4033 to 4035) of what upstreams answer, where the operator wants it.
 //!
-//! An answer is asked for with its signatures and with CD set, so that it comes whatever an upstream holds of it, and is taken
-//! apart into [`links`]: the library proves one name at a time, and fails what says something of two, such as an alias to a
-//! name that does not exist.
+//! An answer is asked for with its signatures and with CD set, so that it comes whatever an upstream holds of it. It is taken apart
+//! into what it says of one name each ([`links`]), and each of these is proven by the keys of one zone ([`rrset`], [`denial`]),
+//! which are found from the root down ([`zones`]). Of cryptography, and of reading records, nothing is ours.
 
 mod denial;
 mod links;
-mod source;
+mod rrset;
+mod zones;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hickory_net::dnssec::DnssecDnsHandle;
-use hickory_net::proto::dnssec::{Proof, TrustAnchors};
-use hickory_net::proto::op::{DnsRequestOptions, DnsResponse, Message};
-use hickory_net::proto::rr::{Record, RecordType as Type};
-use hickory_net::xfer::{DnsHandle as _, FirstAnswer as _};
-use hickory_net::{DnsError, NetError};
+use hickory_net::proto::dnssec::TrustAnchors;
+use hickory_net::proto::op::{Message, ResponseCode};
+use hickory_net::proto::rr::{Name as Domain, RecordType as Type};
 
 use super::exchange::{Failed, Failure};
 use super::upstream::Group;
@@ -28,25 +25,25 @@ use super::{Asking, Lifetimes, Resolved, Resolver, taken_apart};
 use crate::message::{Class, Name};
 use crate::observe::UpstreamEvent;
 use crate::query::{Edns, MAX_PAYLOAD, Query};
+use denial::Proven;
 use links::{Link, links};
-use source::{Sought, Source};
+use rrset::{Budget, RrSet};
+use zones::{Fault, Kept, Proof};
 
-/// How many questions to upstreams the proof of one answer may take: a chain of 16 zones, two for each, and what stands beside
-/// it. What wants more is not proven.
+/// How many questions to upstreams the proof of one answer may take, and how many signatures may be checked for it. A chain of
+/// sixteen zones takes 32 of both. What wants more is not proven.
 const MOST_QUESTIONS: usize = 64;
+const MOST_CHECKS: usize = 128;
 
-/// How many proofs of record sets the library keeps: those of keys are taken again and again, and stay.
-const MOST_PROOFS: usize = 8192;
-
-/// How answers are validated. Keeps what was asked for to prove them.
+/// How answers are validated. Keeps which zones there are, and their keys.
 pub struct Validation {
-    prover: DnssecDnsHandle<Source>,
-    source: Source,
+    anchors: Anchors,
     /// Zones of which nothing is proven (RFC 7646).
     except: Vec<Name>,
+    kept: Kept,
 }
 
-/// What is proven of an answer.
+/// What is held of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     /// All of it is signed by keys that lead to a trust anchor.
@@ -87,7 +84,6 @@ pub type Anchors = Arc<TrustAnchors>;
 /// # Errors
 /// Why there is none of the root in `text`.
 pub fn trust_anchors(text: &str) -> Result<Anchors, String> {
-    // The library counts the keys of the root alone, and any other file would prove nothing of most names.
     let anchors: TrustAnchors = text.parse().map_err(|error| format!("it cannot be read: {error}"))?;
     if anchors.is_empty() {
         return Err("it has no DNSKEY record of the root zone".to_owned());
@@ -95,23 +91,30 @@ pub fn trust_anchors(text: &str) -> Result<Anchors, String> {
     Ok(Arc::new(anchors))
 }
 
+/// What is held of a whole answer.
+struct Held {
+    standing: Standing,
+    /// For how many seconds it may be kept at most.
+    most: Option<u32>,
+    /// What stood beside it and is proven.
+    beside: HashSet<(Domain, Type)>,
+    /// Whether something was taken that was asked for before.
+    took_kept: bool,
+}
+
 impl Validation {
     /// Returns one that has proven nothing yet. `anchors` are those of the root as published by IANA where there are none.
     pub fn new(anchors: Option<Anchors>, except: Vec<Name>) -> Self {
-        let source = Source::default();
-        let prover = DnssecDnsHandle::with_trust_anchor(source.clone(), anchors.unwrap_or_default())
-            .validation_cache_size(MOST_PROOFS)
-            // A failure is kept by whoever asks, as any other (RFC 9520, section 3.2).
-            .negative_validation_ttl(Duration::ZERO..=Duration::ZERO);
-        Self { prover, source, except }
+        Self { anchors: anchors.unwrap_or_default(), except, kept: Kept::default() }
     }
 
     /// Returns whether answers to this query are validated: it does not say that the stub does so for itself.
     pub fn covers(&self, query: &Query) -> bool {
-        let name = &query.question.name;
-        !query.checking_disabled
-            && query.question.class == Class::IN
-            && !self.except.iter().any(|zone| name.is_at_or_below(zone))
+        !query.checking_disabled && query.question.class == Class::IN && !self.excepts(&query.question.name)
+    }
+
+    fn excepts(&self, name: &Name) -> bool {
+        self.except.iter().any(|zone| name.is_at_or_below(zone))
     }
 
     /// Asks for what `query` asks for, and for whatever proves the answer.
@@ -126,16 +129,10 @@ impl Validation {
         Box::pin(self.resolved(resolver, query, of, asking))
     }
 
-    async fn resolved(
-        &self,
-        resolver: &Resolver,
-        query: &Query,
-        (group, generation): (&Group, u32),
-        asking: &Asking,
-    ) -> Resolved {
+    async fn resolved(&self, resolver: &Resolver, query: &Query, of: (&Group, u32), asking: &Asking) -> Resolved {
         let edns = Some(Edns { payload: MAX_PAYLOAD, dnssec_ok: true });
         let signed = Query { checking_disabled: true, edns, ..query.clone() };
-        let found = resolver.joined(&signed, (group, generation), asking).await;
+        let found = resolver.joined(&signed, of, asking).await;
         let wire = match &*found {
             Resolved::Found { message, .. } => message,
             Resolved::Failed(failed) => return Resolved::Failed(failed.clone()),
@@ -143,37 +140,39 @@ impl Validation {
         let malformed = || Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None });
         let Ok(message) = Message::from_vec(wire) else { return malformed() };
         let Some(links) = links(&message) else { return malformed() };
-
-        let sought = |kept| Sought {
-            resolver: resolver.clone(),
-            query: signed.clone(),
-            group: group.clone(),
-            generation,
-            asking: *asking,
-            now: resolver.clock.read().at.as_second(),
-            left: AtomicUsize::new(MOST_QUESTIONS),
-            takes_kept: kept,
-            took_kept: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
+        let now = resolver.clock.read().at.as_second();
+        let proof = |takes_kept| Proof {
+            resolver,
+            query: &signed,
+            group: of,
+            asking,
+            anchors: &self.anchors,
+            kept: &self.kept,
+            takes_kept,
+            took_kept: false,
+            // Serial numbers wrap (RFC 4034, section 3.1.5).
+            now: u32::try_from(now.rem_euclid(1 << 32)).unwrap_or_default(),
+            questions: MOST_QUESTIONS,
+            checks: Budget(MOST_CHECKS),
+            beside: HashSet::new(),
         };
         let whole = asking.timeout * u32::try_from(asking.tries).unwrap_or(u32::MAX);
-        let mut proven = self.prove(&links, sought(true), whole).await;
-        if proven.standing == Standing::Bogus && proven.again {
+        let mut held = self.hold_within(whole, &links, proof(true)).await;
+        if held.standing == Standing::Bogus && held.took_kept {
             // A zone may have other keys since those were asked for that it was held against.
-            proven = self.prove(&links, sought(false), whole).await;
+            held = self.hold_within(whole, &links, proof(false)).await;
         }
-        match proven.standing {
+        match held.standing {
             Standing::Secure | Standing::Insecure => {
-                let secure = proven.standing == Standing::Secure;
-                let lifetimes = cut(asking.lifetimes, secure.then_some(proven.most).flatten());
-                match links::written(message, secure, query.dnssec_ok()) {
-                    Some(message) => taken_apart(message, false, lifetimes),
+                let secure = held.standing == Standing::Secure;
+                match links::written(message, secure.then_some(&held.beside), query.dnssec_ok()) {
+                    Some(message) => bounded(message, asking.lifetimes, held.most.filter(|_| secure)),
                     None => malformed(),
                 }
             }
             Standing::Bogus => {
                 resolver.metrics.count_upstream(UpstreamEvent::Bogus);
-                let why = why(&links, resolver.clock.read().at.as_second());
+                let why = why(&links, now);
                 let told = [&(why as u16).to_be_bytes(), why.words().as_bytes()].concat();
                 Resolved::Failed(Failed { failure: Failure::Refused, extended_error: Some(told.into()) })
             }
@@ -181,106 +180,66 @@ impl Validation {
         }
     }
 
-    /// Proves one link after the other, all of them within `whole`.
-    async fn prove(&self, links: &[Link], sought: Sought, whole: Duration) -> Proven {
-        let mut proven = Proven { standing: Standing::Secure, most: None, again: false };
-        let sought = Arc::new(sought);
-        let each = async {
-            for link in links {
-                let (standing, most) = self.prove_one(link, &sought).await;
-                proven.standing = proven.standing.max(standing);
-                proven.most = [proven.most, most].into_iter().flatten().min();
-                if proven.standing >= Standing::Bogus {
-                    break;
-                }
+    async fn hold_within(&self, whole: Duration, links: &[Link], proof: Proof<'_>) -> Held {
+        let unknown = |_| Held { standing: Standing::Unknown, most: None, beside: HashSet::new(), took_kept: false };
+        tokio::time::timeout(whole, self.hold(links, proof)).await.unwrap_or_else(unknown)
+    }
+
+    /// Proves one link after the other; the least of them is what is held of all.
+    async fn hold(&self, links: &[Link], mut proof: Proof<'_>) -> Held {
+        let (mut standing, mut most) = (Standing::Secure, None::<u32>);
+        for link in links {
+            let is_excepted = rrset::lower(&link.query.name)
+                .and_then(|wire| Name::from_wire(&wire).ok())
+                .is_some_and(|name| self.excepts(&name));
+            let held = if is_excepted { Ok(None) } else { prove(link, &mut proof).await };
+            let (own, of_it) = match held {
+                Ok(Some((Proven::Absent, most))) => (Standing::Secure, Some(most)),
+                Ok(Some((Proven::Unsigned | Proven::Nothing, _)) | None) => (Standing::Insecure, None),
+                Err(Fault::Bogus) => (Standing::Bogus, None),
+                Err(Fault::Missing) => (Standing::Unknown, None),
+            };
+            standing = standing.max(own);
+            most = [most, of_it].into_iter().flatten().min();
+            if standing >= Standing::Bogus {
+                break;
             }
-        };
-        if tokio::time::timeout(whole, each).await.is_err() {
-            proven.standing = Standing::Unknown;
         }
-        let failed = sought.failed.load(Ordering::Relaxed);
-        if proven.standing == Standing::Bogus && failed {
-            proven.standing = Standing::Unknown;
-        }
-        proven.again = sought.took_kept.load(Ordering::Relaxed);
-        proven
+        Held { standing, most, beside: proof.beside, took_kept: proof.took_kept }
     }
+}
 
-    /// Proves what is said of one name. Returns with it the shortest time that its signatures leave to a record, in seconds,
-    /// where that is less than its TTL.
-    async fn prove_one(&self, link: &Link, sought: &Arc<Sought>) -> (Standing, Option<u32>) {
-        let Ok(answer) = DnsResponse::from_message(link.message.clone()) else { return (Standing::Bogus, None) };
-        let options = options();
-        let proven = self.source.with(answer, Arc::clone(sought), async {
-            self.prover.lookup(link.query.clone(), options).first_answer().await
-        });
-        match proven.await {
-            Ok(response) => (standing(link, &response), shortened(link, &response)),
-            Err(NetError::Dns(DnsError::Nsec { response, .. })) if denial::is_by_wildcard(link, &response) => {
-                (Standing::Secure, shortened(link, &response))
-            }
-            Err(NetError::Dns(DnsError::Nsec { proof: Proof::Insecure, .. })) => (Standing::Insecure, None),
-            Err(_) => (Standing::Bogus, None),
+/// Proves what is said of one name: `None` where nothing signs it, else for how many seconds it may be kept.
+async fn prove(link: &Link, proof: &mut Proof<'_>) -> Result<Option<(Proven, u32)>, Fault> {
+    let Link { query, message } = link;
+    if matches!(query.query_type, Type::RRSIG | Type::ANY) {
+        // Nothing signs signatures, and nobody says what is all that there is.
+        return Ok(None);
+    }
+    if let Some(above) = link.made_of() {
+        let set = RrSet::find(&message.answers, above, Type::DNAME).ok_or(Fault::Bogus)?;
+        return proof.set(&set, &message.authorities).await;
+    }
+    let own = [query.query_type, Type::CNAME].map(|of| RrSet::find(&message.answers, &query.name, of));
+    match own.into_iter().flatten().next() {
+        Some(set) => proof.set(&set, &message.authorities).await,
+        None => {
+            let exists = message.response_code != ResponseCode::NXDomain;
+            proof.absence((&query.name, query.query_type, exists), &message.authorities).await
         }
     }
 }
 
-/// What is proven of a whole answer.
-struct Proven {
-    standing: Standing,
-    most: Option<u32>,
-    /// Whether something was taken that was asked for before.
-    again: bool,
-}
-
-fn options() -> DnsRequestOptions {
-    let mut options = DnsRequestOptions::default();
-    options.use_edns = true;
-    options.edns_set_dnssec_ok = true;
-    options
-}
-
-/// Returns what the proofs of the records come to.
-fn standing(link: &Link, proven: &Message) -> Standing {
-    let is_said = |record: &&Record| record.record_type() != Type::RRSIG;
-    let of = |record: &Record| match record.proof {
-        _ if link.is_by_dname(record, proven) => Standing::Secure,
-        Proof::Secure => Standing::Secure,
-        Proof::Insecure => Standing::Insecure,
-        Proof::Bogus | Proof::Indeterminate => Standing::Bogus,
-    };
-    if link.asks_for_signatures() {
-        return Standing::Insecure;
-    }
-    let opted_out = denial::is_opted_out(&link.query.name, proven);
-    let least = if opted_out { Standing::Insecure } else { Standing::Secure };
-    if proven.answers.iter().any(|record| is_said(&record)) {
-        return proven.answers.iter().filter(is_said).map(of).max().unwrap_or(Standing::Bogus).max(least);
-    }
-    // That there is nothing is said by a zone at or above the name; of that zone, whoever says nothing says nothing signed.
-    let authorities = proven.authorities.iter().filter(is_said);
-    let aside = |record: &Record| record.proof == Proof::Insecure && !record.name.zone_of(link.query.name());
-    let standings = authorities.map(|record| if aside(record) { Standing::Bogus } else { of(record) });
-    standings.max().unwrap_or(Standing::Insecure).max(least)
-}
-
-/// Returns the shortest time that signatures leave to a record, where it is less than the TTL that it came with.
-fn shortened(link: &Link, proven: &Message) -> Option<u32> {
-    let came = |record: &Record| {
-        let own = link.message.all_sections().filter(|own| own.record_type() == record.record_type());
-        own.filter(|own| own.name == record.name).map(|own| own.ttl).min()
-    };
-    let proven = proven.all_sections().filter(|record| record.proof == Proof::Secure);
-    proven.filter(|record| came(record).is_some_and(|ttl| record.ttl < ttl)).map(|record| record.ttl).min()
-}
-
-/// Bounds how long an answer is kept by what its signatures leave of it (RFC 4035, section 5.3.3).
-fn cut(lifetimes: Lifetimes, most: Option<u32>) -> Lifetimes {
-    let Some(most) = most else { return lifetimes };
-    Lifetimes {
-        most: lifetimes.most.min(most),
-        most_negative: lifetimes.most_negative.min(most),
-        failure: lifetimes.failure,
+/// Takes an answer apart that is kept no longer than its signatures leave it (RFC 4035, section 5.3.3).
+fn bounded(message: Vec<u8>, lifetimes: Lifetimes, most: Option<u32>) -> Resolved {
+    let Some(most) = most else { return taken_apart(message, false, lifetimes) };
+    match taken_apart(message.clone(), false, lifetimes) {
+        Resolved::Found { body, .. } if body.lifetime > most => {
+            let Lifetimes { most: longest, most_negative, failure } = lifetimes;
+            let (most, most_negative) = (longest.min(most), most_negative.min(most));
+            taken_apart(message, false, Lifetimes { most, most_negative, failure })
+        }
+        taken => taken,
     }
 }
 
