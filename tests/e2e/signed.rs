@@ -44,7 +44,7 @@ const ZONES: &[Zone] = &[
     Zone {
         name: "signed.land",
         text: "www A 192.0.2.1\nwww AAAA 2001:db8::1\nalias CNAME www\nout CNAME www.plain.land.\nacross CNAME www.hashed.land.\n\
-               nowhere CNAME absent\n*.wild TXT \"any\"\nnot.wild A 192.0.2.2\nold DNAME www.land.\nmoved DNAME hashed.land.\n\
+               nowhere CNAME absent\n*.wild TXT \"any\"\nnot.wild A 192.0.2.2\nold DNAME wWw.Land.\nparty RP hOst.lanD. wWw\nexchange KX 10 wWw\nmoved DNAME hashed.land.\n\
                a.b.c.d.e.f.g.h.i.j A 192.0.2.3\nbig TXT \"one\" \"two\"\nmail MX 10 www\nbroken CNAME www.forged.land.\n\
                *.alias-wild CNAME www\n*.wild-out CNAME www.plain.land.\n*.wild-across CNAME www.hashed.land.\n\
                toward CNAME x.wild.hashed.land.\nround CNAME again\nagain CNAME round\n",
@@ -109,6 +109,9 @@ pub const QUESTIONS: &[&str] = &[
     "toward.signed.land A",
     "toward.signed.land TXT",
     "moved.signed.land MX",
+    "old.signed.land DNAME",
+    "party.signed.land RP",
+    "exchange.signed.land KX",
     "moved.signed.land DNAME",
     "www.moved.signed.land CNAME",
     "y.www.moved.signed.land A",

@@ -101,8 +101,7 @@ impl<'a> RrSet<'a> {
             false => self.name.clone(),
         };
         let mut octets = canonical(|encoder| input.emit(encoder))?;
-        let mut sets: Vec<Vec<u8>> =
-            self.records.iter().map(|record| canonical(|encoder| record.data.emit(encoder))).collect::<Option<_>>()?;
+        let mut sets: Vec<Vec<u8>> = self.records.iter().map(|record| data(record)).collect::<Option<_>>()?;
         sets.sort_unstable();
         sets.dedup();
         let head = [
@@ -119,6 +118,21 @@ impl<'a> RrSet<'a> {
         }
         Some(octets)
     }
+}
+
+/// Returns the data of a record in canonical form.
+fn data(record: &Record) -> Option<Vec<u8>> {
+    let mut octets = canonical(|encoder| record.data.emit(encoder))?;
+    // The library does not know the names in these (RFC 4034, section 6.2); lengths of labels lie below the letters.
+    let names_from = match (&record.data, u16::from(record.record_type())) {
+        // RP and DNAME.
+        (RData::Unknown { .. }, 17 | 39) => 0,
+        // AFSDB, RT, PX and KX, behind a number.
+        (RData::Unknown { .. }, 18 | 21 | 26 | 36) => 2,
+        _ => return Some(octets),
+    };
+    octets.get_mut(names_from..)?.make_ascii_lowercase();
+    Some(octets)
 }
 
 /// Returns a name as it is hashed and signed.
