@@ -111,7 +111,12 @@ fn each_strategy_asks_whom_it_says() {
                 let [slow, near, far] = answered();
                 (slow + near + far >= 60.0 && near >= 28.0).then_some(())
             }),
-            _ => assert_eq!(answered(), expected.map(f64::from), "{strategy}"),
+            // Where the machine stands still for longer than a server is given, another is asked for once.
+            _ => {
+                let (answered, expected) = (answered(), expected.map(f64::from));
+                let is_so = answered.iter().zip(expected).all(|(of, expected)| (of - expected).abs() <= 4.0);
+                assert!(is_so, "{strategy}: {answered:?} in place of {expected:?}");
+            }
         }
         let rtt = daemon.metric(&format!("interdict_upstream_rtt_seconds{{upstream=\"{}\"}}", slow.address));
         assert!((0.04..1.0).contains(&rtt), "{strategy}: {rtt}");
