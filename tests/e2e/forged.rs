@@ -107,6 +107,26 @@ const FORGERIES: &[(&str, &str, &str, Forgery)] = &[
             (name == "www.signed.land" && of == RecordType::AAAA).then(|| truth.of(name, RecordType::TXT))
         },
     ),
+    (
+        "that there is nothing of the type, by the proof that there is the name",
+        "www.signed.land",
+        "A",
+        |truth, name, of| {
+            (name == "www.signed.land" && of == RecordType::A).then(|| {
+                // Whatever stands right before the name says that the name is the next.
+                let mut message = truth.of("wwv.signed.land", of);
+                message.metadata.response_code = ResponseCode::NoError;
+                message
+            })
+        },
+    ),
+    ("that there is an alias for all names of a zone", "alias.signed.land", "A", |truth, name, of| {
+        (name == "alias.signed.land" && of == RecordType::A).then(|| {
+            let mut message = truth.of(name, of);
+            message.answers.retain(|of| of.record_type() != RecordType::RRSIG);
+            message
+        })
+    }),
     ("that a zone is unsigned, by the proof of one that is", "www.signed.land", "A", |truth, name, of| match of {
         RecordType::A if name == "www.signed.land" => Some(made(truth.of(name, of), vec![address(name)])),
         RecordType::DS if name == "signed.land" => Some(truth.of("plain.land", of)),

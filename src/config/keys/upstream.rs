@@ -49,8 +49,8 @@ pub(super) const KEYS: &[Key] = &[
         &[
             "\"pass\": what the servers say of DNSSEC goes on to clients, signatures too; ask such as validate. \"validate\":",
             "answers are validated here, from the root down (RFC 4035); what does not hold is SERVFAIL with an extended error, but",
-            "for clients that set CD. Takes more questions where a zone is asked for first, and a clock that is right: one that",
-            "has no time yet fails every name. Names of [[upstream.zone]] are not validated.",
+            "for clients that set CD. It is young. Takes more questions where a zone is asked for first, and a clock that is",
+            "right: one that has no time yet fails every name. Names of [[upstream.zone]] are not validated.",
         ],
     ),
     key(

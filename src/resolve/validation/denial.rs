@@ -1,10 +1,13 @@
 //! That there is no such name, or nothing of the type that was asked for: what NSEC (RFC 4035, section 5.4) and NSEC3 records
 //! (RFC 5155, section 8) of one zone prove.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
 use hickory_net::proto::dnssec::rdata::{DNSSECRData, NSEC, NSEC3};
 use hickory_net::proto::rr::{Name, RData, Record, RecordType};
 
-use super::rrset::{Budget, Keys, RrSet, Signed};
+use super::rrset::{Budget, Keys, RrSet, Signed, labels_of};
 
 /// Above how many iterations a hash proves nothing (RFC 9276, section 3.2); as many as Unbound takes.
 const MOST_ITERATIONS: u16 = 150;
@@ -27,8 +30,10 @@ pub(super) enum Proven {
 pub(super) enum Cut {
     /// One that nothing signs.
     Unsigned,
-    /// None: the name belongs to the zone, or does not exist.
+    /// None: the name belongs to the zone.
     None,
+    /// None, nor at any name below: there is no such name.
+    Absent,
     /// That is not proven.
     Unproven,
 }
@@ -38,12 +43,15 @@ pub(super) struct Denial<'a> {
     zone: &'a Name,
     nsec: Vec<(&'a Name, &'a NSEC)>,
     nsec3: Vec<(Vec<u8>, &'a NSEC3)>,
-    /// The names and types of all that is signed here.
-    pub(super) signed: Vec<(Name, RecordType)>,
+    /// The names and types of all that is signed here, each with the seconds that it may be kept at most.
+    pub(super) signed: Vec<((Name, RecordType), u32)>,
     /// Whether hashes take so long that they prove nothing.
     too_slow: bool,
     /// For how many seconds the proof may be kept at most.
     pub(super) most: Option<u32>,
+    hashes: RefCell<HashMap<Name, Vec<u8>>>,
+    /// How many rounds of hashing may still follow.
+    rounds: Cell<usize>,
 }
 
 impl<'a> Denial<'a> {
@@ -56,6 +64,8 @@ impl<'a> Denial<'a> {
             signed: Vec::new(),
             too_slow: false,
             most: None,
+            hashes: RefCell::default(),
+            rounds: Cell::new(budget.rounds),
         };
         for record in authorities
             .iter()
@@ -86,7 +96,7 @@ impl<'a> Denial<'a> {
                 }
                 _ => continue,
             }
-            denial.signed.push((record.name.clone(), record.record_type()));
+            denial.signed.push(((record.name.clone(), record.record_type()), most));
             denial.most = Some(denial.most.map_or(most, |before| before.min(most)));
         }
         denial
@@ -112,7 +122,7 @@ impl<'a> Denial<'a> {
         }
         // Where only names below it exist.
         if self.nsec.iter().any(|(owner, nsec)| {
-            *owner < name && name.zone_of(nsec.next_domain_name()) && self.speaks_of(owner, nsec, name)
+            *owner < name && is_above(name, nsec.next_domain_name()) && self.speaks_of(owner, nsec, name)
         }) {
             return Proven::Absent;
         }
@@ -163,17 +173,17 @@ impl<'a> Denial<'a> {
         if let Some(nsec3) = self.matching(name) {
             return by(&|of| nsec3.type_set().contains(of));
         }
-        let is_between = |(owner, nsec): &(&Name, &NSEC)| self.speaks_of(owner, nsec, name) && *owner < name;
-        if self
-            .nsec
-            .iter()
-            .any(|of| is_between(of) && (self.covers(of.0, of.1, name) || name.zone_of(of.1.next_domain_name())))
-        {
+        let before = |(owner, nsec): &&(&Name, &NSEC)| *owner < name && self.speaks_of(owner, nsec, name);
+        if self.nsec.iter().filter(before).any(|(_, nsec)| is_above(name, nsec.next_domain_name())) {
             return Cut::None;
         }
+        if self.nsec.iter().any(|(owner, nsec)| self.covers(owner, nsec, name)) {
+            return Cut::Absent;
+        }
+        // Behind a wildcard nothing is delegated either (RFC 4592, section 4.2).
         match self.encloser_by_hash(name) {
             Some((_, true)) => Cut::Unsigned,
-            Some((_, false)) => Cut::None,
+            Some((_, false)) => Cut::Absent,
             None => Cut::Unproven,
         }
     }
@@ -214,24 +224,22 @@ impl<'a> Denial<'a> {
     /// Returns the longest name above one that does not exist that does, by the record that denies it.
     fn encloser_by_nsec(&self, name: &Name) -> Option<Name> {
         let (owner, nsec) = self.nsec.iter().find(|(owner, nsec)| self.covers(owner, nsec, name))?;
-        let common = |of: &Name| {
-            (0..=name.num_labels()).rev().map(|labels| name.trim_to(labels.into())).find(|above| above.zone_of(of))
-        };
-        let longest =
-            [common(owner), common(nsec.next_domain_name())].into_iter().flatten().max_by_key(Name::num_labels)?;
+        let common =
+            |of: &Name| (0..=labels_of(name)).rev().map(|labels| name.trim_to(labels)).find(|above| above.zone_of(of));
+        let longest = [common(owner), common(nsec.next_domain_name())].into_iter().flatten().max_by_key(labels_of)?;
         self.zone.zone_of(&longest).then_some(longest)
     }
 
     /// Returns the same by hashes (RFC 5155, section 8.3), and whether the record opts out that denies the name below.
     fn encloser_by_hash(&self, name: &Name) -> Option<(Name, bool)> {
-        let above = (self.zone.num_labels()..name.num_labels()).rev().map(|labels| name.trim_to(labels.into()));
+        let above = (labels_of(self.zone)..labels_of(name)).rev().map(|labels| name.trim_to(labels));
         let (encloser, of) =
             above.filter_map(|above| Some((self.matching(&above)?, above))).map(|(of, above)| (above, of)).next()?;
         let types = of.type_set();
         if types.contains(RecordType::DNAME) || types.contains(RecordType::NS) && !types.contains(RecordType::SOA) {
             return None;
         }
-        let next_closer = name.trim_to(usize::from(encloser.num_labels()) + 1);
+        let next_closer = name.trim_to(labels_of(&encloser) + 1);
         let covering = self.covering(&next_closer)?;
         Some((encloser, covering.opt_out()))
     }
@@ -255,9 +263,25 @@ impl<'a> Denial<'a> {
     }
 
     fn hash(&self, name: &Name) -> Option<Vec<u8>> {
+        if let Some(hash) = self.hashes.borrow().get(name) {
+            return Some(hash.clone());
+        }
         let (_, by) = self.nsec3.first()?;
-        by.hash_algorithm().hash(by.salt(), name, by.iterations()).ok().map(|hash| hash.as_ref().to_vec())
+        self.rounds.set(self.rounds.get().checked_sub(usize::from(by.iterations()) + 1)?);
+        let hash = by.hash_algorithm().hash(by.salt(), name, by.iterations()).ok()?.as_ref().to_vec();
+        self.hashes.borrow_mut().insert(name.clone(), hash.clone());
+        Some(hash)
     }
+
+    /// Returns how many rounds of hashing may still follow.
+    pub(super) fn rounds(&self) -> usize {
+        self.rounds.get()
+    }
+}
+
+/// Returns whether one name lies above another.
+fn is_above(above: &Name, name: &Name) -> bool {
+    above != name && above.zone_of(name)
 }
 
 const fn absent(is_so: bool) -> Proven {

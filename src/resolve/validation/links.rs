@@ -4,10 +4,11 @@
 use std::collections::HashSet;
 
 use hickory_net::proto::op::{Message, Query, ResponseCode};
-use hickory_net::proto::rr::{Name, RData, Record, RecordType as Type};
+use hickory_net::proto::rr::{DNSClass, Name, RData, Record, RecordType as Type};
 use hickory_net::proto::serialize::binary::{BinDecodable as _, BinDecoder};
 
-use super::rrset::signature;
+use super::rrset::{labels_of, signature};
+use super::zones::Authentic;
 
 /// How many aliases in a row are followed.
 const MOST: usize = 16;
@@ -35,16 +36,19 @@ pub(super) fn links(message: &Message) -> Option<Vec<Link>> {
     }
     let is_own = |of: &Record| {
         let wanted = covers(of) == asked.query_type || asked.query_type == of.record_type();
-        of.name == name && (wanted || asked.query_type == Type::ANY)
+        // Of an alias that is asked for, what it may be made of.
+        let above =
+            asked.query_type == Type::CNAME && covers(of) == Type::DNAME && of.name != name && of.name.zone_of(&name);
+        of.name == name && wanted || above
     };
-    let positive = message.answers.iter().any(|of| is_own(of) && of.record_type() == asked.query_type);
+    let positive = message.answers.iter().any(|of| of.name == name && of.record_type() == asked.query_type);
     links.push(link(message, (&name, asked), is_own, positive));
     Some(links)
 }
 
 /// Returns what an alias of the name leads to.
 fn alias(message: &Message, name: &Name, asked: Type) -> Option<Name> {
-    if matches!(asked, Type::CNAME | Type::ANY | Type::RRSIG) {
+    if matches!(asked, Type::CNAME | Type::RRSIG) {
         return None;
     }
     message.answers.iter().filter(|record| record.name == *name).find_map(|record| match &record.data {
@@ -86,7 +90,7 @@ impl Link {
         })?;
         self.message.answers.iter().find_map(|of| {
             let RData::Unknown { code: Type::DNAME, rdata } = &of.data else { return None };
-            let kept = usize::from(name.num_labels().checked_sub(of.name.num_labels())?);
+            let kept = labels_of(name).checked_sub(labels_of(&of.name))?;
             let to = Name::read(&mut BinDecoder::new(&rdata.anything)).ok()?;
             let made = Name::from_labels(name.iter().take(kept)).ok()?.append_domain(&to).ok()?;
             (kept > 0 && made == *target).then_some(&of.name)
@@ -100,25 +104,29 @@ impl Link {
     }
 }
 
-/// Writes an answer as it goes on: with AD where it is `proven`, and then without what is not, of its second section all but these
-/// names and types; and with signatures and proofs only for who wants them (RFC 4035, section 3.2.1). `None` where it cannot be
-/// written.
-pub(super) fn written(
-    mut message: Message,
-    proven: Option<&HashSet<(Name, Type)>>,
-    dnssec_ok: bool,
-) -> Option<Vec<u8>> {
+/// Writes an answer as it goes on: with AD where it is proven, and then without all that is not `authentic`; with TTLs as
+/// signatures leave them; and with signatures and proofs only for who wants them (RFC 4035, section 3.2.1). `None` where it cannot
+/// be written.
+pub(super) fn written(mut message: Message, authentic: &Authentic, proven: bool, dnssec_ok: bool) -> Option<Vec<u8>> {
     let asked = message.queries.first()?.query_type;
-    message.metadata.authentic_data = proven.is_some();
+    message.metadata.authentic_data = proven;
     let links = links(&message)?;
     // An answer that there is something is proven as such, whatever its code says.
     message.metadata.response_code = links.last()?.message.response_code;
-    if let Some(authorities) = proven {
-        let own = |of: &Record| (of.name.clone(), covers(of));
-        let answers: HashSet<_> = links.iter().flat_map(|link| &link.message.answers).map(own).collect();
-        message.answers.retain(|of| answers.contains(&own(of)));
-        message.authorities.retain(|of| authorities.contains(&own(of)));
+    let own = |of: &Record| (of.name.clone(), covers(of));
+    let answers: HashSet<_> = links.iter().flat_map(|link| &link.message.answers).map(own).collect();
+    // What leads nowhere from the question is nobody's answer.
+    message.answers.retain(|of| answers.contains(&own(of)));
+    if proven {
+        let is_proven = |of: &Record| of.dns_class == DNSClass::IN && authentic.contains_key(&own(of));
+        message.answers.retain(is_proven);
+        message.authorities.retain(is_proven);
         message.additionals.clear();
+    }
+    for record in message.answers.iter_mut().chain(&mut message.authorities) {
+        if let Some(most) = authentic.get(&own(record)) {
+            record.ttl = record.ttl.min(*most);
+        }
     }
     if !dnssec_ok {
         let stays = |of: &Record| {

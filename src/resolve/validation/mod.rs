@@ -9,7 +9,6 @@ mod links;
 mod rrset;
 mod zones;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,23 +16,25 @@ use std::time::Duration;
 
 use hickory_net::proto::dnssec::TrustAnchors;
 use hickory_net::proto::op::{Message, ResponseCode};
-use hickory_net::proto::rr::{Name as Domain, RecordType as Type};
+use hickory_net::proto::rr::RecordType as Type;
 
 use super::exchange::{Failed, Failure};
 use super::upstream::Group;
-use super::{Asking, Lifetimes, Resolved, Resolver, taken_apart};
+use super::{Asking, Resolved, Resolver, taken_apart};
 use crate::message::{Class, Name};
 use crate::observe::UpstreamEvent;
 use crate::query::{Edns, MAX_PAYLOAD, Query};
 use denial::Proven;
 use links::{Link, links};
 use rrset::{Budget, RrSet};
-use zones::{Fault, Kept, Proof};
+use zones::{Authentic, Fault, Kept, Proof};
 
 /// How many questions to upstreams the proof of one answer may take, and how many signatures may be checked for it. A chain of
 /// sixteen zones takes 32 of both. What wants more is not proven.
 const MOST_QUESTIONS: usize = 64;
 const MOST_CHECKS: usize = 128;
+/// How many rounds of hashing the proof of one answer may take.
+const MOST_ROUNDS: usize = 10_000;
 
 /// How answers are validated. Keeps which zones there are, and their keys.
 pub struct Validation {
@@ -94,10 +95,7 @@ pub fn trust_anchors(text: &str) -> Result<Anchors, String> {
 /// What is held of a whole answer.
 struct Held {
     standing: Standing,
-    /// For how many seconds it may be kept at most.
-    most: Option<u32>,
-    /// What stood beside it and is proven.
-    beside: HashSet<(Domain, Type)>,
+    authentic: Authentic,
     /// Whether something was taken that was asked for before.
     took_kept: bool,
 }
@@ -139,7 +137,8 @@ impl Validation {
         };
         let malformed = || Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None });
         let Ok(message) = Message::from_vec(wire) else { return malformed() };
-        let Some(links) = links(&message) else { return malformed() };
+        let is_answer = matches!(message.response_code, ResponseCode::NoError | ResponseCode::NXDomain);
+        let Some(links) = links(&message).filter(|_| is_answer) else { return malformed() };
         let now = resolver.clock.read().at.as_second();
         let proof = |takes_kept| Proof {
             resolver,
@@ -153,8 +152,8 @@ impl Validation {
             // Serial numbers wrap (RFC 4034, section 3.1.5).
             now: u32::try_from(now.rem_euclid(1 << 32)).unwrap_or_default(),
             questions: MOST_QUESTIONS,
-            checks: Budget(MOST_CHECKS),
-            beside: HashSet::new(),
+            checks: Budget { checks: MOST_CHECKS, rounds: MOST_ROUNDS, spent: false },
+            authentic: Authentic::new(),
         };
         let whole = asking.timeout * u32::try_from(asking.tries).unwrap_or(u32::MAX);
         let mut held = self.hold_within(whole, &links, proof(true)).await;
@@ -165,8 +164,8 @@ impl Validation {
         match held.standing {
             Standing::Secure | Standing::Insecure => {
                 let secure = held.standing == Standing::Secure;
-                match links::written(message, secure.then_some(&held.beside), query.dnssec_ok()) {
-                    Some(message) => bounded(message, asking.lifetimes, held.most.filter(|_| secure)),
+                match links::written(message, &held.authentic, secure, query.dnssec_ok()) {
+                    Some(message) => taken_apart(message, false, asking.lifetimes),
                     None => malformed(),
                 }
             }
@@ -181,44 +180,49 @@ impl Validation {
     }
 
     async fn hold_within(&self, whole: Duration, links: &[Link], proof: Proof<'_>) -> Held {
-        let unknown = |_| Held { standing: Standing::Unknown, most: None, beside: HashSet::new(), took_kept: false };
+        let unknown = |_| Held { standing: Standing::Unknown, authentic: Authentic::new(), took_kept: false };
         tokio::time::timeout(whole, self.hold(links, proof)).await.unwrap_or_else(unknown)
     }
 
     /// Proves one link after the other; the least of them is what is held of all.
     async fn hold(&self, links: &[Link], mut proof: Proof<'_>) -> Held {
-        let (mut standing, mut most) = (Standing::Secure, None::<u32>);
+        let mut standing = Standing::Secure;
         for link in links {
             let is_excepted = rrset::lower(&link.query.name)
                 .and_then(|wire| Name::from_wire(&wire).ok())
                 .is_some_and(|name| self.excepts(&name));
             let held = if is_excepted { Ok(None) } else { prove(link, &mut proof).await };
-            let (own, of_it) = match held {
-                Ok(Some((Proven::Absent, most))) => (Standing::Secure, Some(most)),
-                Ok(Some((Proven::Unsigned | Proven::Nothing, _)) | None) => (Standing::Insecure, None),
-                Err(Fault::Bogus) => (Standing::Bogus, None),
-                Err(Fault::Missing) => (Standing::Unknown, None),
-            };
-            standing = standing.max(own);
-            most = [most, of_it].into_iter().flatten().min();
+            standing = standing.max(match held {
+                Ok(Some(Proven::Absent)) => Standing::Secure,
+                Ok(Some(Proven::Unsigned | Proven::Nothing) | None) => Standing::Insecure,
+                Err(Fault::Bogus) => Standing::Bogus,
+                Err(Fault::Missing) => Standing::Unknown,
+            });
             if standing >= Standing::Bogus {
                 break;
             }
         }
-        Held { standing, most, beside: proof.beside, took_kept: proof.took_kept }
+        Held { standing, authentic: proof.authentic, took_kept: proof.took_kept }
     }
 }
 
-/// Proves what is said of one name: `None` where nothing signs it, else for how many seconds it may be kept.
-async fn prove(link: &Link, proof: &mut Proof<'_>) -> Result<Option<(Proven, u32)>, Fault> {
+/// Proves what is said of one name: `None` where nothing signs it.
+async fn prove(link: &Link, proof: &mut Proof<'_>) -> Result<Option<Proven>, Fault> {
     let Link { query, message } = link;
-    if matches!(query.query_type, Type::RRSIG | Type::ANY) {
-        // Nothing signs signatures, and nobody says what is all that there is.
+    if query.query_type == Type::RRSIG {
+        // Nothing signs signatures.
         return Ok(None);
     }
     if let Some(above) = link.made_of() {
         let set = RrSet::find(&message.answers, above, Type::DNAME).ok_or(Fault::Bogus)?;
-        return proof.set(&set, &message.authorities).await;
+        let proven = proof.set(&set, &message.authorities).await?;
+        let made = RrSet::find(&message.answers, &query.name, Type::CNAME).filter(|made| made.records.len() == 1);
+        // There is one that can be made, and it is as good as what it was made of.
+        let made = made.ok_or(Fault::Bogus)?;
+        if let Some(most) = proof.authentic.get(&(above.clone(), Type::DNAME)).copied() {
+            proof.authentic.insert((made.name.clone(), Type::CNAME), most);
+        }
+        return Ok(proven);
     }
     let own = [query.query_type, Type::CNAME].map(|of| RrSet::find(&message.answers, &query.name, of));
     match own.into_iter().flatten().next() {
@@ -227,19 +231,6 @@ async fn prove(link: &Link, proof: &mut Proof<'_>) -> Result<Option<(Proven, u32
             let exists = message.response_code != ResponseCode::NXDomain;
             proof.absence((&query.name, query.query_type, exists), &message.authorities).await
         }
-    }
-}
-
-/// Takes an answer apart that is kept no longer than its signatures leave it (RFC 4035, section 5.3.3).
-fn bounded(message: Vec<u8>, lifetimes: Lifetimes, most: Option<u32>) -> Resolved {
-    let Some(most) = most else { return taken_apart(message, false, lifetimes) };
-    match taken_apart(message.clone(), false, lifetimes) {
-        Resolved::Found { body, .. } if body.lifetime > most => {
-            let Lifetimes { most: longest, most_negative, failure } = lifetimes;
-            let (most, most_negative) = (longest.min(most), most_negative.min(most));
-            taken_apart(message, false, Lifetimes { most, most_negative, failure })
-        }
-        taken => taken,
     }
 }
 

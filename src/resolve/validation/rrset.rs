@@ -8,6 +8,10 @@ use hickory_net::proto::serialize::binary::{BinEncodable as _, BinEncoder, NameE
 /// How many signatures of one set are looked at.
 const MOST_SIGNATURES: usize = 8;
 
+/// How many keys of a zone are kept, and how long one may be, in octets; RSA with 4096 bits takes 516.
+const MOST_KEYS: usize = 16;
+const LONGEST_KEY: usize = 1040;
+
 /// The records of one name and type, and what signs them.
 #[derive(Debug)]
 pub(super) struct RrSet<'a> {
@@ -33,9 +37,16 @@ pub(super) struct Signed {
     pub(super) labels: u8,
 }
 
-/// How many signatures may still be checked; each takes time.
+/// What a proof may still take.
 #[derive(Debug)]
-pub(super) struct Budget(pub(super) usize);
+pub(super) struct Budget {
+    /// How many signatures may be checked.
+    pub(super) checks: usize,
+    /// How many rounds of hashing there may be (RFC 5155, section 5).
+    pub(super) rounds: usize,
+    /// Whether it was not enough.
+    pub(super) spent: bool,
+}
 
 impl<'a> RrSet<'a> {
     /// Returns the records of a name and type, `None` where there are none.
@@ -81,7 +92,11 @@ impl<'a> RrSet<'a> {
             .iter()
             .filter(|(tag, key)| *tag == input.key_tag && key.public_key().algorithm() == input.algorithm);
         for (_, key) in of_tag {
-            budget.0 = budget.0.checked_sub(1)?;
+            let Some(left) = budget.checks.checked_sub(1) else {
+                budget.spent = true;
+                return None;
+            };
+            budget.checks = left;
             if key.verify(&signed, signature.sig()).is_ok() {
                 let shortest = self.records.iter().map(|record| record.ttl).min()?;
                 let most = shortest.min(input.original_ttl).min(end.wrapping_sub(now));
@@ -118,6 +133,11 @@ impl<'a> RrSet<'a> {
         }
         Some(octets)
     }
+}
+
+/// Returns how many labels a name has, a first `*` counted; the field of a signature does not count it.
+pub(super) fn labels_of(name: &Name) -> usize {
+    name.iter().count()
 }
 
 /// Returns the data of a record in canonical form.
@@ -169,9 +189,12 @@ fn keys(set: &RrSet<'_>, trusts: impl Fn(&DNSKEY) -> bool, now: u32, budget: &mu
         .iter()
         .filter_map(|record| {
             let RData::DNSSEC(DNSSECRData::DNSKEY(key)) = &record.data else { return None };
-            let is_key = key.zone_key() && !key.revoke();
+            let public = key.public_key();
+            let is_usable = public.algorithm().is_supported() && public.public_bytes().len() <= LONGEST_KEY;
+            let is_key = key.zone_key() && !key.revoke() && is_usable;
             is_key.then(|| Some((key.calculate_key_tag().ok()?, key.clone())))?
         })
+        .take(MOST_KEYS)
         .collect();
     let trusted = all.iter().filter(|(_, key)| trusts(key)).cloned().collect();
     let signed = set.verified(&Keys { zone: set.name.clone(), keys: trusted }, now, budget)?;

@@ -1,6 +1,6 @@
 //! Which zones lead to a name, from the root down, and the keys of each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use hickory_net::proto::rr::{Name, Record, RecordType as Type};
 
 use super::denial::{Cut, Denial, Proven};
 
-use super::rrset::{Budget, Keys, RrSet, Signed, root_keys, usable, zone_keys};
+use super::rrset::{Budget, Keys, RrSet, Signed, labels_of, root_keys, usable, zone_keys};
 use crate::clock;
 use crate::message::{self, RecordType};
 use crate::query::{Query, Question};
@@ -27,6 +27,8 @@ pub(super) enum Begins {
     /// A zone that nothing signs, nor any below it.
     Unsigned,
     Nothing,
+    /// Nothing, nor at any name below: there is no such name.
+    Absent,
 }
 
 /// The zone that a name belongs to.
@@ -65,6 +67,9 @@ impl Kept {
     }
 }
 
+/// Names and types that are proven, each with the seconds that it may be kept at most.
+pub(super) type Authentic = HashMap<(Name, Type), u32>;
+
 /// One proof: what it may ask, and what it goes by.
 pub(super) struct Proof<'a> {
     pub(super) resolver: &'a Resolver,
@@ -82,8 +87,8 @@ pub(super) struct Proof<'a> {
     /// How many questions may still be asked, and how many signatures checked.
     pub(super) questions: usize,
     pub(super) checks: Budget,
-    /// The names and types of what stood beside an answer and is proven.
-    pub(super) beside: HashSet<(Name, Type)>,
+    /// The names and types that are proven, each with the seconds that it may be kept at most (RFC 4035, section 5.3.3).
+    pub(super) authentic: Authentic,
 }
 
 impl Proof<'_> {
@@ -91,13 +96,14 @@ impl Proof<'_> {
     pub(super) async fn state(&mut self, name: &Name) -> Result<State, Fault> {
         let mut keys = match self.begins(&Name::root(), None).await? {
             Begins::Zone(keys) => keys,
-            Begins::Unsigned | Begins::Nothing => return Err(Fault::Bogus),
+            Begins::Unsigned | Begins::Nothing | Begins::Absent => return Err(Fault::Bogus),
         };
-        for labels in 1..=name.num_labels() {
-            match self.begins(&name.trim_to(labels.into()), Some(&keys)).await? {
+        for labels in 1..=labels_of(name) {
+            match self.begins(&name.trim_to(labels), Some(&keys)).await? {
                 Begins::Zone(further) => keys = further,
                 Begins::Unsigned => return Ok(State::Unsigned),
                 Begins::Nothing => {}
+                Begins::Absent => break,
             }
         }
         Ok(State::Signed(keys))
@@ -147,7 +153,7 @@ impl Proof<'_> {
     fn without_ds(&mut self, name: &Name, above: &Keys, message: &Message, most: u32) -> Result<(Begins, u32), Fault> {
         let denial = Denial::of(&message.authorities, above, self.now, &mut self.checks);
         // An alias is no zone (RFC 2181, section 10.1), nor is any name below one (RFC 6672, section 2.4).
-        let owners = (above.zone.num_labels()..name.num_labels()).map(|labels| name.trim_to(labels.into()));
+        let owners = (labels_of(&above.zone)..labels_of(name)).map(|labels| name.trim_to(labels));
         let owners: Vec<Name> = owners.collect();
         let alias = RrSet::find(&message.answers, name, Type::CNAME);
         let above_it = owners.iter().find_map(|owner| RrSet::find(&message.answers, owner, Type::DNAME));
@@ -159,9 +165,12 @@ impl Proof<'_> {
             }
         }
         let most = most.min(denial.most.unwrap_or(0));
-        match denial.cut(name) {
+        let cut = denial.cut(name);
+        self.checks.rounds = denial.rounds();
+        match cut {
             Cut::Unsigned => Ok((Begins::Unsigned, most)),
             Cut::None => Ok((Begins::Nothing, most)),
+            Cut::Absent => Ok((Begins::Absent, most)),
             Cut::Unproven => Err(Fault::Bogus),
         }
     }
@@ -186,11 +195,7 @@ impl Proof<'_> {
     }
 
     /// Returns how a set holds, and for how many seconds at most where it is proven; `authorities` are what came with it.
-    pub(super) async fn set(
-        &mut self,
-        set: &RrSet<'_>,
-        authorities: &[Record],
-    ) -> Result<Option<(Proven, u32)>, Fault> {
+    pub(super) async fn set(&mut self, set: &RrSet<'_>, authorities: &[Record]) -> Result<Option<Proven>, Fault> {
         for signer in set.signers() {
             // What a zone says of itself is no word of the one above it.
             let is_of_parent = set.record_type != Type::DS || *signer != *set.name || signer.is_root();
@@ -204,19 +209,20 @@ impl Proof<'_> {
             };
             let Some(Signed { most, labels }) = set.verified(&keys, self.now, &mut self.checks) else { continue };
             if labels == set.name.num_labels() {
-                return Ok(Some((Proven::Absent, most)));
+                self.authentic.insert((set.name.clone(), set.record_type), most);
+                return Ok(Some(Proven::Absent));
             }
             let denial = Denial::of(authorities, &keys, self.now, &mut self.checks);
-            self.beside.extend(denial.signed.iter().cloned());
-            return match denial.proves_wildcard(set.name, labels) {
+            let proven = denial.proves_wildcard(set.name, labels);
+            self.checks.rounds = denial.rounds();
+            self.authentic.extend(denial.signed);
+            self.authentic.insert((set.name.clone(), set.record_type), most);
+            return match proven {
                 Proven::Nothing => Err(Fault::Bogus),
-                proven => Ok(Some((proven, most.min(denial.most.unwrap_or(most))))),
+                proven => Ok(Some(proven)),
             };
         }
-        match self.state(set.name).await? {
-            State::Unsigned => Ok(None),
-            State::Signed(_) => Err(Fault::Bogus),
-        }
+        self.unsigned(set.name, set.record_type).await
     }
 
     /// Returns the same of an answer that there is no such name, or nothing of the type where it `exists`.
@@ -224,7 +230,7 @@ impl Proof<'_> {
         &mut self,
         (name, record_type, exists): (&Name, Type, bool),
         authorities: &[Record],
-    ) -> Result<Option<(Proven, u32)>, Fault> {
+    ) -> Result<Option<Proven>, Fault> {
         let soa = authorities.iter().filter(|of| of.record_type() == Type::SOA && of.name.zone_of(name));
         let zone = soa.map(|of| &of.name).max_by_key(|zone| zone.num_labels());
         if let Some(zone) = zone.filter(|zone| record_type != Type::DS || **zone != *name || zone.is_root()) {
@@ -236,15 +242,27 @@ impl Proof<'_> {
             let signed = soa.and_then(|set| set.verified(&keys, self.now, &mut self.checks));
             if let Some(signed) = signed {
                 let denial = Denial::of(authorities, &keys, self.now, &mut self.checks);
-                self.beside.extend(denial.signed.iter().cloned());
-                self.beside.insert((zone.clone(), Type::SOA));
-                match denial.proves(name, record_type, exists) {
-                    Proven::Nothing => {}
-                    proven => return Ok(Some((proven, signed.most.min(denial.most.unwrap_or(signed.most))))),
+                let proven = denial.proves(name, record_type, exists);
+                self.checks.rounds = denial.rounds();
+                self.authentic.extend(denial.signed);
+                self.authentic.insert((zone.clone(), Type::SOA), signed.most);
+                if proven != Proven::Nothing {
+                    return Ok(Some(proven));
                 }
             }
         }
-        match self.state(name).await? {
+        self.unsigned(name, record_type).await
+    }
+
+    /// Says what to hold of what nothing has proven.
+    async fn unsigned(&mut self, name: &Name, record_type: Type) -> Result<Option<Proven>, Fault> {
+        // It may hold all the same.
+        if self.checks.spent {
+            return Err(Fault::Missing);
+        }
+        // DS records belong to the zone above.
+        let of = if record_type == Type::DS { name.base_name() } else { name.clone() };
+        match self.state(&of).await? {
             State::Unsigned => Ok(None),
             State::Signed(_) => Err(Fault::Bogus),
         }
