@@ -71,7 +71,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// Returns a pipeline that starts with `state`.
     pub fn new(state: State, cache: Cache, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        let resolver = Resolver::new(Arc::clone(&metrics));
+        let resolver = Resolver::new(Arc::clone(&clock), Arc::clone(&metrics));
         Self { state: ArcSwap::from_pointee(state), cache, resolver, renewals: Renewals::default(), clock, metrics }
     }
 

@@ -77,6 +77,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("base64", &["ledger"]),
     ("caps", &["daemon"]),
     ("crossbeam_queue", &["client", "ledger", "pipeline"]),
+    ("data_encoding", &["resolve"]),
     ("ed25519_dalek", &["ledger"]),
     ("flate2", &["unpack"]),
     ("hickory_net", &["resolve"]),

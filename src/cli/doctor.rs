@@ -1,6 +1,7 @@
 //! `interdict doctor`: what keeps the daemon from its work, or clients from the daemon, each with what to do. It asks what
 //! anybody could ask, changes nothing, and guesses at nothing that it cannot see.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -11,12 +12,13 @@ use clap::Args;
 use super::folder::Folder;
 use super::healthcheck;
 use super::output::plain;
-use super::probe;
+use super::probe::{self, Question};
 use super::settings::{ConfigArgs, Faults};
 use crate::config::Config;
 use crate::daemon;
 use crate::daemon::space::Room;
-use crate::resolve::servers_of;
+use crate::message::{RecordType, ResponseView};
+use crate::resolve::{Endpoint, servers_of};
 
 /// Ends with 1 where something has to be done.
 #[derive(Debug, Args)]
@@ -108,6 +110,11 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
         }
     }
     findings.push(disk(&config.data_dir, config.ledger.max_size));
+    if config.upstream.dnssec.validates {
+        let groups = config.upstream.groups.iter().flat_map(|group| &group.servers);
+        let servers: BTreeSet<_> = config.upstream.servers.iter().chain(groups).filter_map(Endpoint::plain).collect();
+        findings.extend(servers.into_iter().map(signatures));
+    }
     let running = Folder::new(&config.data_dir, false).running_policy();
     match running {
         Ok(Some(_)) => {
@@ -147,6 +154,24 @@ fn disk(folder: &Path, most: u64) -> Finding {
     } else {
         Finding::well("disk", told)
     }
+}
+
+/// Whether an upstream passes on what answers are validated by.
+fn signatures(server: SocketAddr) -> Finding {
+    let response = match Question::root_keys().of_upstream(server) {
+        Ok(response) => response,
+        Err(error) => {
+            let told = format!("{server} does not answer: {error}");
+            return Finding::bad("dnssec", told, "see whether it is there, and whether it takes queries from here");
+        }
+    };
+    let is_signed = ResponseView::read(&response)
+        .is_ok_and(|view| view.records().any(|of| of.is_ok_and(|record| record.record_type == RecordType::RRSIG)));
+    if is_signed {
+        return Finding::well("dnssec", format!("{server} passes signatures on"));
+    }
+    let told = format!("{server} passes no signatures on, and answers are to be validated: all of its answers fail");
+    Finding::bad("dnssec", told, "name a resolver that knows DNSSEC, or set [upstream] dnssec = \"pass\"")
 }
 
 fn listener(address: SocketAddr, config: &Config) -> Finding {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::listen::limit::Networks;
-use crate::message::{Class, RecordType, ResponseView, Writer};
+use crate::message::{Class, RecordType, ResponseView, Writer, flag};
+use crate::query::MAX_PAYLOAD;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -60,14 +61,36 @@ impl Question {
         Self { message, id }
     }
 
+    /// A question that every resolver answers with signatures which passes any on: the keys of the root, with DO and CD.
+    pub(super) fn root_keys() -> Self {
+        let (mut message, id) = (Vec::new(), rand::random());
+        let mut writer = Writer::new(&mut message, id, flag::RECURSION_DESIRED | flag::CHECKING_DISABLED);
+        writer.question(b"\0", RecordType::DNSKEY, Class::IN);
+        writer.opt(MAX_PAYLOAD, 0, true, &[]);
+        Self { message, id }
+    }
+
     /// Asks over UDP and returns the response.
     ///
     /// # Errors
     /// Where none came, or nobody listens there.
     pub(super) fn over_udp(&self, address: SocketAddr, config: &Config) -> io::Result<Vec<u8>> {
         let socket = socket_to(address)?;
+        let header = header(socket.local_addr()?, config);
+        self.through(&socket, header)
+    }
+
+    /// Asks an upstream over UDP and returns the response.
+    ///
+    /// # Errors
+    /// Those of [`Self::over_udp`].
+    pub(super) fn of_upstream(&self, server: SocketAddr) -> io::Result<Vec<u8>> {
+        self.through(&socket_to(server)?, &[])
+    }
+
+    fn through(&self, socket: &UdpSocket, header: &[u8]) -> io::Result<Vec<u8>> {
         socket.set_read_timeout(Some(PATIENCE / TRIES))?;
-        let datagram = [header(socket.local_addr()?, config), &self.message].concat();
+        let datagram = [header, &self.message].concat();
         let mut buffer = [0; 4096];
         for _ in 0..TRIES {
             socket.send(&datagram)?;

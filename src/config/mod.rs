@@ -28,9 +28,9 @@ pub use places::Places;
 pub use spec::{Key, Kind, Preset, Section, Spec};
 pub use types::{
     Admin, AnswerConfig, BucketConfig, CacheConfig, ClientConfig, Config, ControlConfig, ControlSocket, DaemonConfig,
-    FetchConfig, FetchedPolicy, ForwardZone, GroupUpstream, HostRecord, LedgerConfig, ListConfig, Listen, ListsConfig,
-    LogConfig, Origin, PolicyConfig, PublishConfig, RebindingConfig, UpstreamConfig, WaysRound, WitnessConfig,
-    ZoneText, ZonesConfig,
+    DnssecConfig, FetchConfig, FetchedPolicy, ForwardZone, GroupUpstream, HostRecord, LedgerConfig, ListConfig, Listen,
+    ListsConfig, LogConfig, Origin, PolicyConfig, PublishConfig, RebindingConfig, UpstreamConfig, WaysRound,
+    WitnessConfig, ZoneText, ZonesConfig,
 };
 
 /// One fault: `Display` gives `path:line: what is wrong; what would be right` on one line that cannot forge what a

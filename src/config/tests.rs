@@ -96,6 +96,7 @@ fn defaults() -> Config {
             strategy: crate::resolve::Strategy::Order,
             bootstrap: Vec::new(),
             ca: None,
+            dnssec: DnssecConfig::default(),
             timeout: Duration::from_millis(1500),
             attempts: 3,
             in_flight: 4096,

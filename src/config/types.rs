@@ -109,6 +109,7 @@ pub struct UpstreamConfig {
     pub bootstrap: Vec<SocketAddr>,
     /// Certificates that are believed besides those that Mozilla trusts.
     pub ca: Option<PathBuf>,
+    pub dnssec: DnssecConfig,
     /// How long one try may take.
     pub timeout: Duration,
     /// How often a question is tried in all.
@@ -117,6 +118,16 @@ pub struct UpstreamConfig {
     pub in_flight: u32,
     pub zones: Vec<ForwardZone>,
     pub groups: Vec<GroupUpstream>,
+}
+
+/// What is made of the signatures of answers (RFC 4035).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DnssecConfig {
+    pub validates: bool,
+    /// A file of DNSKEY records; `None` for the keys of the root that are known.
+    pub trust_anchors: Option<PathBuf>,
+    /// Zones of which nothing is validated (RFC 7646).
+    pub except: Vec<Name>,
 }
 
 /// Conditional forwarding of a zone.

@@ -23,7 +23,9 @@ use crate::inspect::{Guards, Rebinding};
 use crate::message::Name;
 use crate::pipeline::State;
 use crate::policy::{Operator, Waiver};
-use crate::resolve::{Asking, Endpoint, Expiry, Lifetimes, Routes, Servers, Trust, View, servers_of};
+use crate::resolve::{
+    Anchors, Asking, Endpoint, Expiry, Lifetimes, Routes, Servers, Trust, Validation, View, servers_of, trust_anchors,
+};
 use crate::zones::{ZoneError, Zones, ZonesSpec};
 
 /// Where the system's resolvers are named.
@@ -67,8 +69,9 @@ pub(super) fn build(
     let believed = Tls::new(config.upstream.ca.as_deref(), Arc::clone(clock));
     let believed =
         believed.map_err(|error| faults.push(config.told("upstream.ca", format!("[upstream] ca: {}", chain(&error)))));
-    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), Ok(believed), true) =
-        (files, loaded, zones, default, tls, believed, faults.is_empty())
+    let anchors = anchors(config).map_err(|fault| faults.push(fault));
+    let (Ok(files), Ok(loaded), Ok(zones), Ok(default), Ok(tls), Ok(believed), Ok(anchors), true) =
+        (files, loaded, zones, default, tls, believed, anchors, faults.is_empty())
     else {
         return Err(faults);
     };
@@ -88,7 +91,7 @@ pub(super) fn build(
     let (candidate, shadow) = candidate::load(config, &snapshot, kept, clock.read().at);
     // The groups by whose ids policy decides are those that clients are put into.
     let groups = snapshot.inputs().operator.groups.clone();
-    let routes = Arc::new(routes(config, zones, (&default, &believed), (&groups, known)));
+    let routes = Arc::new(routes(config, zones, (&default, &believed, anchors), (&groups, known)));
     let guards = guards(config);
     let probes = super::loops::probes(&routes).into();
     notes.extend(config.export.iter().filter_map(export::note));
@@ -171,7 +174,7 @@ fn groups_without_source(groups: &[client::Group], sources: &Sources) -> impl It
 fn routes(
     config: &Config,
     zones: Zones,
-    (default, believed): (&[Endpoint], &Tls),
+    (default, believed, anchors): (&[Endpoint], &Tls, Option<Anchors>),
     (groups, known): (&[client::Group], &Servers),
 ) -> Routes {
     let UpstreamConfig { zones: forward, groups: own, strategy, .. } = &config.upstream;
@@ -182,9 +185,11 @@ fn routes(
     let expiry: Expiry = Arc::new(move |server: &str| expiries.of(server));
     let trust = Trust { tls: believed.config(), mark: believed.mark(), bootstrap, expiry };
     let mut group = |servers: &[Endpoint], strategy| known.group(servers, strategy, (&trust, now));
+    let dnssec = &config.upstream.dnssec;
+    let validation = || dnssec.validates.then(|| Validation::new(anchors.clone(), dnssec.except.clone()));
     let mut view = |title: &str, servers: &[Endpoint], strategy| View {
         title: title.to_owned(),
-        group: group(servers, strategy),
+        group: group(servers, strategy).validated(validation()),
         generation: generation(servers, config),
     };
     let default = view(client::DEFAULT_GROUP, default, *strategy);
@@ -192,7 +197,10 @@ fn routes(
     let id = |name: &str| (1..=u16::MAX).zip(groups).find(|(_, group)| group.name == name).map(|(id, _)| GroupId(id));
     let own = own.iter().filter_map(|of| Some((id(&of.group)?, view(&of.group, &of.servers, of.strategy))));
     let views = own.collect();
-    let forward = forward.iter().map(|of| (of.zone.clone(), group(&of.servers, of.strategy))).collect();
+    let forward = forward
+        .iter()
+        .map(|of| (of.zone.clone(), group(&of.servers, of.strategy).distrusted(dnssec.validates)))
+        .collect();
     Routes { zones, forward, default, views }
 }
 
@@ -201,9 +209,21 @@ fn routes(
 fn generation(servers: &[Endpoint], config: &Config) -> u32 {
     let Config { upstream, zones, ways_round, .. } = config;
     let servers: BTreeSet<_> = servers.iter().collect();
-    let described = format!("{servers:?} {:?} {zones:?} {}", upstream.zones, ways_round.ech);
+    let anchors = upstream.dnssec.trust_anchors.as_ref().map(std::fs::read).and_then(Result::ok);
+    let (forward, dnssec) = (&upstream.zones, &upstream.dnssec);
+    let described = format!("{servers:?} {forward:?} {dnssec:?} {anchors:?} {zones:?} {}", ways_round.ech);
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(described));
     u32::from_be_bytes([a, b, c, d])
+}
+
+/// Reads the keys that validation starts from, where others are named than those that are known.
+fn anchors(config: &Config) -> Result<Option<Anchors>, String> {
+    let Some(path) = &config.upstream.dnssec.trust_anchors else { return Ok(None) };
+    let told = |fault: String| {
+        config.told("upstream.trust_anchors", format!("[upstream] trust_anchors: {}: {fault}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
+    trust_anchors(&text).map(Some).map_err(told)
 }
 
 fn zones(config: &Config) -> Result<Zones, Vec<String>> {

@@ -126,7 +126,9 @@ impl Folders {
         }
         config.lists.lists.iter().for_each(|list| folders.reading(&list.source.path));
         config.client.sources.leases.iter().for_each(|lease| folders.reading(&lease.path));
-        config.fetch.ca.iter().chain(&config.upstream.ca).for_each(|ca| folders.reading(ca));
+        let upstream = &config.upstream;
+        let files = config.fetch.ca.iter().chain(&upstream.ca).chain(&upstream.dnssec.trust_anchors);
+        files.for_each(|ca| folders.reading(ca));
         for receiver in &config.export {
             receiver.ca.iter().chain(&receiver.authorization).for_each(|file| folders.reading(file));
             if let To::File(path) = &receiver.to {

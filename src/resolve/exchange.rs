@@ -102,6 +102,8 @@ pub struct Exchange {
     message: Vec<u8>,
     failure: Failure,
     extended_error: Option<Box<[u8]>>,
+    /// Whether what the server says of its own validation is not believed.
+    distrusts: bool,
 }
 
 impl Exchange {
@@ -129,7 +131,15 @@ impl Exchange {
             message: Vec::with_capacity(512),
             failure: Failure::Unreachable,
             extended_error: None,
+            distrusts: false,
         }
+    }
+
+    /// Takes the AD bit out of an answer where so: whoever validates believes nobody else who says that he did (RFC 6840, section
+    /// 5.8).
+    #[must_use]
+    pub fn distrusting(self, distrusts: bool) -> Self {
+        Self { distrusts, ..self }
     }
 
     /// Starts the next try.
@@ -225,8 +235,13 @@ impl Exchange {
         }
     }
 
-    /// Takes the capitals of ours out of an answer: out of its question, and out of owners that repeat the question whole.
+    /// Takes the capitals of ours out of an answer: out of its question, and out of owners that repeat the question whole. An AD
+    /// bit that is not believed goes with them.
     pub fn respell(&self, message: &mut [u8]) {
+        if let Some(flags) = message.get_mut(3).filter(|_| self.distrusts) {
+            let [_, authentic] = flag::AUTHENTIC_DATA.to_be_bytes();
+            *flags &= !authentic;
+        }
         let name = self.question.name.as_wire();
         let Ok(response) = ResponseView::read(message) else { return };
         let starts = response.records().filter_map(Result::ok).map(|record| record.start);

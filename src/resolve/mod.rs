@@ -10,6 +10,7 @@ mod flatten;
 mod forwarder;
 mod under_way;
 mod upstream;
+mod validation;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,10 +23,11 @@ pub use forwarder::{Answered, Done, Forwarder, Streamed};
 pub use upstream::{
     Condition, Endpoint, Group, MAX_SERVERS, Picks, Protocol, Secure, Server, Servers, Strategy, Tried, servers_of,
 };
+pub use validation::{Anchors, Validation, trust_anchors};
 
 use crate::cache::Key;
 use crate::client::GroupId;
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::message::{Body, Malformed, Name, ResponseView, continued, flag};
 use crate::observe::Metrics;
 use crate::query::{Query, Question};
@@ -136,16 +138,19 @@ pub struct Asking {
     pub prefetch: bool,
 }
 
-/// Finds true answers. Identical questions on their way are asked once.
+/// Finds true answers. Identical questions on their way are asked once, among clones too.
+#[derive(Clone)]
 pub struct Resolver {
     under_way: Arc<UnderWay>,
     metrics: Arc<Metrics>,
+    /// By which signatures are valid.
+    clock: Arc<dyn Clock>,
 }
 
 impl Resolver {
     /// Returns a resolver that counts into `metrics`.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { under_way: Arc::default(), metrics }
+    pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        Self { under_way: Arc::default(), metrics, clock }
     }
 
     /// Finds the true answer to the question of `query`, with its DO and CD bits.
@@ -163,7 +168,10 @@ impl Resolver {
         loop {
             match self.under_way.claim(&key) {
                 Claim::Leads(lead) => {
-                    let resolved = Arc::new(self.forward(query, group, asking).await);
+                    let resolved = Arc::new(match group.validation(query) {
+                        Some(validation) => validation.resolve(self, query, (group, generation), asking).await,
+                        None => self.forward(query, group, asking).await,
+                    });
                     lead.tell(&resolved);
                     return resolved;
                 }
@@ -229,7 +237,7 @@ impl Resolver {
         };
         let one = |place: usize| {
             let (query, group, asking) = (query.clone(), group.clone(), *asking);
-            let own = Self { under_way: Arc::clone(&self.under_way), metrics: Arc::clone(&self.metrics) };
+            let own = self.clone();
             let order = group.only(place);
             // In tasks of their own, so that whoever loses still shows whether it answers at all.
             tokio::spawn(async move { own.in_turn(&query, (order, 1), &group, &asking).await })
@@ -253,7 +261,8 @@ impl Resolver {
     /// Asks one server after the other.
     async fn in_turn(&self, query: &Query, (order, tries): (Picks, usize), group: &Group, asking: &Asking) -> Resolved {
         let bits = (query.dnssec_ok(), query.checking_disabled);
-        let mut exchange = Exchange::new(query.question.clone(), bits, order, (tries, asking.timeout));
+        let exchange = Exchange::new(query.question.clone(), bits, order, (tries, asking.timeout));
+        let mut exchange = exchange.distrusting(group.distrusts());
         let first = exchange.next(drive::dice());
         let driven = drive::drive(&mut exchange, first, group, &self.metrics).await;
         resolved(driven, &exchange, asking.lifetimes)

@@ -121,6 +121,7 @@ fn every_kind_of_fault_is_told_with_file_and_line() {
             "every query would loop",
         ),
         (lines("[upstream]\nservers = [\"10.0.0.1\"]\n", "ca = \"none.pem\"", ""), "", "none.pem"),
+        (lines("[upstream]\nservers = [\"10.0.0.1\"]\n", "trust_anchors = \"none\"", ""), "", "trust_anchors: none: "),
         (lines("[fetch]\n", "ca = \"none.pem\"", ""), "", "none.pem"),
         // Who gets records and notices.
         (lines(receiver, "ca = \"none.pem\"", ""), "", "export siem: "),

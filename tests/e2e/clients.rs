@@ -69,6 +69,18 @@ pub fn dig(server: SocketAddr, arguments: &[&str]) -> Answer {
     parse(text)
 }
 
+/// Asks several questions with one dig, each told by its own arguments.
+///
+/// # Panics
+/// Where an answer is missing.
+pub fn digs(server: SocketAddr, questions: &[Vec<&str>]) -> Vec<Answer> {
+    let output = dig_output(server, &questions.concat());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let answers: Vec<Answer> = text.split(";; Got answer:").skip(1).map(|text| parse(text.to_owned())).collect();
+    assert_eq!(answers.len(), questions.len(), "{text}");
+    answers
+}
+
 /// Runs dig and returns what it wrote; it ends with 9 where no answer comes.
 pub fn dig_output(server: SocketAddr, arguments: &[&str]) -> Output {
     let mut command = Command::new("dig");

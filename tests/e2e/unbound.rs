@@ -40,6 +40,26 @@ impl Unbound {
         unbound
     }
 
+    /// Starts one that asks this server for these zones, with these modules and further lines of its section `server:`.
+    pub fn before((server, zones): (SocketAddr, &[&str]), modules: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = place::socket();
+        let (ip, port, path) = (address.ip(), address.port(), folder.path().display());
+        let (at, of) = (server.ip(), server.port());
+        let stub = |zone: &&str| format!("stub-zone:\n name: \"{zone}\"\n stub-addr: {at}@{of}\n");
+        let stubs: String = zones.iter().map(stub).collect();
+        let text = format!(
+            "server:\n interface: {ip}@{port}\n access-control: 0.0.0.0/0 allow\n username: \"\"\n chroot: \"\"\n \
+             directory: \"{path}\"\n pidfile: \"\"\n use-syslog: no\n logfile: \"\"\n do-daemonize: no\n num-threads: 1\n \
+             module-config: \"{modules}\"\n do-not-query-localhost: no\n \
+             qname-minimisation: no\n{more}{stubs}remote-control:\n control-enable: no\n"
+        );
+        std::fs::write(folder.path().join("unbound.conf"), text).unwrap();
+        let mut unbound = Self { child: spawn(&folder), address, folder };
+        unbound.wait();
+        unbound
+    }
+
     fn wait(&mut self) {
         let query = wire::query("www.example", wire::A);
         place::until(PATIENCE, "Unbound to answer", || {

@@ -87,6 +87,15 @@ pub fn reply(query: &[u8], rcode: u8, addresses: &[[u8; 4]]) -> Vec<u8> {
     wire
 }
 
+/// Returns the answer to `query` that there is nothing of the kind in the zone of the name that it asks for.
+pub fn nodata(query: &[u8]) -> Vec<u8> {
+    let mut wire = reply(query, 0, &[]);
+    wire[9] = 1;
+    wire.extend([0xc0, 12, 0, 6, 0, 1, 0, 0, 1, 0, 0, 22, 0, 0]);
+    wire.extend([0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0]);
+    wire
+}
+
 /// Returns the type that a query asks for.
 pub fn question_type(query: &[u8]) -> u16 {
     let end = question_end(query);

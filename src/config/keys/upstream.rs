@@ -41,6 +41,37 @@ pub(super) const KEYS: &[Key] = &[
             "A file of certificates (PEM) that encrypted ones are believed by, besides those that Mozilla trusts; \"\" for none.",
         ],
     ),
+    key(
+        "dnssec",
+        Kind::Word(&["pass", "validate"]),
+        r#""pass""#,
+        "",
+        &[
+            "\"pass\": what the servers say of DNSSEC goes on to clients, signatures too; ask such as validate. \"validate\":",
+            "answers are validated here, from the root down (RFC 4035); what does not hold is SERVFAIL with an extended error, but",
+            "for clients that set CD. It is young. Takes more questions where a zone is asked for first, and a clock that is",
+            "right: one that has no time yet fails every name. Names of [[upstream.zone]] are not validated.",
+        ],
+    ),
+    key(
+        "trust_anchors",
+        Kind::Text { least: 0, most: 4096 },
+        r#""""#,
+        "",
+        &[
+            "A file with the DNSKEY records of the root that validation starts from, in place of those that IANA publishes (key",
+            "tags 20326 and 38696); \"\" for these.",
+        ],
+    ),
+    key(
+        "not_validated",
+        Kind::Names,
+        "[]",
+        "",
+        &[
+            "Zones of which nothing is validated, names below them included (RFC 7646): such as are known inside alone, or broken.",
+        ],
+    ),
     number(
         "timeout_ms",
         (10, 30_000),

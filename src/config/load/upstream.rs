@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Settings;
-use crate::config::types::{ForwardZone, GroupUpstream, UpstreamConfig};
+use crate::config::types::{DnssecConfig, ForwardZone, GroupUpstream, UpstreamConfig};
 use crate::message::Name;
 use crate::resolve::Strategy;
 
@@ -14,6 +14,11 @@ pub(super) fn upstream(take: &mut Settings) -> UpstreamConfig {
         strategy: strategy(take.take("upstream", "strategy")),
         bootstrap: take.take("upstream", "bootstrap"),
         ca: file(take, "upstream", "ca"),
+        dnssec: DnssecConfig {
+            validates: take.take::<&str>("upstream", "dnssec") == "validate",
+            trust_anchors: file(take, "upstream", "trust_anchors"),
+            except: take.take("upstream", "not_validated"),
+        },
         timeout: Duration::from_millis(take.take("upstream", "timeout_ms")),
         attempts: take.take("upstream", "attempts"),
         in_flight: take.take("upstream", "in_flight"),

@@ -132,10 +132,12 @@ pub enum UpstreamEvent {
     Timeout,
     /// The network failed, or the answer was a refusal.
     Failure,
+    /// An answer did not hold against its signatures, or lacked them (RFC 4035, section 4.3).
+    Bogus,
 }
 
 impl UpstreamEvent {
-    pub(super) const ALL: [Self; 4] = [Self::Query, Self::RetryTcp, Self::Timeout, Self::Failure];
+    pub(super) const ALL: [Self; 5] = [Self::Query, Self::RetryTcp, Self::Timeout, Self::Failure, Self::Bogus];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -143,6 +145,7 @@ impl UpstreamEvent {
             Self::RetryTcp => "retry_tcp",
             Self::Timeout => "timeout",
             Self::Failure => "failure",
+            Self::Bogus => "bogus",
         }
     }
 }

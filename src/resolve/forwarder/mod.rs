@@ -173,7 +173,7 @@ impl<W> Forwarder<W> {
     /// Asks the question of `query`, with its DO and CD bits, or joins those who wait for the same.
     ///
     /// # Errors
-    /// Gives `waiting` back where somebody else asks the same; a task is to wait for that.
+    /// Gives `waiting` back where a task is to do it: somebody else asks the same, or the answer is to be validated.
     pub fn ask(
         &mut self,
         query: &Query,
@@ -183,6 +183,10 @@ impl<W> Forwarder<W> {
     ) -> Result<(), W> {
         if group.races() && group.is_secure() {
             // Connections are for tasks.
+            return Err(waiting);
+        }
+        if group.validation(query).is_some() {
+            // So are proofs, which take several questions.
             return Err(waiting);
         }
         let place = self.free.last().copied().unwrap_or(self.questions.len());
@@ -200,7 +204,7 @@ impl<W> Forwarder<W> {
         let asked = Asked { lead, generation, asking: *asking, first: waiting, others: Vec::new() };
         let (order, second) = group.order(now).race(group.races() && asking.tries > 1);
         let first_tries = asking.tries - second.map_or(0, |_| 1);
-        let mut exchange = exchange(query, order, (first_tries, asking.timeout));
+        let mut exchange = exchange(query, group, order, (first_tries, asking.timeout));
         let action = exchange.next(dice());
         let question = Question {
             exchange,
@@ -438,8 +442,9 @@ impl<W> Forwarder<W> {
 }
 
 /// Prepares to ask servers the question of `query`.
-fn exchange(query: &Query, order: Picks, of: (usize, Duration)) -> Exchange {
-    Exchange::new(query.question.clone(), (query.dnssec_ok(), query.checking_disabled), order, of)
+fn exchange(query: &Query, group: &Group, order: Picks, of: (usize, Duration)) -> Exchange {
+    let bits = (query.dnssec_ok(), query.checking_disabled);
+    Exchange::new(query.question.clone(), bits, order, of).distrusting(group.distrusts())
 }
 
 impl<W> fmt::Debug for Forwarder<W> {

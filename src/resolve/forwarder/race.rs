@@ -41,7 +41,7 @@ impl<W> Forwarder<W> {
     pub(super) fn put_rival(&mut self, query: &Query, leader: usize, second: usize, now: Instant) -> (usize, Action) {
         let of = self.questions[leader].as_ref().expect("the leader was put there by the caller");
         let (group, timeout) = (of.group.clone(), of.exchange.timeout());
-        let mut exchange = exchange(query, group.only(second), (1, timeout));
+        let mut exchange = exchange(query, &group, group.only(second), (1, timeout));
         let action = exchange.next(dice());
         let race = Race::Rival(leader);
         let place = self.put(Question { exchange, group, asked: None, race, attempt: 0, port: 0, begun: now });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::*;
-use crate::clock::monotonic;
+use crate::clock::{SystemClock, monotonic};
 use crate::message::{Class, HEADER, QueryView, RecordType, ResponseCode, Writer, flag};
 use crate::query::{Peer, Transport};
 use crate::resolve::{Condition, Lifetimes, Servers, Strategy};
@@ -30,7 +30,7 @@ impl Stage {
         let upstreams: Vec<UdpSocket> = (0..upstreams).map(open).collect();
         let addresses: Vec<_> = upstreams.iter().map(|socket| socket.local_addr().unwrap()).collect();
         let group = Servers::plain(&addresses, monotonic());
-        let resolver = Resolver::new(Arc::default());
+        let resolver = Resolver::new(Arc::new(SystemClock), Arc::default());
         let forwarder = Forwarder::new(&resolver).unwrap();
         let lifetimes = Lifetimes { most: 3600, most_negative: 60, failure: 5 };
         Self {

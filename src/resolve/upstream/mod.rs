@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use super::Routes;
 use super::channel::{Channel, Trust};
 use super::exchange::Failure;
+use super::validation::Validation;
+use crate::query::Query;
 pub use endpoint::{Endpoint, Protocol, Secure};
 pub use server::{Condition, Server, Tried};
 
@@ -43,6 +45,8 @@ pub struct Group {
     /// How many questions there were.
     turn: Arc<AtomicUsize>,
     secure: u16,
+    validation: Option<Arc<Validation>>,
+    distrusts: bool,
 }
 
 /// Servers in the order in which they are to be asked, by their places in their group.
@@ -125,7 +129,29 @@ impl Group {
         let servers: Arc<[Arc<Server>]> = servers.into_iter().take(MAX_SERVERS).collect();
         let bits = servers.iter().enumerate().map(|(place, server)| u16::from(server.channel().is_some()) << place);
         let secure = bits.sum();
-        Self { servers, strategy, turn: Arc::default(), secure }
+        Self { servers, strategy, turn: Arc::default(), secure, validation: None, distrusts: false }
+    }
+
+    /// Has answers validated (RFC 4035).
+    #[must_use]
+    pub fn validated(self, by: Option<Validation>) -> Self {
+        Self { distrusts: by.is_some(), validation: by.map(Arc::new), ..self }
+    }
+
+    /// Has the servers not believed where they say that they have validated an answer.
+    #[must_use]
+    pub fn distrusted(self, is_so: bool) -> Self {
+        Self { distrusts: is_so, ..self }
+    }
+
+    /// Returns whether the servers are not believed that they have validated an answer, which may be one that nobody validates.
+    pub const fn distrusts(&self) -> bool {
+        self.distrusts
+    }
+
+    /// Returns how the answer to a query is validated, if it is.
+    pub fn validation(&self, query: &Query) -> Option<&Validation> {
+        self.validation.as_deref().filter(|validation| validation.covers(query))
     }
 
     /// Returns the servers to ask, in order; those that lead back to us are left out.

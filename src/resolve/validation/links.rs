@@ -1,0 +1,141 @@
+//! An answer taken apart into what it says of one name each: an alias and what it leads to, up to the last name and what there
+//! is of it, or that there is nothing.
+
+use std::collections::HashSet;
+
+use hickory_net::proto::op::{Message, Query, ResponseCode};
+use hickory_net::proto::rr::{DNSClass, Name, RData, Record, RecordType as Type};
+use hickory_net::proto::serialize::binary::{BinDecodable as _, BinDecoder};
+
+use super::rrset::{labels_of, signature};
+use super::zones::Authentic;
+
+/// How many aliases in a row are followed.
+const MOST: usize = 16;
+
+/// What is said of one name, as a server that knows no other name would say it.
+pub(super) struct Link {
+    pub(super) query: Query,
+    pub(super) message: Message,
+}
+
+/// Takes an answer apart. `None` where it goes round in circles, or asks nothing.
+pub(super) fn links(message: &Message) -> Option<Vec<Link>> {
+    let asked = message.queries.first()?;
+    let mut links = Vec::new();
+    let mut seen = HashSet::new();
+    let mut name = asked.name.clone();
+    while let Some(target) = alias(message, &name, asked.query_type) {
+        if links.len() == MOST || !seen.insert(name.to_lowercase()) {
+            return None;
+        }
+        let is_above = |of: &Record| covers(of) == Type::DNAME && of.name != name && of.name.zone_of(&name);
+        let is_own = |of: &Record| covers(of) == Type::CNAME && of.name == name;
+        links.push(link(message, (&name, asked), |of| is_own(of) || is_above(of), true));
+        name = target;
+    }
+    let is_own = |of: &Record| {
+        let wanted = covers(of) == asked.query_type || asked.query_type == of.record_type();
+        // Of an alias that is asked for, what it may be made of.
+        let above =
+            asked.query_type == Type::CNAME && covers(of) == Type::DNAME && of.name != name && of.name.zone_of(&name);
+        of.name == name && wanted || above
+    };
+    let positive = message.answers.iter().any(|of| of.name == name && of.record_type() == asked.query_type);
+    links.push(link(message, (&name, asked), is_own, positive));
+    Some(links)
+}
+
+/// Returns what an alias of the name leads to.
+fn alias(message: &Message, name: &Name, asked: Type) -> Option<Name> {
+    if matches!(asked, Type::CNAME | Type::RRSIG) {
+        return None;
+    }
+    message.answers.iter().filter(|record| record.name == *name).find_map(|record| match &record.data {
+        RData::CNAME(target) => Some(target.0.clone()),
+        _ => None,
+    })
+}
+
+fn link(message: &Message, (name, asked): (&Name, &Query), is_own: impl Fn(&Record) -> bool, positive: bool) -> Link {
+    let mut query = asked.clone();
+    query.name = name.clone();
+    let mut said = Message::response(0, message.op_code);
+    said.metadata.response_code = if positive { ResponseCode::NoError } else { message.response_code };
+    said.add_query(query.clone());
+    said.answers = message.answers.iter().filter(|of| is_own(of)).cloned().collect();
+    let proves = |of: &&Record| matches!(covers(of), Type::NSEC | Type::NSEC3);
+    let denies = |of: &&Record| proves(of) || covers(of) == Type::SOA;
+    let authorities = message.authorities.iter();
+    said.authorities = match positive {
+        // That no other name is nearer has to be proven where a wildcard stands for the name.
+        true => authorities.filter(proves).cloned().collect(),
+        false => authorities.filter(denies).cloned().collect(),
+    };
+    Link { query, message: said }
+}
+
+/// Returns the type of a record, or that of those which it signs.
+fn covers(record: &Record) -> Type {
+    signature(record).map_or_else(|| record.record_type(), |of| of.input().type_covered)
+}
+
+impl Link {
+    /// Returns the name above, where this alias was made of a DNAME there, and is not signed for that (RFC 6672, section 5.3.1).
+    pub(super) fn made_of(&self) -> Option<&Name> {
+        let name = &self.query.name;
+        let target = self.message.answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if record.name == *name => Some(&target.0),
+            _ => None,
+        })?;
+        self.message.answers.iter().find_map(|of| {
+            let RData::Unknown { code: Type::DNAME, rdata } = &of.data else { return None };
+            let kept = labels_of(name).checked_sub(labels_of(&of.name))?;
+            let to = Name::read(&mut BinDecoder::new(&rdata.anything)).ok()?;
+            let made = Name::from_labels(name.iter().take(kept)).ok()?.append_domain(&to).ok()?;
+            (kept > 0 && made == *target).then_some(&of.name)
+        })
+    }
+
+    /// Returns from when to when each signature is valid, as serial numbers of seconds.
+    pub(super) fn validity(&self) -> impl Iterator<Item = (u32, u32)> {
+        let signatures = self.message.all_sections().filter_map(signature);
+        signatures.map(|of| (of.input().sig_inception.get(), of.input().sig_expiration.get()))
+    }
+}
+
+/// Writes an answer as it goes on: with AD where it is proven, and then without all that is not `authentic`; with TTLs as
+/// signatures leave them; and with signatures and proofs only for who wants them (RFC 4035, section 3.2.1). `None` where it cannot
+/// be written.
+pub(super) fn written(mut message: Message, authentic: &Authentic, proven: bool, dnssec_ok: bool) -> Option<Vec<u8>> {
+    let asked = message.queries.first()?.query_type;
+    message.metadata.authentic_data = proven;
+    let links = links(&message)?;
+    // An answer that there is something is proven as such, whatever its code says.
+    message.metadata.response_code = links.last()?.message.response_code;
+    let own = |of: &Record| (of.name.clone(), covers(of));
+    let answers: HashSet<_> = links.iter().flat_map(|link| &link.message.answers).map(own).collect();
+    // What leads nowhere from the question is nobody's answer.
+    message.answers.retain(|of| answers.contains(&own(of)));
+    if proven {
+        let is_proven = |of: &Record| of.dns_class == DNSClass::IN && authentic.contains_key(&own(of));
+        message.answers.retain(is_proven);
+        message.authorities.retain(is_proven);
+        message.additionals.clear();
+    }
+    for record in message.answers.iter_mut().chain(&mut message.authorities) {
+        if let Some(most) = authentic.get(&own(record)) {
+            record.ttl = record.ttl.min(*most);
+        }
+    }
+    if !dnssec_ok {
+        let stays = |of: &Record| {
+            let own = of.record_type();
+            own == asked || !matches!(own, Type::RRSIG | Type::NSEC | Type::NSEC3)
+        };
+        message.answers.retain(stays);
+        message.authorities.retain(stays);
+        message.additionals.retain(stays);
+    }
+    message.to_vec().ok()
+}
