@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::rr::rdata::CNAME;
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use crate::clients::{Answer, dig};
 use crate::scripted::Scripted;
@@ -116,6 +117,53 @@ const FORGERIES: &[(&str, &str, &str, Forgery)] = &[
                 // Whatever stands right before the name says that the name is the next.
                 let mut message = truth.of("wwv.signed.land", of);
                 message.metadata.response_code = ResponseCode::NoError;
+                message
+            })
+        },
+    ),
+    (
+        "that a zone is unsigned, by a record of another class beside the true one",
+        "www.signed.land",
+        "A",
+        |truth, name, of| match of {
+            RecordType::A if name == "www.signed.land" => Some(made(truth.of(name, of), vec![address(name)])),
+            RecordType::DS if name == "signed.land" => {
+                // The true proof of the zone above that the name is there, behind one that says what is wanted.
+                let mut message = truth.of("signed.land", RecordType::TXT);
+                message.answers.clear();
+                let mut above = truth.of("signedx.land", RecordType::A);
+                let is_before = |of: &Record| {
+                    of.record_type() == RecordType::NSEC && of.name < Name::from_ascii("signedx.land.").unwrap()
+                };
+                let owner =
+                    above.authorities.iter().filter(|of| is_before(of)).map(|of| of.name.clone()).max().unwrap();
+                let delegation = truth.of("plain.land", RecordType::DS).authorities;
+                let mut forged = delegation.into_iter().find(|of| of.record_type() == RecordType::NSEC).unwrap();
+                (forged.name, forged.dns_class) = (owner, DNSClass::CH);
+                above.authorities.insert(0, forged);
+                above.metadata.response_code = ResponseCode::NoError;
+                message.authorities = above.authorities;
+                Some(message)
+            }
+            _ => None,
+        },
+    ),
+    (
+        "where a name leads, by a DNAME of another class beside the true one",
+        "x.moved.signed.land",
+        "A",
+        |truth, name, of| {
+            (name == "x.moved.signed.land" && of == RecordType::A).then(|| {
+                let mut message = truth.of("www.moved.signed.land", of);
+                let mut lie = truth.of("old.signed.land", RecordType::DNAME).answers[0].clone();
+                (lie.name, lie.dns_class) = (Name::from_ascii("moved.signed.land.").unwrap(), DNSClass::CH);
+                message.answers.retain(|of| of.name == Name::from_ascii("moved.signed.land.").unwrap());
+                message.answers.insert(0, lie);
+                message
+                    .answers
+                    .push(record("x.moved.signed.land.", RData::CNAME(CNAME(Name::from_ascii("x.land.").unwrap()))));
+                message.authorities = truth.of("x.land", of).authorities;
+                message.metadata.response_code = ResponseCode::NXDomain;
                 message
             })
         },

@@ -72,11 +72,13 @@ impl<'a> Denial<'a> {
             .filter(|of| matches!(of.record_type(), RecordType::NSEC | RecordType::NSEC3))
             .take(MOST_RECORDS)
         {
-            let set = RrSet::find(authorities, &record.name, record.record_type());
-            let signed = set.filter(|set| set.records.len() == 1).and_then(|set| set.verified(keys, now, budget));
+            let Some(set) = RrSet::find(authorities, &record.name, record.record_type()) else { continue };
+            let signed = set.verified(keys, now, budget);
+            // What is read is what the signature is over.
+            let &[verified] = &set.records[..] else { continue };
             // What stands for a wildcard is signed as such: expanded it says nothing (RFC 4035, section 5.4).
             let Some(Signed { most, .. }) = signed.filter(|of| of.labels == record.name.num_labels()) else { continue };
-            match &record.data {
+            match &verified.data {
                 RData::DNSSEC(DNSSECRData::NSEC(nsec)) => denial.nsec.push((&record.name, nsec)),
                 RData::DNSSEC(DNSSECRData::NSEC3(nsec3)) => {
                     let is_below = record.name.base_name() == keys.zone;

@@ -19,6 +19,15 @@ pub(super) struct Link {
     pub(super) message: Message,
 }
 
+/// Reads a message without what is of other classes, which nothing here proves. `None` where it has a record that cannot be read.
+pub(super) fn read(wire: &[u8]) -> Option<Message> {
+    let mut message = Message::from_vec(wire).ok()?;
+    for section in [&mut message.answers, &mut message.authorities, &mut message.additionals] {
+        section.retain(|of| of.dns_class == DNSClass::IN);
+    }
+    Some(message)
+}
+
 /// Takes an answer apart. `None` where it goes round in circles, or asks nothing.
 pub(super) fn links(message: &Message) -> Option<Vec<Link>> {
     let asked = message.queries.first()?;
@@ -120,7 +129,8 @@ pub(super) fn written(mut message: Message, authentic: &Authentic, proven: bool,
     if proven {
         let is_proven = |of: &Record| of.dns_class == DNSClass::IN && authentic.contains_key(&own(of));
         message.answers.retain(is_proven);
-        message.authorities.retain(is_proven);
+        // What is proven of an answer is not proven of what stands elsewhere.
+        message.authorities.retain(|of| is_proven(of) && !answers.contains(&own(of)));
         message.additionals.clear();
     }
     for record in message.answers.iter_mut().chain(&mut message.authorities) {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_net::proto::dnssec::TrustAnchors;
-use hickory_net::proto::op::{Message, ResponseCode};
+use hickory_net::proto::op::ResponseCode;
 use hickory_net::proto::rr::RecordType as Type;
 
 use super::exchange::{Failed, Failure};
@@ -136,7 +136,7 @@ impl Validation {
             Resolved::Failed(failed) => return Resolved::Failed(failed.clone()),
         };
         let malformed = || Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None });
-        let Ok(message) = Message::from_vec(wire) else { return malformed() };
+        let Some(message) = links::read(wire) else { return malformed() };
         let is_answer = matches!(message.response_code, ResponseCode::NoError | ResponseCode::NXDomain);
         let Some(links) = links(&message).filter(|_| is_answer) else { return malformed() };
         let now = resolver.clock.read().at.as_second();
@@ -209,13 +209,13 @@ impl Validation {
 /// Proves what is said of one name: `None` where nothing signs it.
 async fn prove(link: &Link, proof: &mut Proof<'_>) -> Result<Option<Proven>, Fault> {
     let Link { query, message } = link;
-    if query.query_type == Type::RRSIG {
+    if query.query_type == Type::RRSIG && message.response_code != ResponseCode::NXDomain {
         // Nothing signs signatures.
         return Ok(None);
     }
     if let Some(above) = link.made_of() {
         let set = RrSet::find(&message.answers, above, Type::DNAME).ok_or(Fault::Bogus)?;
-        let proven = proof.set(&set, &message.authorities).await?;
+        let proven = proof.set((&set, query.query_type), &message.authorities).await?;
         let made = RrSet::find(&message.answers, &query.name, Type::CNAME).filter(|made| made.records.len() == 1);
         // There is one that can be made, and it is as good as what it was made of.
         let made = made.ok_or(Fault::Bogus)?;
@@ -226,7 +226,7 @@ async fn prove(link: &Link, proof: &mut Proof<'_>) -> Result<Option<Proven>, Fau
     }
     let own = [query.query_type, Type::CNAME].map(|of| RrSet::find(&message.answers, &query.name, of));
     match own.into_iter().flatten().next() {
-        Some(set) => proof.set(&set, &message.authorities).await,
+        Some(set) => proof.set((&set, query.query_type), &message.authorities).await,
         None => {
             let exists = message.response_code != ResponseCode::NXDomain;
             proof.absence((&query.name, query.query_type, exists), &message.authorities).await

@@ -10,6 +10,7 @@ use hickory_net::proto::rr::{Name, Record, RecordType as Type};
 
 use super::denial::{Cut, Denial, Proven};
 
+use super::links;
 use super::rrset::{Budget, Keys, RrSet, Signed, labels_of, root_keys, usable, zone_keys};
 use crate::clock;
 use crate::message::{self, RecordType};
@@ -160,7 +161,9 @@ impl Proof<'_> {
         for set in [alias, above_it].into_iter().flatten() {
             let Some(Signed { most: by, labels }) = set.verified(above, self.now, &mut self.checks) else { continue };
             let expanded = labels < set.name.num_labels();
-            if !expanded || denial.proves_wildcard(set.name, labels) != Proven::Nothing {
+            if !expanded
+                || set.record_type != Type::DNAME && denial.proves_wildcard(set.name, labels) != Proven::Nothing
+            {
                 return Ok((Begins::Nothing, most.min(by)));
             }
         }
@@ -184,7 +187,7 @@ impl Proof<'_> {
         let asked = Query { question, ..self.query.clone() };
         match &*self.resolver.joined(&asked, self.group, self.asking).await {
             Resolved::Found { message, body, .. } => {
-                let message = Message::from_vec(message).map_err(|_| Fault::Bogus)?;
+                let message = links::read(message).ok_or(Fault::Bogus)?;
                 match message.response_code {
                     ResponseCode::NoError | ResponseCode::NXDomain => Ok((message, body.lifetime)),
                     _ => Err(Fault::Missing),
@@ -194,8 +197,12 @@ impl Proof<'_> {
         }
     }
 
-    /// Returns how a set holds, and for how many seconds at most where it is proven; `authorities` are what came with it.
-    pub(super) async fn set(&mut self, set: &RrSet<'_>, authorities: &[Record]) -> Result<Option<Proven>, Fault> {
+    /// Returns how a set holds, that is an answer to a question for the type `asked`; `authorities` are what came with it.
+    pub(super) async fn set(
+        &mut self,
+        (set, asked): (&RrSet<'_>, Type),
+        authorities: &[Record],
+    ) -> Result<Option<Proven>, Fault> {
         for signer in set.signers() {
             // What a zone says of itself is no word of the one above it.
             let is_of_parent = set.record_type != Type::DS || *signer != *set.name || signer.is_root();
@@ -208,6 +215,10 @@ impl Proof<'_> {
                 State::Unsigned => return Ok(None),
             };
             let Some(Signed { most, labels }) = set.verified(&keys, self.now, &mut self.checks) else { continue };
+            if labels != set.name.num_labels() && set.record_type == Type::DNAME {
+                // A wildcard leads nobody elsewhere (RFC 4592, section 4.4).
+                return Err(Fault::Bogus);
+            }
             if labels == set.name.num_labels() {
                 self.authentic.insert((set.name.clone(), set.record_type), most);
                 return Ok(Some(Proven::Absent));
@@ -222,7 +233,7 @@ impl Proof<'_> {
                 proven => Ok(Some(proven)),
             };
         }
-        self.unsigned(set.name, set.record_type).await
+        self.unsigned(set.name, asked).await
     }
 
     /// Returns the same of an answer that there is no such name, or nothing of the type where it `exists`.
