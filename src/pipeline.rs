@@ -199,7 +199,7 @@ impl Pipeline {
     /// [`Pipeline::conclude`] is the rest of it.
     ///
     /// # Errors
-    /// Gives `waiting` back where a task has to do it.
+    /// Gives `waiting` back where a task has to do it: [`Pipeline::complete`], in which an answer is validated as well.
     pub fn forward<W>(
         &self,
         query: &Query,

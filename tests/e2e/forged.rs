@@ -159,10 +159,11 @@ const FORGERIES: &[(&str, &str, &str, Forgery)] = &[
                 (lie.name, lie.dns_class) = (Name::from_ascii("moved.signed.land.").unwrap(), DNSClass::CH);
                 message.answers.retain(|of| of.name == Name::from_ascii("moved.signed.land.").unwrap());
                 message.answers.insert(0, lie);
-                message
-                    .answers
-                    .push(record("x.moved.signed.land.", RData::CNAME(CNAME(Name::from_ascii("x.land.").unwrap()))));
-                message.authorities = truth.of("x.land", of).authorities;
+                message.answers.push(record(
+                    "x.moved.signed.land.",
+                    RData::CNAME(CNAME(Name::from_ascii("x.www.land.").unwrap())),
+                ));
+                message.authorities = truth.of("x.www.land", of).authorities;
                 message.metadata.response_code = ResponseCode::NXDomain;
                 message
             })

@@ -127,7 +127,7 @@ pub(super) fn written(mut message: Message, authentic: &Authentic, proven: bool,
     // What leads nowhere from the question is nobody's answer.
     message.answers.retain(|of| answers.contains(&own(of)));
     if proven {
-        let is_proven = |of: &Record| of.dns_class == DNSClass::IN && authentic.contains_key(&own(of));
+        let is_proven = |of: &Record| authentic.contains_key(&own(of));
         message.answers.retain(is_proven);
         // What is proven of an answer is not proven of what stands elsewhere.
         message.authorities.retain(|of| is_proven(of) && !answers.contains(&own(of)));
