@@ -89,7 +89,8 @@ fn devices(of: &mut Wanted<'_>, order: &str, (at, days): (Timestamp, u16)) -> Re
         format: Format::Json,
         lang: String::new(),
         from: at.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN),
-        to: at,
+        // A notice tells its instant in whole seconds: what was attempted in that second belongs to it.
+        to: whole(at).checked_add(SignedDuration::from_secs(1)).unwrap_or(at),
         order: Some(order.to_owned()),
         group: None,
         duty: None,

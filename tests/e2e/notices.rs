@@ -321,6 +321,19 @@ fn what_a_mail_server_refuses_is_told_and_nothing_goes_out_in_clear() {
     assert!(told.contains("notice by smtp: cannot read the password"), "{told}");
 }
 
+#[test]
+fn a_notice_counts_the_second_in_which_it_is_made() {
+    let (setup, _upstream) = asked_before(now().checked_add((24 * 8).hours()).unwrap());
+    let daemon = setup.start();
+    let [list] = &daemon.json(&["devices", "--format", "json"])[..] else { panic!("not one object") };
+    let last = list["devices"].as_array().unwrap().iter().map(|device| device["last"].as_str().unwrap());
+    let last: Timestamp = last.max().unwrap().parse().unwrap();
+    let at = Timestamp::from_second(last.as_second()).unwrap().to_string();
+    let shown = done(&daemon.command(&["notice", "show", "--at", &at, "--template", "webhook"]));
+    let digest: Value = serde_json::from_str(shown.lines().last().unwrap()).unwrap();
+    assert_eq!((&digest["at"], &digest["subjects"][1]["devices"]), (&at.into(), &2.into()), "{shown}");
+}
+
 /// Empties an index and keeps everybody else from writing to it.
 const EMPTIED: &str = "
 import signal, sqlite3, sys
