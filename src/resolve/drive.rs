@@ -83,7 +83,7 @@ pub(super) fn note_failure(
     group.failed((server, failure), (begun, timeout), now);
     metrics.count_upstream(match failure {
         Failure::TimedOut => UpstreamEvent::Timeout,
-        Failure::Unreachable | Failure::Refused => UpstreamEvent::Failure,
+        Failure::Unreachable | Failure::Refused | Failure::Bogus => UpstreamEvent::Failure,
     });
 }
 

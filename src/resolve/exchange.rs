@@ -68,6 +68,8 @@ pub enum Failure {
     TimedOut,
     /// The upstream answered that it cannot or will not.
     Refused,
+    /// The upstream answered, and that does not hold.
+    Bogus,
 }
 
 /// An exchange that got no answer.
