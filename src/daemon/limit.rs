@@ -35,7 +35,7 @@ fn connections(wanted: usize) -> usize {
     wanted.min(most.max(1))
 }
 
-/// Each query under way has a socket of its own; the soft limit of many systems is 1024 descriptors.
+/// Each query under way has a socket of its own, or up to three where tries before are still listened to; the soft limit of many systems is 1024 descriptors.
 pub(super) fn raise_descriptors() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)

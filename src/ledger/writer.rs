@@ -182,8 +182,7 @@ impl Writer {
                 return;
             }
             let urgent = end.is_some() || !flushes.is_empty();
-            let due = urgent || pace() >= self.next_commit;
-            self.drain(urgent, due);
+            let due = self.drain(urgent);
             if due || !self.awaiting.is_empty() {
                 self.next_commit = pace() + period;
                 let durable = self.settle(urgent, end.is_some());
@@ -199,12 +198,15 @@ impl Writer {
     }
 
     /// Takes look-ups from the rings; all of them where it is urgent or somebody waits, else what fits before the next commit.
-    /// Repeats are left until it is `due`, unless there are many.
-    fn drain(&mut self, urgent: bool, due: bool) {
+    /// Repeats are left until the commit is due, unless there are many. Returns whether it is.
+    fn drain(&mut self, urgent: bool) -> bool {
         let exchange = Arc::clone(&self.exchange);
         let rings = exchange.rings();
         // Under a flood the rings never become empty, so that "all" is what two rounds find.
-        for round in 1_u32.. {
+        let mut round = 0_u32;
+        loop {
+            round += 1;
+            let due = urgent || pace() >= self.next_commit;
             let mut found = false;
             for ring in &rings {
                 found |= ring.drain(|handing| self.take(handing));
@@ -213,11 +215,11 @@ impl Writer {
                 }
             }
             let enough = match urgent || !self.awaiting.is_empty() {
-                true => round == 2,
-                false => due || pace() >= self.next_commit,
+                true => round >= 2,
+                false => due,
             };
             if !found || enough {
-                return;
+                return due;
             }
         }
     }

@@ -52,8 +52,7 @@ pub(super) async fn drive(
                 metrics.observe_upstream_latency(after);
                 return Ok(message);
             }
-            Ok(Came::Late(message, server, begun)) => {
-                let after = now.saturating_duration_since(begun.into_std());
+            Ok(Came::Late(message, server, after)) => {
                 group.answered(server, Tried::Answered, after, now);
                 metrics.observe_upstream_latency(after);
                 return Ok(message);
@@ -104,8 +103,8 @@ pub(super) fn dice() -> u64 {
 /// What came over a socket.
 enum Came {
     Answer(Vec<u8>),
-    /// An answer to a try before, to which server that was, and when.
-    Late(Vec<u8>, usize, Instant),
+    /// An answer to a try before, to which server that was, and how long it took, but no more than twice what it might.
+    Late(Vec<u8>, usize, Duration),
     Refusal(Action),
     Next(Action),
 }
@@ -116,6 +115,8 @@ struct Past {
     sent: Box<[u8]>,
     server: usize,
     begun: Instant,
+    /// How long it might have taken.
+    waits: Duration,
 }
 
 /// How many of them are kept: the first, and the one before the present.
@@ -125,11 +126,14 @@ const MOST_PAST: usize = 2;
 async fn late(past: &[Past], exchange: &Exchange) -> Came {
     let mut buffer = vec![0; if past.is_empty() { 0 } else { MAX_DATAGRAM }];
     poll_fn(|context| {
-        for Past { socket, sent, server, begun } in past {
+        for Past { socket, sent, server, begun, waits } in past {
             let mut read = ReadBuf::new(&mut buffer);
-            while let Poll::Ready(Ok(())) = socket.poll_recv(context, &mut read) {
-                if exchange.is_late_answer(sent, read.filled()) {
-                    return Poll::Ready(Came::Late(read.filled().to_vec(), *server, *begun));
+            // What the network says of an earlier datagram ends nothing here.
+            while let Poll::Ready(received) = socket.poll_recv(context, &mut read) {
+                if received.is_ok() && exchange.is_late_answer(sent, read.filled()) {
+                    let now = Instant::from_std(clock::monotonic());
+                    let took = now.saturating_duration_since(*begun).min(*waits * 2);
+                    return Poll::Ready(Came::Late(read.filled().to_vec(), *server, took));
                 }
                 read.clear();
             }
@@ -164,7 +168,13 @@ async fn by_datagram(
             Ok(received) => received?,
             Err(over) => {
                 past.truncate(MOST_PAST - 1);
-                past.push(Past { socket, sent: exchange.message().into(), server: place, begun });
+                past.push(Past {
+                    socket,
+                    sent: exchange.message().into(),
+                    server: place,
+                    begun,
+                    waits: exchange.waits(),
+                });
                 return Err(over.into());
             }
         };

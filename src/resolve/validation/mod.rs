@@ -24,6 +24,7 @@ use hickory_net::proto::serialize::binary::{BinDecodable as _, BinDecoder};
 use super::exchange::{Failed, Failure};
 use super::upstream::Group;
 use super::{Asking, Resolved, Resolver, taken_apart};
+use crate::clock;
 use crate::message::{Class, Name};
 use crate::observe::UpstreamEvent;
 use crate::query::{Edns, MAX_PAYLOAD, Query, Question};
@@ -142,14 +143,14 @@ impl Validation {
         };
         let failed = |failure| Resolved::Failed(Failed { failure, extended_error: None });
         let now = resolver.clock.read().at.as_second();
-        let proof = |takes_kept| Proof {
+        let proof = |known_since| Proof {
             resolver,
             query: &signed,
             group: of,
             asking,
             anchors: &self.anchors,
             kept: &self.kept,
-            takes_kept,
+            known_since,
             took_kept: false,
             exists: false,
             // Serial numbers wrap (RFC 4034, section 3.1.5).
@@ -161,18 +162,22 @@ impl Validation {
         let whole = asking.timeout * u32::try_from(asking.tries).unwrap_or(u32::MAX);
         let Some(message) = links::read(wire) else {
             // It cannot be proven; where nothing is signed, nothing has to be.
-            return match tokio::time::timeout(whole, is_unsigned(&query.question, &mut proof(true))).await {
-                Ok(Ok(true)) => resolver.forward(query, of.0, asking).await,
-                Ok(Ok(false) | Err(Fault::Bogus)) => failed(Failure::Bogus),
-                Ok(Err(Fault::Missing)) | Err(_) => failed(Failure::TimedOut),
+            let (mut unsigned, took_kept) = unsigned_within(whole, &query.question, proof(None)).await;
+            if took_kept && unsigned != Ok(true) {
+                (unsigned, _) = unsigned_within(whole, &query.question, proof(Some(clock::monotonic()))).await;
+            }
+            return match unsigned {
+                Ok(true) => resolver.forward(query, of.0, asking).await,
+                Ok(false) | Err(Fault::Bogus) => bogus(resolver, Why::Bogus),
+                Err(Fault::Missing) => failed(Failure::TimedOut),
             };
         };
         let is_answer = matches!(message.response_code, ResponseCode::NoError | ResponseCode::NXDomain);
         let Some(links) = links(&message).filter(|_| is_answer) else { return failed(Failure::Refused) };
-        let mut held = self.hold_within(whole, &links, proof(true)).await;
+        let mut held = self.hold_within(whole, &links, proof(None)).await;
         if held.standing == Standing::Bogus && held.took_kept {
             // A zone may have other keys since those were asked for that it was held against.
-            held = self.hold_within(whole, &links, proof(false)).await;
+            held = self.hold_within(whole, &links, proof(Some(clock::monotonic()))).await;
         }
         match held.standing {
             Standing::Secure | Standing::Insecure => {
@@ -182,12 +187,7 @@ impl Validation {
                     None => failed(Failure::Refused),
                 }
             }
-            Standing::Bogus => {
-                resolver.metrics.count_upstream(UpstreamEvent::Bogus);
-                let why = why(&links, now);
-                let told = [&(why as u16).to_be_bytes(), why.words().as_bytes()].concat();
-                Resolved::Failed(Failed { failure: Failure::Bogus, extended_error: Some(told.into()) })
-            }
+            Standing::Bogus => bogus(resolver, why(&links, now)),
             Standing::Unknown => failed(Failure::TimedOut),
         }
     }
@@ -221,10 +221,20 @@ impl Validation {
     }
 }
 
-/// Returns whether nothing signs what there is of a name.
-async fn is_unsigned(of: &Question, proof: &mut Proof<'_>) -> Result<bool, Fault> {
-    let name = HickoryName::read(&mut BinDecoder::new(of.name.as_wire())).map_err(|_| Fault::Bogus)?;
-    proof.is_unsigned(&name, of.record_type.0.into()).await
+fn bogus(resolver: &Resolver, why: Why) -> Resolved {
+    resolver.metrics.count_upstream(UpstreamEvent::Bogus);
+    let told = [&(why as u16).to_be_bytes(), why.words().as_bytes()].concat();
+    Resolved::Failed(Failed { failure: Failure::Bogus, extended_error: Some(told.into()) })
+}
+
+/// Returns whether nothing signs what there is of a name, and whether something was taken for that which is not new.
+async fn unsigned_within(whole: Duration, of: &Question, mut proof: Proof<'_>) -> (Result<bool, Fault>, bool) {
+    let Ok(name) = HickoryName::read(&mut BinDecoder::new(of.name.as_wire())) else {
+        return (Err(Fault::Bogus), false);
+    };
+    let told = proof.is_unsigned(&name, of.record_type.0.into());
+    let told = tokio::time::timeout(whole, told).await.unwrap_or(Err(Fault::Missing));
+    (told, proof.took_kept)
 }
 
 /// Proves what is said of one name: `None` where nothing signs it.

@@ -63,6 +63,11 @@ impl Keys {
         Self { zone, keys: tagged.collect() }
     }
 
+    #[cfg(test)]
+    pub(super) fn tags(&self) -> Vec<u16> {
+        self.keys.iter().map(|(tag, _)| *tag).collect()
+    }
+
     /// Returns about how much memory they take, in octets.
     pub(super) fn size(&self) -> usize {
         self.keys.iter().map(|(_, key)| size_of::<(u16, DNSKEY)>() + key.public_key().public_bytes().len()).sum()

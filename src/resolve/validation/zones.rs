@@ -125,8 +125,8 @@ pub(super) struct Proof<'a> {
     pub(super) asking: &'a Asking,
     pub(super) anchors: &'a TrustAnchors,
     pub(super) kept: &'a Kept,
-    /// Whether what is kept may be taken, and whether something was that is not new.
-    pub(super) takes_kept: bool,
+    /// Since when what is kept has to be known that may be taken, and whether something was that is not new.
+    pub(super) known_since: Option<Instant>,
     pub(super) took_kept: bool,
     /// Whether what is proven is that there is nothing of the type, though the answer says that there is no such name.
     pub(super) exists: bool,
@@ -160,7 +160,8 @@ impl Proof<'_> {
     /// Returns what begins at a name of the zone that has these keys; without any, it is the root.
     async fn begins(&mut self, name: &Name, above: Option<&Arc<Keys>>) -> Result<Begins, Fault> {
         let now = clock::monotonic();
-        if let Some(Known { since, begins, .. }) = self.takes_kept.then(|| self.kept.get(name, now)).flatten() {
+        let is_fit = |of: &Known| self.known_since.is_none_or(|least| of.since >= least);
+        if let Some(Known { since, begins, .. }) = self.kept.get(name, now).filter(is_fit) {
             self.took_kept |= now.saturating_duration_since(since) > NEW;
             return Ok(begins);
         }
