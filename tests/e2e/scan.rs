@@ -287,33 +287,3 @@ fn what_cannot_be_read_is_told_and_fails() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("\"'=1+1.dnl-01.geo.kaspersky.com\""), "{text}");
 }
-
-#[test]
-fn pages_for_people_hold_the_sums_and_nothing_of_a_name_is_obeyed() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name).display().to_string();
-    let line = |name: &str| format!("27-Nov-2026 04:55:33.123 client @0x1 192.0.2.7#4000 (x): query: {name} IN A +\n");
-    let names = ["dnl-01.geo.kaspersky.com", "<script>x</script>.dnl-01.geo.kaspersky.com", "www.example"];
-    std::fs::write(at("log"), names.map(line).concat()).unwrap();
-    let made = |command: &str, format: &str, to: &str, more: &[&str]| {
-        let (log, to) = (at("log"), at(to));
-        let mut of = Command::new(program());
-        of.args([command, &log, "--zone", "UTC", "--format", format, "--output", &to]).args(more);
-        let output = of.env("INTERDICT_DATA_DIR", "/nonexistent").output().unwrap();
-        assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&to).unwrap().permissions());
-        assert_eq!(mode & 0o777, 0o600);
-        std::fs::read(to).unwrap()
-    };
-    for (format, begin) in [("html", "<!DOCTYPE html>"), ("pdf", "%PDF-"), ("xlsx", "PK")] {
-        let octets = made("scan", format, "page", &[]);
-        assert!(octets.starts_with(begin.as_bytes()), "{format}");
-        assert_eq!(octets, made("scan", format, "again", &[]), "{format}");
-    }
-    let html = String::from_utf8(made("scan", "html", "page", &[])).unwrap();
-    assert!(html.contains("2 of 3 queries attempted contact with a service that was prohibited"), "{html}");
-    assert!(html.contains("&lt;script&gt;x&lt;/script&gt;.") && !html.contains("<script"), "{html}");
-    assert!(html.contains("2024-09-29T04:00:00Z"), "since when: {html}");
-    let html = String::from_utf8(made("simulate", "html", "page", &["--at", "2024-07-01T00:00:00Z"])).unwrap();
-    assert!(html.contains("<dd>2</dd><dt>would no longer be withheld</dt>"), "{html}");
-}
