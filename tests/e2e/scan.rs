@@ -1,7 +1,10 @@
 //! What was asked before: the same queries through the daemon, and through `scan` of what real servers logged of them.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -9,7 +12,7 @@ use serde_json::Value;
 
 use crate::daemon::{Daemon, Setup, program};
 use crate::place::{self, PATIENCE};
-use crate::rpz::{Peer, start};
+use crate::rpz::{Peer, begin, start};
 use crate::upstream::Upstream;
 use crate::wire::{self, Stream};
 
@@ -174,9 +177,48 @@ fn powerdns(folder: &Path, upstream: SocketAddr) -> (Peer, SocketAddr) {
     (start("pdns_recursor", &arguments, folder, address), address)
 }
 
+/// A proxy that denies whatever is asked for: it logs that like anything else, and looks up no name for it.
+fn squid(folder: &Path) -> (Peer, SocketAddr) {
+    let address = place::socket();
+    let (own, log) = (folder.display(), folder.join("access.log"));
+    // Begun by root, it goes on as somebody who owns nothing.
+    std::fs::write(&log, "").unwrap();
+    std::fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&log, Permissions::from_mode(0o666)).unwrap();
+    let text = format!(
+        "http_port {address}\nvisible_hostname proxy.example\nhttp_access deny all\naccess_log stdio:{own}/access.log squid\n\
+         cache_log /dev/null\npid_filename none\ncache_effective_user nobody\ncache deny all\ncache_mem 0\n\
+         netdb_filename none\npinger_enable off\nshutdown_lifetime 0 seconds\nmax_filedescriptors 1024\n\
+         coredump_dir none\ndns_nameservers 127.0.0.1\n",
+    );
+    std::fs::write(folder.join("squid.conf"), text).unwrap();
+    // What it shares with itself is named after the service.
+    let name = format!("interdict{}", std::process::id());
+    let ready = || std::net::TcpStream::connect(address).ok().map(drop);
+    (begin("squid", &["-N", "-n", &name, "-f", "squid.conf"], folder, ready), address)
+}
+
+/// Asks a proxy for the same names as [`ask`] does a name server: in clear in place of UDP, through a tunnel in place of TCP.
+fn ask_proxy(proxy: SocketAddr) {
+    let ask = |request: String| {
+        let mut stream = std::net::TcpStream::connect(proxy).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 403 "), "{}", String::from_utf8_lossy(&answer));
+    };
+    let get = |name: &str| ask(format!("GET http://{name}/x?y HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"));
+    for (name, _, udp, tcp) in QUERIES {
+        (0..*udp).for_each(|_| get(name));
+        let connect = || ask(format!("CONNECT {name}:443 HTTP/1.1\r\nHost: {name}:443\r\nConnection: close\r\n\r\n"));
+        (0..*tcp).for_each(|_| connect());
+    }
+    get(LAST);
+}
+
 #[test]
 fn what_servers_have_logged_is_decided_as_the_daemon_decides_it() {
-    needs!("nsd", "named", "unbound", "dnsmasq", "pdns_recursor");
+    needs!("nsd", "named", "unbound", "dnsmasq", "pdns_recursor", "squid");
     let upstream = Upstream::start();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -188,8 +230,8 @@ fn what_servers_have_logged_is_decided_as_the_daemon_decides_it() {
         (powerdns, "powerdns", "pdns_recursor.log"),
     ];
     let mut logs = Vec::new();
-    for (begin, format, log) in servers {
-        let (server, address) = begin(folder.path(), upstream.address);
+    for (server_of, format, log) in servers {
+        let (server, address) = server_of(folder.path(), upstream.address);
         ask(address);
         // Some hold back what they log until they end.
         server.end();
@@ -197,6 +239,10 @@ fn what_servers_have_logged_is_decided_as_the_daemon_decides_it() {
         logs.push((format, at(log).display().to_string(), probes));
     }
     logs.push(("dnstap", at("bind.tap").display().to_string(), logs[0].2));
+    let (proxy, address) = squid(folder.path());
+    ask_proxy(address);
+    proxy.end();
+    logs.push(("squid", at("access.log").display().to_string(), probes(&at("access.log"))));
     // Any zone and any year will do, since the instant that is decided at is told.
     let year = "2026";
     // Before the instant, between the two, and after both.
