@@ -1,13 +1,16 @@
-//! How fast the past is read: lines of a BIND log and packets of a capture a second, beside tcpdump where it is installed.
+//! How fast the past is read: lines of a BIND log and packets of a capture a second, beside what others need for the same capture:
+//! dnscap, dnstop, tshark and tcpdump, where they are installed (Debian has them under these names).
 //!
 //! `cargo bench --bench scan -- [MILLIONS]`. All files are made in a temporary folder. Of every 50 names asked, one is a catalogue's.
+//! Each command runs three times; told are the run that needed the least CPU, its rate by the clock and by CPU (user and system,
+//! which others on the machine change less), and how often it fits into that of `interdict scan` on the same capture.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement, run by hand")]
 
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Names in turn, as a network asks for them: most of them are nobody's.
 fn name(number: usize) -> String {
@@ -60,20 +63,74 @@ fn capture(path: &Path, packets: usize) {
     }
 }
 
-/// Runs a command three times, and returns how long the fastest took.
-fn fastest(command: &mut Command) -> Duration {
-    let once = |_| {
-        let begun = Instant::now();
-        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        assert!(status.success(), "{command:?}: {status}");
-        begun.elapsed()
-    };
-    (0..3).map(once).min().unwrap()
+/// How long a run took, by the clock and in CPU.
+#[derive(Clone, Copy)]
+struct Took {
+    wall: f64,
+    cpu: f64,
 }
 
-fn show(what: &str, unit: &str, count: usize, took: Duration) {
-    let rate = count as f64 / took.as_secs_f64() / 1e6;
-    println!("{what:32} {rate:6.2} million {unit} a second ({:.2} s)", took.as_secs_f64());
+/// Returns the CPU that processes that have ended needed, in seconds: user and system.
+fn ended() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(13).take(2);
+    // The kernel tells hundredths, whatever it counts in.
+    fields.map(|field| field.parse::<f64>().unwrap() / 100.0).sum()
+}
+
+/// Runs a command three times, and returns how long the one took that needed the least CPU.
+fn fastest(command: &mut Command) -> Took {
+    let once = |_| {
+        let (begun, before) = (Instant::now(), ended());
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert!(status.success(), "{command:?}: {status}");
+        Took { wall: begun.elapsed().as_secs_f64(), cpu: ended() - before }
+    };
+    (0..3).map(once).min_by(|one, other| one.cpu.total_cmp(&other.cpu)).unwrap()
+}
+
+fn show(what: &str, unit: &str, count: usize, took: Took, ours: Option<Took>) {
+    let rate = |seconds: f64| count as f64 / seconds / 1e6;
+    let times = ours.map_or_else(String::new, |ours| format!("; {:.1} times ours", took.cpu / ours.cpu));
+    println!(
+        "{what:40} {:6.2} million {unit} a second, {:6.2} a second of CPU ({:.2} s, {:.2} s of CPU){times}",
+        rate(took.wall),
+        rate(took.cpu),
+        took.wall,
+        took.cpu
+    );
+}
+
+/// Programs that read the same capture, with what they are asked to do. Those that write, write to nowhere.
+const PEERS: &[(&str, &str, &[&str])] = &[
+    ("dnscap -g, printing", "dnscap", &["-N", "-g", "-m", "q", "-r"]),
+    ("dnscap -w, copying what is DNS", "dnscap", &["-N", "-w", "-", "-r"]),
+    ("dnstop -l 3, sums by client and name", "dnstop", &["-l", "3"]),
+    (
+        "tshark -T fields: time, client, name, type",
+        "tshark",
+        &[
+            "-n",
+            "-T",
+            "fields",
+            "-e",
+            "frame.time_epoch",
+            "-e",
+            "ip.src",
+            "-e",
+            "dns.qry.name",
+            "-e",
+            "dns.qry.type",
+            "-r",
+        ],
+    ),
+    ("tcpdump -n, printing", "tcpdump", &["-n", "-r"]),
+    ("tcpdump -n --count, looks at no DNS", "tcpdump", &["-n", "--count", "-r"]),
+];
+
+fn is_there(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|folder| folder.join(program).exists())
 }
 
 fn main() {
@@ -95,24 +152,21 @@ fn main() {
     let scan = |path: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_interdict"));
         command.arg("scan").arg(path).args(["--zone", "UTC"]).env("INTERDICT_DATA_DIR", folder.path());
-        command
+        fastest(&mut command)
     };
-    show("interdict scan, BIND log", "lines", count, fastest(&mut scan(&at("query.log"))));
-    show("interdict scan, BIND log, gzip", "lines", count, fastest(&mut scan(&gzip)));
-    show("interdict scan, pcap", "packets", count, fastest(&mut scan(&at("capture"))));
-    let tcpdump = || {
-        let mut command = Command::new("tcpdump");
-        command.args(["-n", "-r"]).arg(at("capture"));
-        command
-    };
-    if Command::new("tcpdump").arg("--version").output().is_ok() {
-        show("tcpdump -n, printing", "packets", count, fastest(&mut tcpdump()));
-        let mut counting = tcpdump();
-        show("tcpdump -n --count, decides nothing", "packets", count, fastest(counting.arg("--count")));
+    let load = || std::fs::read_to_string("/proc/loadavg").unwrap().split_whitespace().next().unwrap().to_owned();
+    println!("{count} queries; load {}", load());
+    show("interdict scan, BIND log", "lines", count, scan(&at("query.log")), None);
+    show("interdict scan, BIND log, gzip", "lines", count, scan(&gzip), None);
+    let ours = scan(&at("capture"));
+    show("interdict scan, pcap", "packets", count, ours, None);
+    for (what, program, arguments) in PEERS {
+        if is_there(program) {
+            let took = fastest(Command::new(program).args(*arguments).arg(at("capture")).current_dir(folder.path()));
+            show(what, "packets", count, took, Some(ours));
+        } else {
+            println!("{what:40} is not installed");
+        }
     }
-    if Command::new("tshark").arg("--version").output().is_ok() {
-        let mut command = Command::new("tshark");
-        command.args(["-n", "-T", "fields", "-e", "dns.qry.name", "-r"]).arg(at("capture"));
-        show("tshark -T fields", "packets", count, fastest(&mut command));
-    }
+    println!("load {} at the end", load());
 }

@@ -15,11 +15,11 @@ use super::policy::side::Side;
 use super::scan::form;
 use super::scan::page::{cells, head, more, told, unseen};
 use super::scan::reading::{self, FileArgs, FileRead};
-use super::scan::rows::{self, FileRow, RuleRow, SumOf, UNSEEN};
+use super::scan::rows::{self, FileRow, RuleRow, SumOf};
 use super::scan::{Shape, ShapeArgs, judge};
 use super::settings::ConfigArgs;
-use crate::report::{Cell, Document};
-use crate::scan::{Change, Effect, Judge, Rule, Sum, Tally};
+use crate::report::{Cell, Document, Past, Phrase};
+use crate::scan::{Change, Effect, Judge, Rule, Sum, Tally, Timeline};
 
 /// Tell what another policy or another instant would do to queries that were asked.
 ///
@@ -48,6 +48,7 @@ struct Sums<'a> {
     all: Sum,
     effects: [Sum; Effect::ALL.len()],
     tally: Tally<Change<'a>>,
+    over_time: Timeline,
 }
 
 pub(super) fn run(of: &Simulate, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -63,12 +64,14 @@ pub(super) fn run(of: &Simulate, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     let old = judge(&present, &config, Some(now), None)?;
     let new = judge(other, &config, Some(at), None)?;
-    let mut sums = Sums { all: Sum::NONE, effects: [Sum::NONE; Effect::ALL.len()], tally: Tally::default() };
+    let effects = [Sum::NONE; Effect::ALL.len()];
+    let mut sums = Sums { all: Sum::NONE, effects, tally: Tally::default(), over_time: Timeline::default() };
     let files = of.files.read(&mut |seen, _, _| {
         sums.all.add(seen);
         let (before, after) = (old.decide(seen), new.decide(seen));
         if let Some(change) = Change::of(&before, &after) {
             sums.effects[change.effect as usize].add(seen);
+            sums.over_time.add(change.effect as usize, seen.at, seen.count);
             // Numbers of entries are those of one policy, and which one is told by the effect.
             let entry = if change.is_by_new() { after.entry } else { before.entry };
             sums.tally.add(change, seen, entry.unwrap_or_default(), before.recorded || after.recorded);
@@ -80,9 +83,7 @@ pub(super) fn run(of: &Simulate, out: &mut dyn Write) -> anyhow::Result<()> {
         Shape::Text => page(&sums, sides, &files, of.shape.limit(), out),
         Shape::Json => json(&sums, sides, &files, out),
         Shape::Csv => csv(&sums, sides, out),
-        Shape::Html | Shape::Pdf | Shape::Xlsx => {
-            of.shape.document(&document(&sums, sides, &files, of.shape.limit()), out)
-        }
+        Shape::Html | Shape::Pdf | Shape::Xlsx => of.shape.document(&document(sums, sides, &files, &of.shape)?, out),
     })?;
     reading::complete(&files, of.shape.format == Shape::Csv)
 }
@@ -119,8 +120,8 @@ fn page(
         affected.entry(change.effect).or_default().insert(*device);
     }
     writeln!(out, "\nof {} queries", sums.all.count)?;
-    for (effect, word) in Effect::ALL.into_iter().zip(EFFECTS) {
-        let count = sums.effects[effect as usize].count;
+    for (effect, word) in Effect::ALL.into_iter().zip(Past::english().effects()) {
+        let (count, word) = (sums.effects[effect as usize].count, word.as_str());
         writeln!(out, "  {count} {word}; {}", told(affected.entry(effect).or_default()))?;
     }
     if !sums.tally.rules.is_empty() {
@@ -157,45 +158,60 @@ fn tables(sums: &Sums<'_>, sides: (&Judge<'_>, &Judge<'_>), limit: usize, out: &
     Ok(())
 }
 
-/// What becomes of queries, in the order of [`Effect::ALL`].
-const EFFECTS: [&str; Effect::ALL.len()] = [
-    "would be withheld, and are not now",
-    "would no longer be withheld",
-    "would be decided otherwise, and are withheld as before or not at all",
-];
-
-fn document(sums: &Sums<'_>, sides: (&Judge<'_>, &Judge<'_>), read: &[FileRead], limit: usize) -> Document {
-    let mut page = form::begin("What would change for what was asked", &sums.all);
-    page.heading("At a glance");
-    let mut figures = vec![(sums.all.count, "queries")];
-    figures.extend(Effect::ALL.into_iter().zip(EFFECTS).map(|(of, word)| (sums.effects[of as usize].count, word)));
-    page.figures(&figures);
-    form::ended(read, &mut page);
-    let side = |word: &str, of: &Judge<'_>| {
-        let at = of.at.map_or_else(String::new, |at| at.to_string());
+fn document(
+    mut sums: Sums<'_>,
+    sides: (&Judge<'_>, &Judge<'_>),
+    read: &[FileRead],
+    shape: &ShapeArgs,
+) -> anyhow::Result<Document> {
+    let mut page = form::begin(&shape.lang, |words| words.simulate_title, &sums.all)?;
+    let words = page.words();
+    let over_time = std::mem::take(&mut sums.over_time);
+    let mut figures = vec![(sums.all.count, words.tile_queries)];
+    let effects = Effect::ALL.into_iter().zip(words.effects());
+    figures.extend(effects.map(|(of, word)| (sums.effects[of as usize].count, word)));
+    form::glance((words.lead_change, &[]), &figures, read, &mut page);
+    let side = |word: Phrase, of: &Judge<'_>| {
+        let at = of.at.map_or_else(String::new, Document::instant);
         vec![word.into(), at.into(), hex::encode(of.snapshot.digest()).into()]
     };
-    page.table("What is compared", &["Side", "Instant", "Policy"], vec![side("now", sides.0), side("then", sides.1)]);
-    let row = |first: Option<String>, change: &Change<'_>, sum: &Sum| {
+    let compared = vec![side(words.side_now, sides.0), side(words.side_then, sides.1)];
+    page.table(words.compared, &[words.col_side, words.col_instant, words.col_policy], compared);
+    let parts = [words.part_blocked, words.part_lifted, words.part_other];
+    form::series((over_time, &sums.all), Vec::new(), (words.trend_fixed, parts), &mut page);
+    changes(&sums, sides, shape.limit(), &mut page);
+    form::end(read, &mut page);
+    Ok(page)
+}
+
+fn changes(sums: &Sums<'_>, sides: (&Judge<'_>, &Judge<'_>), limit: usize, page: &mut Document) {
+    let words = page.words();
+    let row = |first: Option<Cell>, change: &Change<'_>, sum: &Sum| {
         let of = [service(change), change.effect.as_str()].map(Cell::from);
         let verdicts = [verdict(change.old), verdict(change.new)].map(Cell::from);
-        form::row(first.map(Cell::from).into_iter().chain(of).chain(verdicts).collect(), sum)
+        form::row(first.into_iter().chain(of).chain(verdicts).collect(), sum)
     };
-    page.heading("Changes");
-    let heads = |first| [first, "Service", "Effect", "Now", "Then", "Queries", "First", "Last"];
+    page.heading(words.changes);
+    let heads = |first| {
+        let sums = [words.col_queries, words.col_first, words.col_last];
+        let change = [words.col_service, words.col_effect, words.col_now, words.col_then];
+        Option::<Phrase>::into_iter(first).chain(change).chain(sums).collect::<Vec<_>>()
+    };
     let rows = sums.tally.rules.iter().map(|(change, sum)| row(None, change, sum));
-    page.table("By service", &heads("")[1..], rows.collect());
+    page.table(words.by_service, &heads(None), rows.collect());
     let mut devices: Vec<_> = sums.tally.devices().into_iter().collect();
     devices.sort_by(|a, b| b.1.count.cmp(&a.1.count).then_with(|| a.0.cmp(&b.0)));
-    let rows = devices.iter().take(limit).map(|((device, of), sum)| row(Some(device.to_string()), of, sum));
-    page.table("By device", &heads("Device"), rows.collect());
-    form::more(devices.len(), limit, &mut page);
+    let rows = devices.iter().take(limit);
+    let rows = rows.map(|((device, of), sum)| row(Some(form::device(device, words)), of, sum));
+    page.table(words.by_device, &heads(Some(words.col_device)), rows.collect());
+    form::more(devices.len(), limit, page);
     let names = sums.tally.names();
-    let rows = names.iter().take(limit).map(|(of, change, sum)| row(Some(name(of, change, sides)), change, sum));
-    page.table("By name", &heads("Name"), rows.collect());
-    form::more(names.len(), limit, &mut page);
-    form::end(read, &mut page);
-    page
+    let rows = names.iter().take(limit).map(|(of, change, sum)| {
+        let snapshot = if change.is_by_new() { sides.1.snapshot } else { sides.0.snapshot };
+        row(Some(form::name(of, snapshot, words)), change, sum)
+    });
+    page.table(words.by_name, &heads(Some(words.col_name)), rows.collect());
+    form::more(names.len(), limit, page);
 }
 
 #[derive(Serialize)]
@@ -208,7 +224,7 @@ struct Whole<'a> {
     changes: Vec<ChangeRow<'a>>,
     devices: Vec<ChangeRow<'a>>,
     names: Vec<ChangeRow<'a>>,
-    unseen: &'a [&'a str],
+    unseen: [&'static str; 4],
 }
 
 #[derive(Serialize)]
@@ -271,7 +287,7 @@ fn json(
         changes,
         devices,
         names,
-        unseen: UNSEEN,
+        unseen: rows::unseen(),
     };
     serde_json::to_writer_pretty(&mut *out, &whole)?;
     Ok(writeln!(out)?)

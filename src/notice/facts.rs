@@ -28,6 +28,8 @@ pub struct Facts {
     pub until: Option<Timestamp>,
     /// Whether nothing is withheld from anybody at present: in a dry run, or while prohibitions are lifted in an emergency.
     pub only_monitored: bool,
+    /// Until when, where that ends by itself.
+    pub only_monitored_until: Option<Timestamp>,
     pub subjects: Vec<Subject>,
 }
 
@@ -99,6 +101,7 @@ impl Facts {
             look_back_days,
             until: None,
             only_monitored: false,
+            only_monitored_until: None,
             subjects: Vec::new(),
         }
     }

@@ -56,7 +56,10 @@ pub fn marks(snapshot: &Snapshot) -> Vec<Mark> {
 /// Where index or keys cannot be read.
 pub fn gather(of: &mut Wanted<'_>, notice: &Notice, mut facts: Facts) -> Result<Facts, GatherError> {
     let Some((_, snapshot)) = of.policies.last() else { return Ok(facts) };
-    facts.only_monitored = snapshot.only_monitors(facts.at) || snapshot.inputs().operator.mode == Mode::Monitor;
+    let is_dry_run = snapshot.inputs().operator.mode == Mode::Monitor;
+    let lifted = snapshot.only_monitors_until(facts.at);
+    facts.only_monitored = is_dry_run || lifted.is_some();
+    facts.only_monitored_until = lifted.filter(|_| !is_dry_run).map(whole);
     let marks = match &notice.mark {
         Some(mark) => vec![mark.clone()],
         None => marks(snapshot).into_iter().filter(|mark| mark.until.is_none_or(|until| facts.at < until)).collect(),
@@ -141,7 +144,7 @@ fn subject(
         let name = device.group.as_deref().unwrap_or(DEFAULT_GROUP);
         let group = by_group.entry(name).or_insert_with(|| Group {
             group: clean(name),
-            treatment: treatment(application(snapshot, place, name), snapshot.only_monitors(at), at),
+            treatment: treatment(application(snapshot, place, name), snapshot.only_monitors_until(at), at),
             devices: 0,
             active: 0,
             gone_quiet: 0,
@@ -189,14 +192,17 @@ fn application(snapshot: &Snapshot, order: usize, group: &str) -> Application {
     *snapshot.application(order, snapshot.group_named(group).unwrap_or(GroupId::DEFAULT))
 }
 
-/// `lifted`: whether somebody has lifted all prohibitions for a while.
-fn treatment(of: Application, lifted: bool, at: Timestamp) -> String {
-    match of.phase {
-        Phase::Enforce | Phase::Monitor { .. } if lifted => "only monitored at present".to_owned(),
-        Phase::Off => "the order does not apply".to_owned(),
-        Phase::Monitor { until: None } => "only monitored".to_owned(),
-        Phase::Monitor { until: Some(until) } if at < until => format!("only monitored until {until:.0}"),
-        Phase::Enforce | Phase::Monitor { .. } => "withheld while in force".to_owned(),
+/// `lifted`: until when all prohibitions are lifted, where somebody has lifted them for a while.
+fn treatment(of: Application, lifted: Option<Timestamp>, at: Timestamp) -> String {
+    let until = match of.phase {
+        Phase::Off => return "the order does not apply".to_owned(),
+        Phase::Monitor { until: None } => return "only monitored".to_owned(),
+        Phase::Monitor { until } => until.max(lifted),
+        Phase::Enforce => lifted,
+    };
+    match until.filter(|until| at < *until) {
+        Some(until) => format!("only monitored until {until:.0}"),
+        None => "withheld while in force".to_owned(),
     }
 }
 
@@ -207,17 +213,22 @@ mod tests {
     #[test]
     fn nothing_is_said_to_be_withheld_where_a_resolver_only_monitors() {
         let at: Timestamp = "2026-10-01T00:00:00Z".parse().unwrap();
+        let later: Timestamp = "2026-10-01T00:15:00Z".parse().unwrap();
+        let latest: Timestamp = "2026-10-02T00:00:00Z".parse().unwrap();
         let of = |phase| Application { phase, ..Application::default() };
-        let over = Phase::Monitor { until: Some(at) };
+        let until = |until| Phase::Monitor { until: Some(until) };
         for (phase, lifted, words) in [
-            (Phase::Enforce, false, "withheld while in force"),
-            (over, false, "withheld while in force"),
-            (Phase::Enforce, true, "only monitored at present"),
-            (over, true, "only monitored at present"),
-            (Phase::Monitor { until: None }, false, "only monitored"),
-            (Phase::Off, true, "the order does not apply"),
+            (Phase::Enforce, None, "withheld while in force"),
+            (until(at), None, "withheld while in force"),
+            (until(latest), None, "only monitored until 2026-10-02T00:00:00Z"),
+            (Phase::Enforce, Some(later), "only monitored until 2026-10-01T00:15:00Z"),
+            (until(at), Some(later), "only monitored until 2026-10-01T00:15:00Z"),
+            (until(latest), Some(later), "only monitored until 2026-10-02T00:00:00Z"),
+            (Phase::Monitor { until: None }, None, "only monitored"),
+            (Phase::Monitor { until: None }, Some(later), "only monitored"),
+            (Phase::Off, Some(later), "the order does not apply"),
         ] {
-            assert_eq!(treatment(of(phase), lifted, at), words, "{phase:?} {lifted}");
+            assert_eq!(treatment(of(phase), lifted, at), words, "{phase:?} {lifted:?}");
         }
     }
 }

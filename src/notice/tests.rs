@@ -253,14 +253,22 @@ fn a_notice_says_attempted_contact_and_no_more() {
 #[test]
 fn a_resolver_that_only_monitors_says_so_in_each_form() {
     let mut facts = hostile();
-    for only_monitored in [false, true] {
-        facts.only_monitored = only_monitored;
+    let until = Some(at("2026-10-01T00:15:00Z"));
+    for (only_monitored, only_monitored_until) in [(false, None), (true, None), (true, until)] {
+        (facts.only_monitored, facts.only_monitored_until) = (only_monitored, only_monitored_until);
         let Rendered { text, page, .. } = Templates::load(None).unwrap().render(&facts).unwrap();
         for shown in [text, page] {
             assert_eq!(shown.contains("only monitors"), only_monitored, "{shown}");
+            assert_eq!(
+                shown.contains("monitors, until 2026-10-01T00:15:00Z:"),
+                only_monitored_until.is_some(),
+                "{shown}"
+            );
         }
         let read: serde_json::Value = serde_json::from_slice(&payload(&facts).unwrap()).unwrap();
         assert_eq!(read["only_monitored"], only_monitored);
+        let until = only_monitored_until.map(|until| until.to_string());
+        assert_eq!(read["only_monitored_until"].as_str(), until.as_deref());
     }
 }
 

@@ -100,6 +100,20 @@ impl Lifts {
         self.idle.iter().any(|Term { from, until }| *from <= at.ends && at.at < *until)
     }
 
+    /// Returns until when nothing at all is enforced for anybody; none where something is.
+    pub(super) fn idle_until(&self, at: When) -> Option<Timestamp> {
+        let in_force = |at: When| {
+            let terms = self.idle.iter().filter(|Term { from, until }| *from <= at.ends && at.at < *until);
+            terms.map(|term| term.until).max()
+        };
+        let mut end = in_force(at)?;
+        // One may follow upon another.
+        while let Some(later) = in_force(end.into()) {
+            end = later;
+        }
+        Some(end)
+    }
+
     /// Says whether a waiver lets `client` through to `target`, which `order` prohibits as one of `service`. Of several,
     /// the one that lasts longest counts. One that is for certain names lets through no addresses.
     pub(super) fn lift(

@@ -319,6 +319,11 @@ impl Snapshot {
         self.lifts.is_idle(at.into())
     }
 
+    /// Returns until when it does; none where it does not.
+    pub fn only_monitors_until(&self, at: impl Into<When>) -> Option<Timestamp> {
+        self.lifts.idle_until(at.into())
+    }
+
     /// Returns how the order of a match applies to a group.
     pub fn application_of(&self, of: &Match, group: GroupId) -> &Application {
         self.applications.of(of.order, group)

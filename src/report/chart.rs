@@ -144,7 +144,9 @@ pub(super) fn columns(
     for (place, name) in marks {
         let x = LEFT + step * place;
         shapes.push(Shape::Line { from: (x, TOP - 8.0), to: (x, BOTTOM), style: Style::Dashed });
-        text(&mut shapes, (x, TOP - 11.0), Anchor::Middle, name.clone());
+        if !name.is_empty() {
+            text(&mut shapes, (x, TOP - 11.0), Anchor::Middle, name.clone());
+        }
     }
     legend(&mut shapes, BOTTOM + 38.0, names);
     Drawing { width: WIDTH, height: BOTTOM + 46.0, shapes, description }

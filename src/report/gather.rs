@@ -122,6 +122,14 @@ struct Local {
     names: HashMap<(i64, i64), (u16, Named)>,
 }
 
+impl Local {
+    fn name(&mut self, known: Known, tally: &Tally) {
+        let key = (tally.whose.unwrap_or_default(), tally.rule);
+        let (_, named) = self.names.entry(key).or_insert_with(|| (known.service, Named::default()));
+        named.add(Sums::of(known.class, tally.count), (tally.first, tally.last));
+    }
+}
+
 impl<'a> Gatherer<'a> {
     /// Begins a report. `policies` are the archived ones by their digests, those used last at the end.
     pub fn new(basis: Basis, policies: &'a [(String, Snapshot)]) -> Self {
@@ -169,8 +177,8 @@ impl<'a> Gatherer<'a> {
         let group = self.group(store)?;
         let mut local = Local::default();
         for slice in self.slices(self.basis.from, self.basis.to, basis) {
-            self.tally(store, slice, (&rules, &group), &mut local)?;
-            self.tally_names(store, slice, (&rules, &group), &mut local)?;
+            self.tally_clients((store, slice), (&rules, &group), &mut local)?;
+            self.tally((store, slice, By::Name), (&rules, &group), |_, known, tally| local.name(known, tally))?;
             self.count(store, slice, &mut local.sums)?;
         }
         self.around(store, basis, &rules, &group, (reveal, &of.name))?;
@@ -204,7 +212,7 @@ impl<'a> Gatherer<'a> {
         let (rules, group) = (store.rules()?, self.group(store)?);
         let mut local = Local::default();
         for slice in self.slices(self.basis.from, self.basis.to, basis) {
-            self.tally(store, slice, (&rules, &group), &mut local)?;
+            self.tally_clients((store, slice), (&rules, &group), &mut local)?;
         }
         self.confirmations(store, basis, (reveal, &node.name))?;
         let newest = self.people(store, std::mem::take(&mut local.clients), (reveal, &node.name))?;
@@ -241,38 +249,30 @@ impl<'a> Gatherer<'a> {
         Ok(newest)
     }
 
+    /// Has `each` take in the sums of a stretch that are wanted, with what is known of their rule.
     fn tally(
         &mut self,
-        store: &Store,
-        slice: Slice,
+        (store, slice, by): (&Store, Slice, By),
         (rules, group): (&BTreeMap<i64, Ruled>, &Wanted),
-        local: &mut Local,
+        mut each: impl FnMut(&mut Self, Known, &Tally),
     ) -> Result<(), GatherError> {
         let known = self.known(rules, slice.from);
-        store.tally(slice, By::Client, |tally| {
+        store.tally(slice, by, |tally| {
             if let Some(known) = known.get(&tally.rule).filter(|_| is_of(group, &tally)) {
-                self.take(local, *known, &tally);
+                each(self, *known, &tally);
             }
         })?;
-        self.until = self.until.max(store.covered_until(slice)?);
         Ok(())
     }
 
-    fn tally_names(
+    fn tally_clients(
         &mut self,
-        store: &Store,
-        slice: Slice,
-        (rules, group): (&BTreeMap<i64, Ruled>, &Wanted),
+        (store, slice): (&Store, Slice),
+        wanted: (&BTreeMap<i64, Ruled>, &Wanted),
         local: &mut Local,
     ) -> Result<(), GatherError> {
-        let known = self.known(rules, slice.from);
-        store.tally(slice, By::Name, |tally| {
-            if let Some(known) = known.get(&tally.rule).filter(|_| is_of(group, &tally)) {
-                let key = (tally.whose.unwrap_or_default(), tally.rule);
-                let (_, named) = local.names.entry(key).or_insert_with(|| (known.service, Named::default()));
-                named.add(Sums::of(known.class, tally.count), (tally.first, tally.last));
-            }
-        })?;
+        self.tally((store, slice, By::Client), wanted, |of, known, tally| of.take(local, known, tally))?;
+        self.until = self.until.max(store.covered_until(slice)?);
         Ok(())
     }
 

@@ -46,7 +46,7 @@ fn write_block(block: &Block, texts: &Texts, out: &mut String) {
         }
         Block::Figures(figures) => {
             let figure = |(value, name): &(String, String)| {
-                format!("<div><dd>{}</dd><dt>{}</dt></div>", escaped(value), escaped(name))
+                format!("<div><dt>{}</dt><dd>{}</dd></div>", escaped(name), escaped(value))
             };
             writeln!(out, "<dl class=\"figures\">{}</dl>", figures.iter().map(figure).collect::<Vec<_>>().join("\n"))
         }
@@ -54,9 +54,13 @@ fn write_block(block: &Block, texts: &Texts, out: &mut String) {
             write_table(table, texts, out);
             Ok(())
         }
-        Block::Chart { title, drawing } => {
-            writeln!(out, "<figure><figcaption>{}</figcaption>{}</figure>", escaped(title), svg(title, drawing))
-        }
+        Block::Chart { title, drawing } => writeln!(
+            out,
+            "<figure><figcaption>{0}</figcaption><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">{1}</div>\
+             </figure>",
+            escaped(title),
+            svg(title, drawing)
+        ),
     };
 }
 

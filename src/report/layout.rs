@@ -7,6 +7,7 @@ use super::details;
 use super::page::{Block, Cell, Page, Table, plain};
 use super::sums::Sums;
 use super::texts::{Texts, fill};
+use super::timeline::{Marked, Timeline};
 use super::value::{Mark, Node, OrderShown, Phase, Report};
 
 /// The most services that a chart shows; the table beside it has all.
@@ -269,23 +270,27 @@ impl Writer<'_> {
             1 => texts.trend_chart_day.to_owned(),
             days => fill(texts.trend_chart, &[&days.to_string()]),
         };
-        let marks: Vec<_> = lettered(report).into_iter().map(|(letter, mark)| (self.place(mark), letter)).collect();
-        let names = [texts.col_withheld, texts.col_through, texts.col_kept];
-        let drawing = chart::columns(&bars, &marks, &names, &|number| texts.number(number), described(&bars));
-        self.push(Block::Chart { title: title.clone(), drawing });
-        for (letter, mark) in lettered(report) {
-            let does = if mark.begins { texts.begins } else { texts.ends };
-            let what = format!("{}, {}", mark.order, mark.prohibition);
-            self.text(texts.trend_mark, &[&letter, &what, does, &when(mark.at)]);
-        }
         let row = |bin: &super::value::Bin| {
             let mut cells = vec![Cell::Text(bin.day.to_string())];
             cells.extend(sums(&bin.sums));
             cells
         };
         let rows = trend.bins.iter().filter(|bin| bin.sums != Sums::default()).map(row).collect();
-        let heads = [[texts.col_day].as_slice(), &self.sum_heads()].concat();
-        self.table(&title, &heads, rows);
+        let marked = |mark: &Mark| Marked {
+            place: self.place(mark),
+            what: format!("{}, {}", mark.order, mark.prohibition),
+            begins: mark.begins,
+            at: mark.at,
+        };
+        let timeline = Timeline {
+            title,
+            bars,
+            parts: [texts.col_withheld, texts.col_through, texts.col_kept],
+            marks: trend.marks.iter().map(marked).collect(),
+            heads: [[texts.col_day].as_slice(), &self.sum_heads()].concat(),
+            rows,
+        };
+        self.blocks.extend(timeline.blocks(texts));
         self.around();
     }
 
@@ -385,12 +390,6 @@ impl Writer<'_> {
         }
         self.text(texts.foot_again, &[&report.program]);
     }
-}
-
-/// Returns the instants of prohibitions, each with the letter that the chart has for it.
-fn lettered(report: &Report) -> Vec<(String, &Mark)> {
-    let letter = |place: usize| char::from(b'A' + u8::try_from(place % 26).unwrap_or_default()).to_string();
-    report.trend.marks.iter().enumerate().map(|(place, mark)| (letter(place), mark)).collect()
 }
 
 fn worst(nodes: &[Node]) -> Option<&str> {

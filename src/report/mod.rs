@@ -24,19 +24,20 @@ mod pdf;
 mod render;
 mod sums;
 mod texts;
+mod timeline;
 mod trend;
 mod value;
 mod xlsx;
 
 pub use basis::{Basis, Format, LogBasis, NodeBasis, VERSION};
 pub use devices::{Revealed, reveal};
-pub use document::Document;
+pub use document::{Document, Instant, Series};
 pub use gather::{GatherError, Gatherer, Reveal, Source};
 pub use list::{Device, DeviceList, Help, QUIET};
 pub use node::{policies, until};
 pub use page::Cell;
 pub use render::RenderError;
-pub use texts::LANGUAGES;
+pub use texts::{LANGUAGES, Past, Phrase};
 pub use value::{CheckpointShown, DeviceKind, Node, Report};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A report as a page that no format knows of: headings, texts, tables and drawings, in the words of one language.
 
 use super::chart::Drawing;
+use super::texts::Phrase;
 
 /// What is shown, from top to bottom.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +59,12 @@ impl From<String> for Cell {
 impl From<&str> for Cell {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
+    }
+}
+
+impl From<Phrase> for Cell {
+    fn from(text: Phrase) -> Self {
+        Self::Text(text.as_str().to_owned())
     }
 }
 

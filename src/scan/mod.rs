@@ -18,6 +18,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
 mod twice;
 mod window;
 
@@ -30,6 +31,7 @@ pub use account::{Account, Ended, Unread};
 pub use input::{Input, OpenError};
 pub use judge::{Change, Effect, Judge, Rule, Verdicts};
 pub use tally::{Device, Folded, Sum, Tally};
+pub use timeline::{Bins, Timeline};
 
 use crate::message::{Name, RecordType};
 use crate::query::Transport;

@@ -57,6 +57,7 @@ mod mutated;
 mod namespace;
 mod notices;
 mod packages;
+mod pages;
 mod power;
 mod proxies;
 mod readme;

@@ -322,6 +322,33 @@ fn what_a_mail_server_refuses_is_told_and_nothing_goes_out_in_clear() {
 }
 
 #[test]
+fn a_notice_says_until_when_a_resolver_only_monitors_and_nothing_of_withholding() {
+    needs!("python3-aiosmtpd");
+    let post = Post::new();
+    let (setup, _upstream) = asked_before(now().checked_add((24 * 8).hours()).unwrap());
+    let daemon = setup.start();
+    let told = done(&daemon.command(&["monitor-only", "--for", "15m", "--reason", "an outage"]));
+    let until = told.split("nothing is enforced until ").nth(1).unwrap().split(';').next().unwrap();
+    let until = until.parse::<Timestamp>().unwrap().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let (_smtp, _hook) = (post.smtp("starttls"), post.start("hook", &[SECRET]));
+    let daemon = post.with_hook(post.with_mail(daemon.stop(), "starttls")).start();
+    let mails = place::until(PATIENCE, "the mail", || Some(post.mails()).filter(|mails| !mails.is_empty()));
+    let text = readable(&mails[0]);
+    assert!(text.contains("(2 devices)"), "{text}");
+    assert_eq!(text.matches(&format!("only monitors, until {until}:")).count(), 2, "{text}");
+    assert_eq!(text.matches(&format!("only monitored until {until}")).count(), 4, "{text}");
+    assert!(!text.contains("withheld"), "{text}");
+    let hooks = place::until(PATIENCE, "the webhook", || Some(post.hooks()).filter(|hooks| !hooks.is_empty()));
+    let body = &hooks[0]["body"];
+    assert_eq!((&body["only_monitored"], &body["only_monitored_until"]), (&true.into(), &until.into()), "{body}");
+    assert!(!body.to_string().contains("withheld"), "{body}");
+    // Whoever asks once it is over reads of withholding again.
+    done(&daemon.command(&["monitor-only", "--stop"]));
+    let shown = done(&daemon.command(&["notice", "show", "--template", "text"]));
+    assert!(shown.contains("withheld while in force") && !shown.contains("only monitor"), "{shown}");
+}
+
+#[test]
 fn a_notice_counts_the_second_in_which_it_is_made() {
     let (setup, _upstream) = asked_before(now().checked_add((24 * 8).hours()).unwrap());
     let daemon = setup.start();

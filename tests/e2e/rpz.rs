@@ -47,6 +47,13 @@ impl Drop for Peer {
 }
 
 pub fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Peer {
+    begin(program, arguments, folder, || {
+        wire::udp_once(address, &wire::query("open.example", wire::A), wire::SHORT).map(drop)
+    })
+}
+
+/// Starts a program, and waits until it is ready.
+pub fn begin(program: &str, arguments: &[&str], folder: &Path, mut ready: impl FnMut() -> Option<()>) -> Peer {
     let log = std::fs::File::create(folder.join(format!("{program}.log"))).unwrap();
     let mut command = place::tied(place::find(program).expect("the test asked for the peer"));
     command.args(arguments).current_dir(folder);
@@ -55,7 +62,7 @@ pub fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAd
     place::until(PATIENCE, program, || {
         let log = || std::fs::read_to_string(folder.join(format!("{program}.log"))).unwrap();
         assert!(peer.0.try_wait().unwrap().is_none(), "{program} ended: {}", log());
-        wire::udp_once(address, &wire::query("open.example", wire::A), wire::SHORT)
+        ready()
     });
     peer
 }

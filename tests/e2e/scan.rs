@@ -1,7 +1,10 @@
 //! What was asked before: the same queries through the daemon, and through `scan` of what real servers logged of them.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -9,7 +12,7 @@ use serde_json::Value;
 
 use crate::daemon::{Daemon, Setup, program};
 use crate::place::{self, PATIENCE};
-use crate::rpz::{Peer, start};
+use crate::rpz::{Peer, begin, start};
 use crate::upstream::Upstream;
 use crate::wire::{self, Stream};
 
@@ -174,9 +177,48 @@ fn powerdns(folder: &Path, upstream: SocketAddr) -> (Peer, SocketAddr) {
     (start("pdns_recursor", &arguments, folder, address), address)
 }
 
+/// A proxy that denies whatever is asked for: it logs that like anything else, and looks up no name for it.
+fn squid(folder: &Path) -> (Peer, SocketAddr) {
+    let address = place::socket();
+    let (own, log) = (folder.display(), folder.join("access.log"));
+    // Begun by root, it goes on as somebody who owns nothing.
+    std::fs::write(&log, "").unwrap();
+    std::fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&log, Permissions::from_mode(0o666)).unwrap();
+    let text = format!(
+        "http_port {address}\nvisible_hostname proxy.example\nhttp_access deny all\naccess_log stdio:{own}/access.log squid\n\
+         cache_log /dev/null\npid_filename none\ncache_effective_user nobody\ncache deny all\ncache_mem 0\n\
+         netdb_filename none\npinger_enable off\nshutdown_lifetime 0 seconds\nmax_filedescriptors 1024\n\
+         coredump_dir none\ndns_nameservers 127.0.0.1\n",
+    );
+    std::fs::write(folder.join("squid.conf"), text).unwrap();
+    // What it shares with itself is named after the service.
+    let name = format!("interdict{}", std::process::id());
+    let ready = || std::net::TcpStream::connect(address).ok().map(drop);
+    (begin("squid", &["-N", "-n", &name, "-f", "squid.conf"], folder, ready), address)
+}
+
+/// Asks a proxy for the same names as [`ask`] does a name server: in clear in place of UDP, through a tunnel in place of TCP.
+fn ask_proxy(proxy: SocketAddr) {
+    let ask = |request: String| {
+        let mut stream = std::net::TcpStream::connect(proxy).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 403 "), "{}", String::from_utf8_lossy(&answer));
+    };
+    let get = |name: &str| ask(format!("GET http://{name}/x?y HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"));
+    for (name, _, udp, tcp) in QUERIES {
+        (0..*udp).for_each(|_| get(name));
+        let connect = || ask(format!("CONNECT {name}:443 HTTP/1.1\r\nHost: {name}:443\r\nConnection: close\r\n\r\n"));
+        (0..*tcp).for_each(|_| connect());
+    }
+    get(LAST);
+}
+
 #[test]
 fn what_servers_have_logged_is_decided_as_the_daemon_decides_it() {
-    needs!("nsd", "named", "unbound", "dnsmasq", "pdns_recursor");
+    needs!("nsd", "named", "unbound", "dnsmasq", "pdns_recursor", "squid");
     let upstream = Upstream::start();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -188,8 +230,8 @@ fn what_servers_have_logged_is_decided_as_the_daemon_decides_it() {
         (powerdns, "powerdns", "pdns_recursor.log"),
     ];
     let mut logs = Vec::new();
-    for (begin, format, log) in servers {
-        let (server, address) = begin(folder.path(), upstream.address);
+    for (server_of, format, log) in servers {
+        let (server, address) = server_of(folder.path(), upstream.address);
         ask(address);
         // Some hold back what they log until they end.
         server.end();
@@ -197,6 +239,10 @@ fn what_servers_have_logged_is_decided_as_the_daemon_decides_it() {
         logs.push((format, at(log).display().to_string(), probes));
     }
     logs.push(("dnstap", at("bind.tap").display().to_string(), logs[0].2));
+    let (proxy, address) = squid(folder.path());
+    ask_proxy(address);
+    proxy.end();
+    logs.push(("squid", at("access.log").display().to_string(), probes(&at("access.log"))));
     // Any zone and any year will do, since the instant that is decided at is told.
     let year = "2026";
     // Before the instant, between the two, and after both.
@@ -286,34 +332,4 @@ fn what_cannot_be_read_is_told_and_fails() {
     let output = scan(&[&good, "--zone", "UTC", "--format", "csv"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("\"'=1+1.dnl-01.geo.kaspersky.com\""), "{text}");
-}
-
-#[test]
-fn pages_for_people_hold_the_sums_and_nothing_of_a_name_is_obeyed() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name).display().to_string();
-    let line = |name: &str| format!("27-Nov-2026 04:55:33.123 client @0x1 192.0.2.7#4000 (x): query: {name} IN A +\n");
-    let names = ["dnl-01.geo.kaspersky.com", "<script>x</script>.dnl-01.geo.kaspersky.com", "www.example"];
-    std::fs::write(at("log"), names.map(line).concat()).unwrap();
-    let made = |command: &str, format: &str, to: &str, more: &[&str]| {
-        let (log, to) = (at("log"), at(to));
-        let mut of = Command::new(program());
-        of.args([command, &log, "--zone", "UTC", "--format", format, "--output", &to]).args(more);
-        let output = of.env("INTERDICT_DATA_DIR", "/nonexistent").output().unwrap();
-        assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&to).unwrap().permissions());
-        assert_eq!(mode & 0o777, 0o600);
-        std::fs::read(to).unwrap()
-    };
-    for (format, begin) in [("html", "<!DOCTYPE html>"), ("pdf", "%PDF-"), ("xlsx", "PK")] {
-        let octets = made("scan", format, "page", &[]);
-        assert!(octets.starts_with(begin.as_bytes()), "{format}");
-        assert_eq!(octets, made("scan", format, "again", &[]), "{format}");
-    }
-    let html = String::from_utf8(made("scan", "html", "page", &[])).unwrap();
-    assert!(html.contains("2 of 3 queries attempted contact with a service that was prohibited"), "{html}");
-    assert!(html.contains("&lt;script&gt;x&lt;/script&gt;.") && !html.contains("<script"), "{html}");
-    assert!(html.contains("2024-09-29T04:00:00Z"), "since when: {html}");
-    let html = String::from_utf8(made("simulate", "html", "page", &["--at", "2024-07-01T00:00:00Z"])).unwrap();
-    assert!(html.contains("<dd>2</dd><dt>would no longer be withheld</dt>"), "{html}");
 }

@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -20,8 +21,8 @@ use super::settings::ConfigArgs;
 use crate::client::Table;
 use crate::config::Config;
 use crate::policy::{Snapshot, Verdict};
-use crate::report::{self, Document};
-use crate::scan::{Judge, Rule, Seen, Sum, Tally, Verdicts};
+use crate::report::{self, Document, LANGUAGES};
+use crate::scan::{Judge, Rule, Seen, Sum, Tally, Timeline, Verdicts};
 use reading::FileArgs;
 
 /// Decide what a network asked before Interdict was there, from captures and logs.
@@ -62,6 +63,9 @@ pub(super) struct ShapeArgs {
     /// and CSV have all.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// The language of HTML, PDF and workbooks.
+    #[arg(long, value_name = "LANG", default_value = "en", value_parser = PossibleValuesParser::new(LANGUAGES))]
+    pub(super) lang: String,
     /// The file to write, which others cannot read, instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -125,6 +129,15 @@ pub(super) struct Sums<'a> {
     pub(super) all: Sum,
     pub(super) verdicts: [Sum; Verdict::ALL.len()],
     pub(super) tally: Tally<Rule<'a>>,
+    /// What would have been withheld, let through and kept.
+    pub(super) over_time: Timeline,
+}
+
+impl Default for Sums<'_> {
+    fn default() -> Self {
+        let verdicts = [Sum::NONE; Verdict::ALL.len()];
+        Self { all: Sum::NONE, verdicts, tally: Tally::default(), over_time: Timeline::default() }
+    }
 }
 
 pub(super) fn run(of: &Scan, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -135,7 +148,7 @@ pub(super) fn run(of: &Scan, out: &mut dyn Write) -> anyhow::Result<()> {
         None => explain::policy(false, &config, &folder)?.0,
     };
     let judge = judge(&snapshot, &config, of.at, of.order.as_deref())?;
-    let mut sums = Sums { all: Sum::NONE, verdicts: [Sum::NONE; Verdict::ALL.len()], tally: Tally::default() };
+    let mut sums = Sums::default();
     let mut written = Ok(());
     let files = of.files.read(&mut |seen, file, place| {
         let found = judge.decide(seen);
@@ -146,6 +159,9 @@ pub(super) fn run(of: &Scan, out: &mut dyn Write) -> anyhow::Result<()> {
                 written = record(seen, &found, (file, place), &snapshot, out);
             }
             sums.tally.add(rule, seen, entry, found.recorded && !of.records);
+            if let Some(part) = form::part(rule.verdict) {
+                sums.over_time.add(part, seen.at, seen.count);
+            }
         }
         written.is_ok()
     })?;
@@ -156,7 +172,7 @@ pub(super) fn run(of: &Scan, out: &mut dyn Write) -> anyhow::Result<()> {
             Shape::Json => rows::json(&sums, &judge, &files, out),
             Shape::Csv => rows::csv(&sums, &judge, out),
             Shape::Html | Shape::Pdf | Shape::Xlsx => {
-                of.shape.document(&form::document(&sums, &judge, &files, &of.shape), out)
+                of.shape.document(&form::document(sums, &judge, &files, &of.shape)?, out)
             }
         })?;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::reading::FileRead;
-use super::rows::{self, UNSEEN};
+use super::rows;
 use super::{Sum, Sums};
 use crate::cli::output::{Table, plain};
 use crate::policy::Verdict;
@@ -101,7 +101,7 @@ pub(in crate::cli) fn head(read: &[FileRead], out: &mut dyn Write) -> anyhow::Re
 /// Says what no capture and no log shows.
 pub(in crate::cli) fn unseen(out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "\nnot seen:")?;
-    for text in UNSEEN {
+    for text in rows::unseen() {
         writeln!(out, "  {text}")?;
     }
     Ok(())

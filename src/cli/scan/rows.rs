@@ -9,6 +9,7 @@ use super::Sums;
 use super::reading::FileRead;
 use crate::cli::output::write_csv;
 use crate::policy::{Snapshot, Verdict};
+use crate::report::{Past, Phrase};
 use crate::scan::{Ended, Folded, Judge, Rule, Sum};
 
 /// What was read of one file, as JSON tells it.
@@ -89,16 +90,13 @@ struct Whole<'a> {
     rules: Vec<SumRow<'a>>,
     devices: Vec<SumRow<'a>>,
     names: Vec<SumRow<'a>>,
-    unseen: &'a [&'a str],
+    unseen: [&'static str; 4],
 }
 
-/// What no capture and no log shows.
-pub(in crate::cli) const UNSEEN: &[&str] = &[
-    "look-ups over encrypted DNS, and those that a client answered from what it had kept",
-    "what an answer led to: only the names that were asked for are decided",
-    "installations: a query says that a client asked, and not why",
-    "clients behind a forwarder or a translated address, which count as one device",
-];
+/// Returns what no capture and no log shows.
+pub(in crate::cli) fn unseen() -> [&'static str; 4] {
+    Past::english().unseen().map(Phrase::as_str)
+}
 
 /// Returns what was read of each file.
 pub(in crate::cli) fn files(files: &[FileRead]) -> Vec<FileRow<'_>> {
@@ -127,7 +125,7 @@ pub(in crate::cli) fn folded(folded: &Folded, snapshot: &Snapshot) -> String {
         Folded::Name(name) => name.to_string(),
         Folded::Entry(entry) => {
             let entry = snapshot.entry(*entry);
-            format!("(others that match {} {})", entry.pattern.matching(), entry.text)
+            Past::english().other_names.with(&[&entry.pattern.matching().to_string(), &entry.text])
         }
     }
 }
@@ -161,7 +159,7 @@ pub(super) fn json(sums: &Sums<'_>, judge: &Judge<'_>, read: &[FileRead], out: &
         rules,
         devices,
         names,
-        unseen: UNSEEN,
+        unseen: unseen(),
     };
     serde_json::to_writer_pretty(&mut *out, &whole)?;
     Ok(writeln!(out)?)
