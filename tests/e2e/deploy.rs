@@ -91,7 +91,7 @@ fn status_and_doctor_tell_what_is_and_what_to_do() {
     }
     wire::udp(daemon.dns, &wire::query("www.example", wire::A));
     let (_, text) = doctor(&daemon);
-    assert!(text.contains("1 look-ups were decided"), "{text}");
+    assert!(text.contains("1 look-up was decided"), "{text}");
 
     // Port 53 of the stub's file is not ours, so that only its kind is told.
     std::fs::write(&resolv_conf, "nameserver 127.0.0.53\n").unwrap();
