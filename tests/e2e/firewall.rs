@@ -84,7 +84,6 @@ impl Office {
         let mut nsd = Command::new(place::find("nsd").unwrap());
         let mut nsd = self.inside(part, nsd.arg("-d").arg("-c").arg(folder.join("nsd.conf")));
         self.servers.push(nsd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        let port = ports[0].to_string();
         self.gets(part, &[&format!("@{ip}"), "-p", &ports[0].to_string()], answer);
     }
 
