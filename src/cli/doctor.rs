@@ -123,6 +123,7 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
             let dns = config.listen.dns.iter().enumerate();
             findings.extend(dns.map(|(place, address)| listener(probe::reachable(*address), (config, place))));
             findings.extend(health(config));
+            findings.extend(alone(config));
         }
         Ok(None) => {
             let remedy = "start it: `systemctl start interdict`, or `interdict run`; --config names the configuration of one that works";
@@ -247,6 +248,13 @@ fn port(address: SocketAddr, (config, key): (&Config, &str)) -> Option<Finding> 
         _ => "name an address of this machine in [listen] dns".to_owned(),
     };
     Some(Finding::bad("port", placed(config, key, format_args!("{address}: {error}")), remedy))
+}
+
+/// A package listens where it disturbs nobody, and protects nobody.
+fn alone(config: &Config) -> Option<Finding> {
+    let is_alone = config.listen.dns.iter().all(|address| address.ip().is_loopback());
+    let told = || placed(config, "listen.dns", "only this machine can ask, since all of [listen] dns is loopback");
+    is_alone.then(|| Finding::note("clients", told(), "name the addresses there that clients shall ask, and restart"))
 }
 
 /// Everything that the daemon itself tells, and whether anybody asks it.

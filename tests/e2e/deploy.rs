@@ -86,7 +86,12 @@ fn status_and_doctor_tell_what_is_and_what_to_do() {
 
     let doctor = |daemon: &Daemon| ended(&daemon.command(&["doctor", "--resolv-conf", &told]));
     let (_, text) = doctor(&daemon);
-    for part in ["answers over UDP and TCP", "nobody has asked since the start", "this machine asks 192.0.2.53"] {
+    for part in [
+        "answers over UDP and TCP",
+        "nobody has asked since the start",
+        "only this machine can ask",
+        "this machine asks 192.0.2.53",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     wire::udp(daemon.dns, &wire::query("www.example", wire::A));
