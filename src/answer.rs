@@ -227,7 +227,9 @@ pub fn respond(query: &Query, outcome: &Outcome<'_>, style: &Style, out: &mut Ve
             }
             // An extended error is worth no second round over TCP: where it does not fit, it is left out.
             let fits = with_error(if left_out { 0 } else { body.octets.len() });
-            return finish(writer, (query, style), code, body.flags, Passed(error.filter(|_| fits)));
+            // What was proven may not be so any more (RFC 4035, section 5.3.3).
+            let flags = if age.is_some() { body.flags } else { body.flags & !flag::AUTHENTIC_DATA };
+            return finish(writer, (query, style), code, flags, Passed(error.filter(|_| fits)));
         }
         Outcome::Listed { list, action, behind, left } => {
             let (code, withheld) = write_listed(&mut writer, query, (action, behind, *left), style);

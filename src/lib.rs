@@ -26,6 +26,7 @@ pub mod notice;
 pub mod observe;
 pub mod pipeline;
 pub mod policy;
+mod prefetch;
 pub mod query;
 pub mod report;
 pub mod resolve;

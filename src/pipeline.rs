@@ -243,8 +243,9 @@ impl Pipeline {
             }
         }
         // In place of a failure, what is stale is given, or what came meanwhile.
-        let (entry, standing, served) =
-            self.keep(query, generation, inspected(&query.question, resolved, moment), moment);
+        let (entry, served) = inspected(&query.question, resolved, moment);
+        let found = (entry, served, resolved.is_bogus());
+        let (entry, standing, served) = self.keep(query, generation, found, moment);
         self.deliver(query, &mut own, (&entry, standing, served), moment, recorder, out)
     }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// so that no two can depend on each other.
 const MODULES: &[(&str, May)] = &[
     ("message", May::Use(&[])),
+    ("prefetch", May::Use(&[])),
     ("unpack", May::Use(&[])),
     ("query", May::Use(&[])),
     ("clock", May::Use(&[])),
@@ -24,13 +25,13 @@ const MODULES: &[(&str, May)] = &[
     ("cache", May::Use(&["query", "clock"])),
     ("zones", May::Use(&["query"])),
     // Of `policy`, the two instants of a decision; of `zones`, the reading of records, which policy zones are made of.
-    ("lists", May::Use(&["unpack", "query", "client", "policy", "zones"])),
+    ("lists", May::Use(&["prefetch", "unpack", "query", "client", "policy", "zones"])),
     ("resolve", May::Use(&["query", "client", "clock", "datagram", "observe", "cache", "zones"])),
     ("answer", May::Use(&["query", "policy", "lists"])),
     ("inspect", May::Use(&["query"])),
     // Of `inspect`, which addresses are private. Names are looked up by whoever fetches.
     ("fetch", May::Use(&["unpack", "clock", "inspect"])),
-    ("ledger", May::Use(&["query", "client", "policy", "clock", "observe"])),
+    ("ledger", May::Use(&["prefetch", "query", "client", "policy", "clock", "observe"])),
     // Of `policy`, the words for verdicts only; of `client`, the name of the default group.
     ("store", May::Use(&["client", "policy", "ledger"])),
     // Facts go in and roles come out, whoever has gathered them.
@@ -123,7 +124,8 @@ const CRATES: &[(&str, &[&str])] = &[
 const CLOCKS: &[&str] = &["Timestamp::now", "Zoned::now", "SystemTime::now", "Instant::now"];
 
 /// Files that hold unsafe code, since no library has a safe call for what they do.
-const UNSAFE: &[&str] = &["src/allocator.rs", "src/clock/adjtimex.rs", "src/datagram.rs", "src/lists/map.rs"];
+const UNSAFE: &[&str] =
+    &["src/allocator.rs", "src/clock/adjtimex.rs", "src/datagram.rs", "src/lists/map.rs", "src/prefetch.rs"];
 
 /// Vendors that the program itself must not know: they stand in `blocklists/` and in tests.
 const VENDORS: &[&str] = &["kaspersky"];

@@ -1,10 +1,11 @@
 //! Folding: inside a commit window, look-ups of one key become one leaf; beyond bounds, keys become coarser.
 
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
+use hashbrown::hash_map::Entry;
 use hashbrown::{Equivalent, HashMap};
 
 use super::attempt::{Alike, Rule};
@@ -66,8 +67,10 @@ struct Spent {
 }
 
 /// What makes look-ups of one client the same: with the name in wire form, and what the rule matched elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Key<N, S> {
+    /// Of what differs most.
+    hash: u64,
     client: Client,
     transport: Transport,
     name: N,
@@ -89,16 +92,22 @@ type Sought<'a> = Key<&'a [u8], &'a Target>;
 
 impl Sought<'_> {
     fn kept(self) -> Single {
-        let Key { client, transport, name, record_type, subject, through, rcode, rule, epoch, binding } = self;
+        let Key { hash, client, transport, name, record_type, subject, through, rcode, rule, epoch, binding } = self;
         let (name, subject) = (name.into(), subject.cloned());
-        Key { client, transport, name, record_type, subject, through, rcode, rule, epoch, binding }
+        Key { hash, client, transport, name, record_type, subject, through, rcode, rule, epoch, binding }
+    }
+}
+
+impl<N, S> Hash for Key<N, S> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.hash, self.record_type).hash(state);
     }
 }
 
 impl Equivalent<Single> for Sought<'_> {
     fn equivalent(&self, kept: &Single) -> bool {
-        let Key { client, transport, name, record_type, subject, through, rcode, rule, epoch, binding } = kept;
-        *self.name == **name
+        let Key { hash, client, transport, name, record_type, subject, through, rcode, rule, epoch, binding } = kept;
+        (self.hash, self.name) == (*hash, name)
             && (self.client, self.transport, self.record_type) == (*client, *transport, *record_type)
             && (self.subject, self.through, self.rcode) == (subject.as_ref(), *through, *rcode)
             && (self.rule, self.epoch, self.binding) == (*rule, *epoch, *binding)
@@ -183,7 +192,9 @@ impl Window {
         let rule = Rule::new(alike.snapshot.number(), alike.matched);
         let epoch = alike.snapshot.epoch(When { at: first.at, ends: first.ends });
         self.policies.entry(rule.snapshot).or_insert_with(|| Arc::clone(alike.snapshot));
-        let key = Key { client: *client, transport, name, record_type, subject, through, rcode, rule, epoch, binding };
+        let (of_name, of_client) = (self.hasher.hash_one(name), self.hasher.hash_one(client));
+        let (hash, client) = (of_name ^ of_client.rotate_left(32), *client);
+        let key = Key { hash, client, transport, name, record_type, subject, through, rcode, rule, epoch, binding };
         if let Some(run) = self.single.get_mut(&key) {
             run.add([first, last], count);
             return;
@@ -197,14 +208,14 @@ impl Window {
         }
         let (address, prefix) = network_of(client.address());
         let network = Network { address, prefix, rule, epoch };
-        let crowd = if self.networks.contains_key(&network) || self.spent.take_network(&self.bounds) {
-            self.networks.entry(network).or_insert_with(|| Crowd::new(run))
-        } else {
-            self.rules.entry(rule).or_insert_with(|| Crowd::new(run))
+        let crowd = match self.networks.entry(network) {
+            Entry::Occupied(of) => of.into_mut(),
+            Entry::Vacant(of) if self.spent.take_network(&self.bounds) => of.insert(Crowd::new(run)),
+            Entry::Vacant(_) => self.rules.entry(rule).or_insert_with(|| Crowd::new(run)),
         };
         crowd.run.add([first, last], count);
-        crowd.names.add(self.hasher.hash_one(name));
-        crowd.clients.add(self.hasher.hash_one(client));
+        crowd.names.add(of_name);
+        crowd.clients.add(of_client);
     }
 
     /// Takes look-ups in that were counted between two readings of the clock, because a ring was full.
@@ -226,7 +237,7 @@ impl Window {
             (run.place, Draft { rule, record: record(&snapshot, rule, run, rehearsal), snapshot, binding: false })
         };
         for (key, run) in self.single.drain() {
-            let Key { client, transport, name, record_type, subject, through, rcode, rule, epoch: _, binding } = key;
+            let Key { client, transport, name, record_type, subject, through, rcode, rule, binding, .. } = key;
             let (place, mut of) = draft(rule, run);
             of.binding = binding;
             let record = &mut of.record;

@@ -11,11 +11,19 @@ use crate::client::Client;
 use crate::clock::Reading;
 use crate::message::{Name, RecordType};
 use crate::policy::{Match, Snapshot};
+use crate::prefetch;
 use crate::query::{Through, Transport};
 
 /// What look-ups over UDP have in common that one worker answers alike, and how many there were.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Repeats {
+    // What each repeat needs, next to one another.
+    /// How many the writer has not taken yet.
+    count: AtomicU64,
+    /// When the last came, by policy time and by the system clock, in nanoseconds since 1970.
+    last: [AtomicI64; 2],
+    is_threat: bool,
     client: Client,
     /// In wire form, which is a tenth of what a [`Name`] takes.
     name: Box<[u8]>,
@@ -23,10 +31,6 @@ pub struct Repeats {
     pub(super) matched: Match,
     rcode: u16,
     pub(super) snapshot: Arc<Snapshot>,
-    /// How many the writer has not taken yet.
-    count: AtomicU64,
-    /// When the last came, by policy time and by the system clock, in nanoseconds since 1970.
-    last: [AtomicI64; 2],
 }
 
 impl Repeats {
@@ -38,17 +42,22 @@ impl Repeats {
         snapshot: Arc<Snapshot>,
     ) -> Self {
         let (name, count, last) = (name.as_wire().into(), AtomicU64::new(0), [AtomicI64::new(0), AtomicI64::new(0)]);
-        Self { client, name, record_type, matched, rcode, snapshot, count, last }
-    }
-
-    /// Returns whose look-ups they are.
-    pub const fn client(&self) -> &Client {
-        &self.client
+        Self { count, last, is_threat: matched.threat, client, name, record_type, matched, rcode, snapshot }
     }
 
     /// Returns whether they are signs of a threat.
     pub const fn is_threat(&self) -> bool {
-        self.matched.threat
+        self.is_threat
+    }
+
+    /// Has fetched what the next repeat needs.
+    pub fn prefetch(&self) {
+        prefetch::value(&self.last);
+    }
+
+    /// Has the name fetched, which the writer needs in a moment.
+    pub(super) fn prefetch_name(&self) {
+        prefetch::octet(&self.name, 0);
     }
 
     /// Counts one; returns whether it is to go through the ring.

@@ -13,6 +13,10 @@ use super::queue::Queue;
 use super::repeats::Repeats;
 use crate::clock::Reading;
 use crate::policy::{Match, Snapshot, Verdict};
+use crate::prefetch;
+
+/// How many repeats are fetched from memory at a time.
+const AT_ONCE: usize = 16;
 
 /// A worker's handle on the ledger. Each has a ring of its own; clones share it.
 #[derive(Clone)]
@@ -61,7 +65,7 @@ impl Recorder {
         if let Err((repeats, _)) = self.ring.repeats.push((Arc::clone(repeats), *reading)) {
             self.exchange.count(&repeats.snapshot, &repeats.matched, repeats.take());
         }
-        self.nudge(self.ring.repeats.len());
+        self.nudge(self.ring.has_many_repeats());
     }
 
     /// Returns whether what was answered at once may be answered so again. While the disk takes no records, each answer is
@@ -79,13 +83,13 @@ impl Recorder {
                 exchange.counted().push(awaiting);
             }
         }
-        self.nudge(ring.queue.len());
+        self.nudge(ring.queue.len() * 2 >= ring.queue.capacity);
     }
 
     /// Wakes the writer before a ring is full, and once only.
-    fn nudge(&self, waiting: usize) {
+    fn nudge(&self, has_many: bool) {
         let Self { ring, exchange } = self;
-        if waiting * 2 >= ring.queue.capacity && !ring.nudged.swap(true, Ordering::Relaxed) {
+        if has_many && !ring.nudged.swap(true, Ordering::Relaxed) {
             exchange.wake();
         }
     }
@@ -114,14 +118,6 @@ pub(super) struct Handing {
     pub(super) awaiting: Option<Awaiting>,
 }
 
-/// What is taken out of a ring.
-#[allow(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
-pub(super) enum Taken {
-    One(Handing),
-    /// Repeats, and the reading of the first.
-    Alike(Arc<Repeats>, Reading),
-}
-
 /// One worker's ring.
 pub(super) struct Ring {
     queue: Queue<Handing>,
@@ -132,21 +128,40 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Hands at most one filling of the ring to `take`, so that a flood cannot hold the writer here.
-    /// Returns whether there was anything.
-    pub(super) fn drain(&self, mut take: impl FnMut(Taken)) -> bool {
+    /// Hands single look-ups to `take`, at most one filling of the ring, so that a flood cannot hold the writer here.
+    /// Returns whether there were any.
+    pub(super) fn drain(&self, mut take: impl FnMut(Handing)) -> bool {
         self.nudged.store(false, Ordering::Relaxed);
         let mut found = false;
-        let capacity = self.queue.capacity;
-        for handing in std::iter::from_fn(|| self.queue.pop()).take(capacity) {
+        for handing in std::iter::from_fn(|| self.queue.pop()).take(self.queue.capacity) {
             found = true;
-            take(Taken::One(handing));
-        }
-        for (repeats, first) in std::iter::from_fn(|| self.repeats.pop()).take(capacity) {
-            found = true;
-            take(Taken::Alike(repeats, first));
+            take(handing);
         }
         found
+    }
+
+    /// Does the same with repeats. The longer they are left, the more of them are one.
+    pub(super) fn drain_repeats(&self, mut take: impl FnMut(&Repeats, Reading)) -> bool {
+        let mut left = self.repeats.capacity;
+        let mut some = Vec::with_capacity(AT_ONCE);
+        let mut found = false;
+        while left > 0 {
+            some.extend(std::iter::from_fn(|| self.repeats.pop()).take(left.min(AT_ONCE)));
+            if some.is_empty() {
+                break;
+            }
+            found = true;
+            left -= some.len();
+            some.iter().for_each(|(repeats, _)| prefetch::value::<Repeats>(repeats));
+            some.iter().for_each(|(repeats, _)| repeats.prefetch_name());
+            some.drain(..).for_each(|(repeats, first)| take(&repeats, first));
+        }
+        found
+    }
+
+    /// Returns whether repeats are to be taken out before there are too many.
+    pub(super) fn has_many_repeats(&self) -> bool {
+        self.repeats.len() * 4 >= self.repeats.capacity * 3
     }
 
     fn is_empty(&self) -> bool {
@@ -180,7 +195,8 @@ impl Exchange {
     }
 
     pub(super) fn recorder(self: &Arc<Self>, capacity: usize) -> Recorder {
-        let (queue, repeats) = (Queue::new(capacity), Queue::new(capacity));
+        // Twice as many, since repeats wait for longer; each takes a quarter of the memory.
+        let (queue, repeats) = (Queue::new(capacity), Queue::new(2 * capacity));
         let ring = Arc::new(Ring { queue, repeats, nudged: AtomicBool::new(false) });
         self.rings.lock().expect("no holder of this lock panics").push(Arc::clone(&ring));
         Recorder { ring, exchange: Arc::clone(self) }
@@ -343,6 +359,26 @@ mod tests {
     }
 
     #[test]
+    fn repeats_wait_until_there_are_many_and_are_taken_with_all_that_came_meanwhile() {
+        let exchange = Arc::new(Exchange::new(Durable::new(Durability::Normal, Fail::Answer, false)));
+        let (recorder, policy) = (exchange.recorder(2 * AT_ONCE), snapshot(1));
+        let Attempt { reading, client, name, record_type, matched, rcode, snapshot, .. } =
+            attempt(&policy, "192.0.2.7", "upd.vendor.example", AT);
+        let of = || Arc::new(Repeats::new(client, (&name, record_type), (matched, rcode), Arc::clone(&snapshot)));
+        let all: Vec<_> = std::iter::repeat_with(of).take(3 * AT_ONCE).collect();
+        let ring = &exchange.rings()[0];
+        let (last, others) = all.split_last().unwrap();
+        others.iter().chain(others).for_each(|repeats| recorder.repeat(repeats, &reading));
+        assert!(!ring.has_many_repeats() && !ring.drain(drop), "they are in no other's way");
+        recorder.repeat(last, &reading);
+        assert!(ring.has_many_repeats());
+        let (mut taken, mut count) = (0, 0);
+        assert!(ring.drain_repeats(|repeats, _| (taken, count) = (taken + 1, count + repeats.take())));
+        assert_eq!((taken, count), (3 * AT_ONCE, 6 * AT_ONCE as u64 - 1));
+        assert!(!ring.has_many_repeats() && !ring.drain_repeats(|_, _| panic!("all were taken")));
+    }
+
+    #[test]
     fn the_ring_of_a_worker_that_is_gone_is_emptied_first() {
         let exchange = Arc::new(Exchange::new(Durable::new(Durability::Normal, Fail::Answer, false)));
         let recorder = exchange.recorder(4);
@@ -367,10 +403,7 @@ mod tests {
         assert_eq!(exchange.take_counted().len(), 1);
         let mut counted = 0;
         exchange.drain_tallies(|_, _, _, count| counted += count);
-        exchange.rings()[0].drain(|taken| match taken {
-            Taken::One(handing) => assert!(handing.awaiting.is_some_and(|awaiting| awaiting.binding)),
-            Taken::Alike(..) => panic!("there are no repeats"),
-        });
+        exchange.rings()[0].drain(|handing| assert!(handing.awaiting.is_some_and(|awaiting| awaiting.binding)));
         assert_eq!(counted, 1);
     }
 }

@@ -19,7 +19,7 @@ use super::leaf::{Body, Coverage, CoverageEvent, bounded, lasted};
 use super::medium::Medium;
 use super::missed::Missed;
 use super::recover::Damage;
-use super::ring::{Exchange, Handing, Taken};
+use super::ring::{Exchange, Handing};
 use super::{OpenError, Settings, hold, log};
 use crate::clock::{Clock, Reading, SystemClock};
 use crate::policy::{Snapshot, Verdict};
@@ -182,8 +182,9 @@ impl Writer {
                 return;
             }
             let urgent = end.is_some() || !flushes.is_empty();
-            self.drain(urgent);
-            if urgent || !self.awaiting.is_empty() || pace() >= self.next_commit {
+            let due = urgent || pace() >= self.next_commit;
+            self.drain(urgent, due);
+            if due || !self.awaiting.is_empty() {
                 self.next_commit = pace() + period;
                 let durable = self.settle(urgent, end.is_some());
                 for done in flushes {
@@ -198,18 +199,22 @@ impl Writer {
     }
 
     /// Takes look-ups from the rings; all of them where it is urgent or somebody waits, else what fits before the next commit.
-    fn drain(&mut self, urgent: bool) {
+    /// Repeats are left until it is `due`, unless there are many.
+    fn drain(&mut self, urgent: bool, due: bool) {
         let exchange = Arc::clone(&self.exchange);
         let rings = exchange.rings();
         // Under a flood the rings never become empty, so that "all" is what two rounds find.
         for round in 1_u32.. {
             let mut found = false;
             for ring in &rings {
-                found |= ring.drain(|taken| self.take(taken));
+                found |= ring.drain(|handing| self.take(handing));
+                if due || !self.awaiting.is_empty() || ring.has_many_repeats() {
+                    found |= ring.drain_repeats(|of, first| self.take_alike(&of.take_alike(first), false));
+                }
             }
             let enough = match urgent || !self.awaiting.is_empty() {
                 true => round == 2,
-                false => pace() >= self.next_commit,
+                false => due || pace() >= self.next_commit,
             };
             if !found || enough {
                 return;
@@ -217,15 +222,10 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, taken: Taken) {
-        match taken {
-            Taken::One(Handing { attempt, awaiting }) => {
-                let binding = awaiting.as_ref().is_some_and(|awaiting| awaiting.binding);
-                self.awaiting.extend(awaiting);
-                self.take_alike(&Alike::from(&attempt), binding);
-            }
-            Taken::Alike(repeats, first) => self.take_alike(&repeats.take_alike(first), false),
-        }
+    fn take(&mut self, Handing { attempt, awaiting }: Handing) {
+        let binding = awaiting.as_ref().is_some_and(|awaiting| awaiting.binding);
+        self.awaiting.extend(awaiting);
+        self.take_alike(&Alike::from(&attempt), binding);
     }
 
     fn take_alike(&mut self, alike: &Alike, binding: bool) {

@@ -24,6 +24,8 @@ use crate::resolve::{Answered, Done, Forwarder, Streamed};
 
 /// How many batches are still answered after the daemon was told to stop.
 const LAST_BATCHES: u32 = 256;
+/// Where so many queries came at the same time, fetching their answers together pays.
+const FEW: usize = 4;
 /// How long a worker waits for a query before it looks whether it is to stop.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -110,6 +112,9 @@ impl Worker {
     fn answer(&mut self, batch: &[Incoming]) {
         let moment = self.shared.pipeline.moment();
         self.recent.turn(&self.shared.pipeline, &moment);
+        if batch.len() >= FEW {
+            self.recent.prefetch(batch);
+        }
         let now = monotonic();
         let mut ready = 0;
         for incoming in batch {

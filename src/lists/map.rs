@@ -60,20 +60,6 @@ impl Deref for Mapping {
     }
 }
 
-/// Asks the processor to fetch the cache line at `at` of `octets`, and waits for nothing.
-#[inline]
-pub(super) fn prefetch(octets: &[u8], at: usize) {
-    if let Some(octet) = octets.get(at) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: fetching ahead reads nothing that the program could see; the address is that of an octet of the slice.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(octet).cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = octet;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

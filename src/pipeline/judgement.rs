@@ -133,5 +133,6 @@ const fn trouble(failure: Failure) -> Trouble {
         Failure::Unreachable => Trouble::Unreachable,
         Failure::TimedOut => Trouble::Silent,
         Failure::Refused => Trouble::Unwilling,
+        Failure::Bogus => Trouble::Suspicious,
     }
 }

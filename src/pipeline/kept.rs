@@ -80,12 +80,13 @@ impl Pipeline {
     }
 
     /// Keeps an answer, or the failure to get one, and returns what is to be given: in place of a failure what is stale, or
-    /// what came meanwhile for somebody else.
+    /// what came meanwhile for somebody else. An answer that is `bogus` brings nothing stale about: whoever made it would
+    /// decide how long that goes on.
     pub(super) fn keep(
         &self,
         query: &Query,
         generation: u32,
-        (entry, served): (Entry, Served),
+        (entry, served, bogus): (Entry, Served, bool),
         moment: &Moment,
     ) -> (Arc<Entry>, Standing, Served) {
         let key = Key::new(query, generation);
@@ -94,12 +95,12 @@ impl Pipeline {
         let standing = before.as_ref().map_or(Standing::Over, |entry| entry.standing(moment.now.boot, stale));
         match (before, standing) {
             (Some(before), Standing::Fresh { .. }) if !before.is_failure() => return (before, standing, Served::Cache),
-            (Some(before), Standing::Stale { .. }) => {
+            (Some(before), Standing::Stale { .. }) if !bogus => {
                 let entry = Arc::new(Entry { failed: Some(moment.now.boot), ..Entry::clone(&before) });
                 self.cache.insert(&key, Arc::clone(&entry));
                 return (entry, standing, Served::Stale);
             }
-            (Some(_), Standing::Fresh { .. } | Standing::Over) | (None, _) => {}
+            (Some(_), Standing::Fresh { .. } | Standing::Stale { .. } | Standing::Over) | (None, _) => {}
         }
         let entry = Arc::new(entry);
         if served != Served::Local && entry.body.lifetime > 0 {
@@ -136,9 +137,9 @@ impl Pipeline {
         let view = asked.view(query);
         let resolved = self.resolver.resolve(query, (&asked.state.routes, view), &asked.state.asking).await;
         let moment = self.moment();
-        let found = inspected(&query.question, &resolved, &moment);
-        if found.1 == Served::Upstream {
-            self.keep(query, view.generation, found, &moment);
+        let (entry, served) = inspected(&query.question, &resolved, &moment);
+        if served == Served::Upstream {
+            self.keep(query, view.generation, (entry, served, false), &moment);
         }
     }
 

@@ -1,11 +1,13 @@
 //! Drives an exchange in a task: each datagram leaves from a port of its own that the system chooses at random.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::Poll;
 use std::time::Duration;
 
 use rand::Rng as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
@@ -23,6 +25,7 @@ pub(super) async fn drive(
     group: &Group,
     metrics: &Metrics,
 ) -> Result<Vec<u8>, Failed> {
+    let mut late = Vec::new();
     loop {
         metrics.count_upstream(UpstreamEvent::Query);
         let begun = clock::monotonic();
@@ -30,7 +33,7 @@ pub(super) async fn drive(
         let (server, came) = match action {
             Action::Datagram(server) => {
                 let deadline = Instant::from_std(begun) + exchange.wait(group.patience(server));
-                (server, by_datagram(exchange, group.address(server), deadline).await)
+                (server, by_datagram(exchange, (server, group.address(server)), deadline, &mut late).await)
             }
             Action::Stream(server) => match group.channel(server) {
                 Some(channel) => (server, by_channel(exchange, channel, deadline).await),
@@ -45,6 +48,12 @@ pub(super) async fn drive(
         let after = now.saturating_duration_since(begun);
         let failure = match came {
             Ok(Came::Answer(message)) => {
+                group.answered(server, Tried::Answered, after, now);
+                metrics.observe_upstream_latency(after);
+                return Ok(message);
+            }
+            Ok(Came::Late(message, server, begun)) => {
+                let after = now.saturating_duration_since(begun.into_std());
                 group.answered(server, Tried::Answered, after, now);
                 metrics.observe_upstream_latency(after);
                 return Ok(message);
@@ -83,7 +92,7 @@ pub(super) fn note_failure(
     group.failed((server, failure), (begun, timeout), now);
     metrics.count_upstream(match failure {
         Failure::TimedOut => UpstreamEvent::Timeout,
-        Failure::Unreachable | Failure::Refused => UpstreamEvent::Failure,
+        Failure::Unreachable | Failure::Refused | Failure::Bogus => UpstreamEvent::Failure,
     });
 }
 
@@ -95,12 +104,48 @@ pub(super) fn dice() -> u64 {
 /// What came over a socket.
 enum Came {
     Answer(Vec<u8>),
+    /// An answer to a try before, to which server that was, and when.
+    Late(Vec<u8>, usize, Instant),
     Refusal(Action),
     Next(Action),
 }
 
-async fn by_datagram(exchange: &mut Exchange, server: io::Result<SocketAddr>, deadline: Instant) -> io::Result<Came> {
-    let server = server?;
+/// A try whose time is up, and whose answer is taken all the same.
+struct Past {
+    socket: UdpSocket,
+    sent: Box<[u8]>,
+    server: usize,
+    begun: Instant,
+}
+
+/// How many of them are kept: the first, and the one before the present.
+const MOST_PAST: usize = 2;
+
+/// Returns a good answer to one of the tries before, once there is one.
+async fn late(past: &[Past], exchange: &Exchange) -> Came {
+    let mut buffer = vec![0; if past.is_empty() { 0 } else { MAX_DATAGRAM }];
+    poll_fn(|context| {
+        for Past { socket, sent, server, begun } in past {
+            let mut read = ReadBuf::new(&mut buffer);
+            while let Poll::Ready(Ok(())) = socket.poll_recv(context, &mut read) {
+                if exchange.is_late_answer(sent, read.filled()) {
+                    return Poll::Ready(Came::Late(read.filled().to_vec(), *server, *begun));
+                }
+                read.clear();
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+async fn by_datagram(
+    exchange: &mut Exchange,
+    (place, server): (usize, io::Result<SocketAddr>),
+    deadline: Instant,
+    past: &mut Vec<Past>,
+) -> io::Result<Came> {
+    let (server, begun) = (server?, Instant::from_std(clock::monotonic()));
     let any = match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -111,7 +156,18 @@ async fn by_datagram(exchange: &mut Exchange, server: io::Result<SocketAddr>, de
     socket.send(exchange.message()).await?;
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
-        let length = timeout_at(deadline, socket.recv(&mut buffer)).await??;
+        let received = tokio::select! {
+            received = timeout_at(deadline, socket.recv(&mut buffer)) => received,
+            came = late(past, exchange) => return Ok(came),
+        };
+        let length = match received {
+            Ok(received) => received?,
+            Err(over) => {
+                past.truncate(MOST_PAST - 1);
+                past.push(Past { socket, sent: exchange.message().into(), server: place, begun });
+                return Err(over.into());
+            }
+        };
         match exchange.on_message(&buffer[..length], dice()) {
             Verdict::Ignore => {}
             Verdict::Next(action) => return Ok(Came::Next(action)),

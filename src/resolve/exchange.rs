@@ -68,6 +68,8 @@ pub enum Failure {
     TimedOut,
     /// The upstream answered that it cannot or will not.
     Refused,
+    /// The upstream answered, and that does not hold.
+    Bogus,
 }
 
 /// An exchange that got no answer.
@@ -233,6 +235,19 @@ impl Exchange {
             }
             _ => Verdict::Answer,
         }
+    }
+
+    /// Returns whether a message is a good answer to what was `sent` in a try before the present one, in the spelling of that.
+    pub fn is_late_answer(&self, sent: &[u8], wire: &[u8]) -> bool {
+        let Question { name, record_type, class } = &self.question;
+        let (Some(head), Some(id)) = (Head::read(wire), u16_at(sent, 0)) else { return false };
+        let is_whole = head.flags & (flag::RESPONSE | flag::OPCODE | flag::TRUNCATED) == flag::RESPONSE;
+        let spelled = HEADER..HEADER + name.as_wire().len();
+        head.id == id
+            && is_whole
+            && ResponseView::asked(wire, name, *record_type, *class)
+            && wire.get(spelled.clone()) == sent.get(spelled)
+            && ResponseView::read(wire).is_ok_and(|response| matches!(response.response_code(), 0 | 3))
     }
 
     /// Takes the capitals of ours out of an answer: out of its question, and out of owners that repeat the question whole. An AD

@@ -293,6 +293,11 @@ fn resolved(driven: Result<Vec<u8>, Failed>, exchange: &Exchange, lifetimes: Lif
 }
 
 impl Resolved {
+    /// Returns whether there is an answer that should be signed, and does not hold.
+    pub const fn is_bogus(&self) -> bool {
+        matches!(self, Self::Failed(Failed { failure: Failure::Bogus, .. }))
+    }
+
     /// Takes an answer apart once more that came before.
     pub fn again(message: &[u8], lifetimes: Lifetimes) -> Self {
         taken_apart(message.to_vec(), false, lifetimes)

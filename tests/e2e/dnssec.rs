@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clients::{Answer, Record, dig, digs};
 use crate::daemon::Setup;
+use crate::place::{self, PATIENCE};
 use crate::scripted::Scripted;
 use crate::signed::{NameSpace, QUESTIONS};
 use crate::wire;
@@ -114,13 +115,52 @@ fn a_zone_that_signs_with_other_keys_is_asked_for_them_anew() {
         let server = addresses[usize::from(now.load(Ordering::SeqCst))];
         wire::udp_once(server, query, wire::SHORT).into_iter().collect()
     });
-    let daemon = before.validated().upstreams(&[upstream.address]).start();
+    let daemon = before.validated().set("cache.failure_ttl", 1).upstreams(&[upstream.address]).start();
     assert!(dig(daemon.dns, &["www.signed.land", "A", "+adflag"]).has("ad"));
     rolled.store(true, Ordering::SeqCst);
-    // Its keys are kept, and the signature is by none of them.
-    let answer = dig(daemon.dns, &["mail.signed.land", "MX", "+adflag"]);
-    assert!(answer.has("ad"), "{}", answer.text);
+    // Its keys are kept, and the signature is by none of them. They are not asked for anew at once.
+    place::until(PATIENCE, "the new keys", || {
+        dig(daemon.dns, &["mail.signed.land", "MX", "+adflag"]).has("ad").then_some(())
+    });
     assert_eq!(upstream.asked("signed.land"), 4, "for keys and DS records, twice each");
+}
+
+#[test]
+fn what_does_not_hold_brings_no_stale_answer_about() {
+    needs!("nsd", "unbound", "dig", "dnssec-signzone");
+    let names = NameSpace::start();
+    let (truth, forges) = (names.passing.address, Arc::new(AtomicBool::new(false)));
+    let now = Arc::clone(&forges);
+    let upstream = Scripted::start(move |query| {
+        let mut answer = wire::udp_once(truth, query, wire::SHORT);
+        if let Some(answer) = answer.as_mut().filter(|_| now.load(Ordering::SeqCst)) {
+            // The last octets are those of a signature, or of the OPT record behind it.
+            let place = answer.len() - 40;
+            answer[place] ^= 1;
+        }
+        answer.into_iter().collect()
+    });
+    let setup = names.validated().set("cache.max_ttl", 1).set("cache.failure_ttl", 1).set("cache.prefetch", false);
+    let daemon = setup.upstreams(&[upstream.address]).start();
+    let asked = || dig(daemon.dns, &["www.signed.land", "A", "+adflag"]);
+    assert!(asked().has("ad"));
+    forges.store(true, Ordering::SeqCst);
+    let answer = place::until(PATIENCE, "the end of what is kept", || {
+        Some(asked()).filter(|answer| answer.status != "NOERROR" || answer.ede_code().is_some())
+    });
+    assert_eq!((answer.status.as_str(), answer.ede_code()), ("SERVFAIL", Some(6)), "{}", answer.text);
+    // One that gives no answer at all does, and nobody says that it is proven.
+    forges.store(false, Ordering::SeqCst);
+    place::until(PATIENCE, "the truth", || asked().has("ad").then_some(()));
+    drop(upstream);
+    let answer =
+        place::until(PATIENCE, "the stale answer", || Some(asked()).filter(|answer| answer.ede_code().is_some()));
+    assert_eq!(
+        (answer.status.as_str(), answer.ede_code(), answer.has("ad")),
+        ("NOERROR", Some(3), false),
+        "{}",
+        answer.text
+    );
 }
 
 #[test]

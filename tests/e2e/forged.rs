@@ -265,3 +265,46 @@ fn what_is_added_to_the_truth_does_not_go_on_with_it() {
     assert_eq!((answer.status.as_str(), answer.has("ad")), ("NOERROR", true), "{}", answer.text);
     assert!(!answer.text.contains("192.0.2.66") && answer.text.contains("192.0.2.1\n"), "{}", answer.text);
 }
+
+#[test]
+fn what_is_proven_is_told_whatever_the_code_says() {
+    needs!("nsd", "unbound", "dig", "dnssec-signzone");
+    let names = NameSpace::start();
+    for name in ["www.signed.land", "www.hashed.land"] {
+        let denied: Forgery = |truth, name, of| {
+            (of == RecordType::MX).then(|| {
+                let mut message = truth.of(name, of);
+                message.metadata.response_code = ResponseCode::NXDomain;
+                message
+            })
+        };
+        let answer = asked(&names, (name, "MX"), denied, true);
+        let seen = (answer.status.as_str(), answer.has("ad"), answer.answers().len());
+        assert_eq!(seen, ("NOERROR", true, 0), "{name}\n{}", answer.text);
+    }
+}
+
+/// A CAA record whose tag is empty, which no library takes.
+const UNREADABLE: &[u8] = b"\xc0\x0c\x01\x01\0\x01\0\0\x01\x2c\0\x02\0\0";
+
+#[test]
+fn what_cannot_be_read_passes_where_nothing_signs_it() {
+    needs!("nsd", "unbound", "dig", "dnssec-signzone");
+    let names = NameSpace::start();
+    let truth = names.passing.address;
+    let upstream = Scripted::start(move |query| match wire::question_type(query) {
+        257 => {
+            let end = 12 + query[12..].iter().position(|octet| *octet == 0).unwrap() + 5;
+            let head = [&query[..2], b"\x81\x80\0\x01\0\x01\0\0\0\0", &query[12..end]].concat();
+            vec![[&head[..], UNREADABLE].concat()]
+        }
+        _ => wire::udp_once(truth, query, wire::SHORT).into_iter().collect(),
+    });
+    let daemon = names.validated().upstreams(&[upstream.address]).start();
+    for (name, passes) in [("www.plain.land", true), ("www.signed.land", false)] {
+        let asking = Asking { flags: 0x0120, edns: None, ..Asking::of(name, 257) };
+        let answer = wire::udp_once(daemon.dns, &asking.to_wire(), wire::SHORT).expect("an answer");
+        let seen = (answer[3] & 15, answer[3] & 0x20, answer.ends_with(&UNREADABLE[10..]));
+        assert_eq!(seen, (if passes { 0 } else { 2 }, 0, passes), "{name} {answer:?}");
+    }
+}

@@ -84,6 +84,8 @@ const ZONES: &[Zone] = &[
 
 /// Questions of every sort to those zones.
 pub const QUESTIONS: &[&str] = &[
+    ". DS",
+    ". DNSKEY",
     "www.signed.land A",
     "www.signed.land AAAA",
     "www.signed.land TXT",

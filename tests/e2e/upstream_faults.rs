@@ -1,14 +1,16 @@
 //! Real name servers that stop, die, come back and lose packets; and some that speak another dialect.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::clients::dig;
 use crate::daemon::{Daemon, Setup};
 use crate::namespace::Namespace;
 use crate::place::{self, PATIENCE};
-use crate::scripted::Scripted;
+use crate::scripted::{Gate, Scripted};
 use crate::upstream::Upstream;
 use crate::wire;
 
@@ -100,13 +102,13 @@ fn mark(query: &[u8]) -> [u8; 4] {
     [10, 1, 1, number]
 }
 
-/// An answer that comes when the try is over may be lost, but is never taken for that of another question.
+/// An answer that comes when every try is over is lost; none is taken for that of another question.
 #[test]
 fn late_answers_are_never_given_to_others() {
     let upstream = Scripted::start(|query| {
         let [_, _, _, number] = mark(query);
-        // Between nothing and twice as long as a try may take.
-        std::thread::sleep(Duration::from_millis(u64::from(number) * 4));
+        // Between nothing and twice as long as all tries may take.
+        std::thread::sleep(Duration::from_millis(u64::from(number) * 8));
         vec![wire::reply(query, wire::NOERROR, &[mark(query)])]
     });
     let setup = Setup::new().upstreams(&[upstream.address]).set("upstream.timeout_ms", 200);
@@ -129,7 +131,35 @@ fn late_answers_are_never_given_to_others() {
             assert_eq!(wire::rcode(&buffer[..length]), wire::SERVFAIL);
         }
     }
-    assert!((40..100).contains(&answered), "{answered} of 100 answered");
+    assert!((30..60).contains(&answered), "{answered} of 100 answered");
+}
+
+/// A server that has to look for an answer itself gives it once it has it, and each time that it was asked.
+#[test]
+fn an_answer_to_the_first_try_counts_while_the_next_one_goes_on() {
+    let asked_again = [Gate::default(), Gate::default()];
+    let (gates, seen) = (asked_again.clone(), Mutex::new([0; 2]));
+    let upstream = Scripted::start(move |query| {
+        let place = match wire::asked_name(query).as_str() {
+            "udp.example" => 0,
+            "tcp.example" => 1,
+            _ => return vec![wire::nodata(query)],
+        };
+        let is_first = std::mem::replace(&mut seen.lock().unwrap()[place], 1) == 0;
+        if !is_first {
+            gates[place].open();
+            return Vec::new();
+        }
+        gates[place].pass();
+        vec![wire::reply(query, wire::NOERROR, &[[192, 0, 2, 7]])]
+    });
+    let daemon = Setup::new().upstreams(&[upstream.address]).set("upstream.timeout_ms", 300).start();
+    // One is asked by the worker, the other by a task.
+    for (name, by) in [("udp.example", "+notcp"), ("tcp.example", "+tcp")] {
+        let answer = dig(daemon.dns, &[name, "A", by]);
+        assert_eq!((answer.status.as_str(), answer.answers().len()), ("NOERROR", 1), "{}", answer.text);
+        assert!(upstream.asked(name) > 1);
+    }
 }
 
 #[test]

@@ -18,8 +18,9 @@ pub use layout::Damaged;
 
 use self::hash::Chain;
 use self::layout::{BUCKET, Layout, MAX_PROBE, SLOTS};
-use super::map::{Mapping, prefetch};
+use super::map::Mapping;
 use crate::message::Name;
+use crate::prefetch;
 
 /// The most labels of a name (RFC 1035, section 2.3.4), and one more for the root.
 const MAX_SUFFIXES: usize = 128;
@@ -184,7 +185,10 @@ impl Index {
             // For a listed name, this takes as long as the filter does; for others, nobody waits for it. Beyond the caches it
             // would cost the many names that are not listed more than it saves the few that are.
             if self.layout.buckets <= PREFETCHED {
-                prefetch(octets, self.layout.buckets_at() + bucket_of(hash, self.layout.buckets) as usize * BUCKET);
+                prefetch::octet(
+                    octets,
+                    self.layout.buckets_at() + bucket_of(hash, self.layout.buckets) as usize * BUCKET,
+                );
             }
             let word = u64::from_le_bytes(*filter.get(filter_at(hash, self.layout.words))?);
             let mask = filter_mask(hash);

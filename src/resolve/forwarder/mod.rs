@@ -3,6 +3,7 @@
 //! Drives the same exchanges as the tasks do. What needs a connection is handed back, to be driven by a task; what somebody
 //! else asks already is left to a task that waits for it.
 
+mod late;
 mod ports;
 mod race;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::datagram::{self, BATCH, Incoming, Letter, Wait};
 use crate::message::u16_at;
 use crate::observe::{Dropped, Metrics, UpstreamEvent};
 use crate::query::Query;
+use late::Past;
 use ports::{Flight, Ports};
 use race::Race;
 
@@ -65,6 +67,7 @@ struct Question<W> {
     attempt: u64,
     port: usize,
     begun: Instant,
+    past: Vec<Past>,
 }
 
 /// Who waits for a question, and what is told once it is answered.
@@ -214,6 +217,7 @@ impl<W> Forwarder<W> {
             attempt: 0,
             port: 0,
             begun: now,
+            past: Vec::new(),
         };
         let place = self.put(question);
         let rival = second.map(|second| self.put_rival(query, place, second, now));
@@ -380,6 +384,9 @@ impl<W> Forwarder<W> {
         let octets = self.room[at].octets();
         let Some(flight) = u16_at(octets, 0).and_then(|id| self.ports.flight(port, id)) else { return };
         let Some(question) = self.questions.get_mut(flight.place).and_then(Option::as_mut) else { return };
+        if question.attempt != flight.attempt {
+            return self.arrive_late(flight, at, now);
+        }
         let asked = question.exchange.server();
         // A fault in here must not take the worker out of service; the try goes on until its time is up.
         let verdict = catch_unwind(AssertUnwindSafe(|| question.exchange.on_message(octets, dice())));
@@ -409,8 +416,15 @@ impl<W> Forwarder<W> {
 
     /// Ends a try that got no answer.
     fn end_try(&mut self, flight: Flight, failure: Failure, now: Instant) {
+        if !self.is_present(flight) {
+            return self.end_past(flight);
+        }
         let Some(question) = self.questions.get(flight.place).and_then(Option::as_ref) else { return };
-        self.ports.land(question.port, flight);
+        match failure == Failure::TimedOut && question.is_wanted() {
+            true => self.let_go_on(flight),
+            false => self.ports.land(question.port, flight),
+        }
+        let Some(question) = self.questions.get(flight.place).and_then(Option::as_ref) else { return };
         let Some(server) = question.exchange.server() else { return };
         let action = self.fail(flight.place, server, failure, now);
         self.act(flight.place, action, now);
@@ -427,6 +441,7 @@ impl<W> Forwarder<W> {
 
     fn take(&mut self, place: usize) -> Option<Question<W>> {
         let question = self.questions.get_mut(place)?.take()?;
+        question.land_past(&mut self.ports);
         self.free.push(place);
         Some(question)
     }

@@ -44,7 +44,16 @@ impl<W> Forwarder<W> {
         let mut exchange = exchange(query, &group, group.only(second), (1, timeout));
         let action = exchange.next(dice());
         let race = Race::Rival(leader);
-        let place = self.put(Question { exchange, group, asked: None, race, attempt: 0, port: 0, begun: now });
+        let place = self.put(Question {
+            exchange,
+            group,
+            asked: None,
+            race,
+            attempt: 0,
+            port: 0,
+            begun: now,
+            past: Vec::new(),
+        });
         self.race(leader, Race::Leads(place));
         (place, action)
     }

@@ -224,6 +224,41 @@ fn the_next_upstream_is_asked_where_one_is_silent_refuses_or_is_not_there() {
 }
 
 #[test]
+fn an_answer_to_a_try_before_is_taken_in_its_own_spelling_alone() {
+    let mut stage = Stage::new(1, PATIENCE);
+    stage.measured();
+    stage.ask("a.example", 1).unwrap();
+    let mut tries = vec![stage.taken(0)];
+    for number in 1..4 {
+        let begun = monotonic();
+        while stage.forwarder.tries == number {
+            assert!(monotonic().duration_since(begun) < PATIENCE);
+            stage.forwarder.wait(Duration::from_millis(5), monotonic()).unwrap();
+            stage.forwarder.advance(monotonic());
+        }
+        tries.push(stage.taken(0));
+    }
+    assert_eq!(stage.forwarder.ports.len(), 3, "the first, the one before the present, and that");
+    let (first, from) = &tries[0];
+    let mut other = response(first, 0);
+    other[HEADER + 1] ^= 0x20;
+    let mut cut = response(first, 0);
+    cut[2] |= (flag::TRUNCATED >> 8) as u8;
+    let [mut of_another, refused] = [response(first, 0), response(first, 5)];
+    of_another[..2].copy_from_slice(&tries[3].0[..2]);
+    for wire in [other, cut, of_another, refused, response(&tries[1].0, 0)] {
+        stage.upstreams[0].send_to(&wire, from).unwrap();
+    }
+    stage.forwarder.wait(Duration::from_millis(5), monotonic()).unwrap();
+    stage.forwarder.advance(monotonic());
+    assert_eq!(stage.forwarder.done().count(), 0);
+    stage.answer(0, &tries[0], 0);
+    assert!(is_found(&stage.answered()));
+    assert!(stage.forwarder.is_idle() && stage.resolver.under_way.len() == 0);
+    assert_eq!(stage.forwarder.ports.len(), 0);
+}
+
+#[test]
 fn where_every_try_fails_it_is_said_and_nothing_is_left() {
     let mut stage = Stage::new(1, PATIENCE);
     stage.ask("a.example", 1).unwrap();

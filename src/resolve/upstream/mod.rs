@@ -239,7 +239,7 @@ impl Group {
     ) {
         let tried = match failure {
             Failure::TimedOut => Tried::TimedOut,
-            Failure::Unreachable | Failure::Refused => Tried::Unreachable,
+            Failure::Unreachable | Failure::Refused | Failure::Bogus => Tried::Unreachable,
         };
         self.servers[place].failed(tried, (begun, timeout), now);
     }

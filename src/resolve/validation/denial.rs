@@ -50,8 +50,9 @@ pub(super) struct Denial<'a> {
     /// For how many seconds the proof may be kept at most.
     pub(super) most: Option<u32>,
     hashes: RefCell<HashMap<Name, Vec<u8>>>,
-    /// How many rounds of hashing may still follow.
+    /// How many rounds of hashing may still follow, and whether they were not enough.
     rounds: Cell<usize>,
+    spent: Cell<bool>,
 }
 
 impl<'a> Denial<'a> {
@@ -66,16 +67,23 @@ impl<'a> Denial<'a> {
             most: None,
             hashes: RefCell::default(),
             rounds: Cell::new(budget.rounds),
+            spent: Cell::new(false),
         };
-        for record in authorities
-            .iter()
-            .filter(|of| matches!(of.record_type(), RecordType::NSEC | RecordType::NSEC3))
-            .take(MOST_RECORDS)
-        {
+        let denies = |of: &&Record| matches!(of.record_type(), RecordType::NSEC | RecordType::NSEC3);
+        let mut seen: Vec<(&Name, RecordType)> = Vec::new();
+        for record in authorities.iter().filter(denies) {
+            let own = (&record.name, record.record_type());
+            if seen.contains(&own) {
+                continue;
+            }
+            if seen.len() == MOST_RECORDS {
+                break;
+            }
+            seen.push(own);
             let Some(set) = RrSet::find(authorities, &record.name, record.record_type()) else { continue };
-            let signed = set.verified(keys, now, budget);
             // What is read is what the signature is over.
-            let &[verified] = &set.records[..] else { continue };
+            let Some(verified) = set.only() else { continue };
+            let signed = set.verified(keys, now, budget);
             // What stands for a wildcard is signed as such: expanded it says nothing (RFC 4035, section 5.4).
             let Some(Signed { most, .. }) = signed.filter(|of| of.labels == record.name.num_labels()) else { continue };
             match &verified.data {
@@ -104,23 +112,34 @@ impl<'a> Denial<'a> {
         denial
     }
 
-    /// Says what is proven of a name and type; `exists` where the answer is that there is nothing of the type.
-    pub(super) fn proves(&self, name: &Name, record_type: RecordType, exists: bool) -> Proven {
+    /// Says what is proven of a name and type, and which of the two: that there is no such name, or nothing of the type where
+    /// it `exists`. Some servers say the one and prove the other: that there is no such name where only names below it exist,
+    /// or of one that was made up so that it has no types (RFC 9824); and that there is nothing of the type `behind` an alias
+    /// that leads to no name (before RFC 6604).
+    pub(super) fn proves(
+        &self,
+        (name, record_type): (&Name, RecordType),
+        (exists, behind): (bool, bool),
+    ) -> (Proven, bool) {
         if self.too_slow {
-            return Proven::Unsigned;
+            return (Proven::Unsigned, exists);
         }
-        match exists {
-            true => self.no_data(name, record_type),
-            false => self.no_name(name),
+        let said = if exists { self.no_data(name, record_type) } else { self.no_name(name) };
+        match (said, exists) {
+            (Proven::Nothing, true) if behind => (self.no_name(name), true),
+            (Proven::Nothing, false) => (self.no_data(name, record_type), true),
+            (said, _) => (said, exists),
         }
     }
 
     fn no_data(&self, name: &Name, record_type: RecordType) -> Proven {
+        // Nothing stands above the root.
+        let is_root = name.is_root();
         if let Some((_, nsec)) = self.nsec.iter().find(|(owner, _)| *owner == name) {
-            return absent(lacks(&|of| nsec.type_set().contains(of), record_type));
+            return absent(lacks(&|of| nsec.type_set().contains(of), record_type, is_root));
         }
         if let Some(nsec3) = self.matching(name) {
-            return absent(lacks(&|of| nsec3.type_set().contains(of), record_type));
+            return absent(lacks(&|of| nsec3.type_set().contains(of), record_type, is_root));
         }
         // Where only names below it exist.
         if self.nsec.iter().any(|(owner, nsec)| {
@@ -132,12 +151,14 @@ impl<'a> Denial<'a> {
         if let Some(above) = self.encloser_by_nsec(name) {
             let wildcard = wildcard_at(&above);
             let of = self.nsec.iter().find(|(owner, _)| Some(*owner) == wildcard.as_ref());
-            return absent(of.is_some_and(|(_, nsec)| lacks(&|of| nsec.type_set().contains(of), record_type)));
+            return absent(of.is_some_and(|(_, nsec)| lacks(&|of| nsec.type_set().contains(of), record_type, false)));
         }
         let Some((above, opts_out)) = self.encloser_by_hash(name) else { return Proven::Nothing };
         let wildcard = wildcard_at(&above).and_then(|wildcard| self.matching(&wildcard));
         match wildcard {
-            Some(nsec3) if lacks(&|of| nsec3.type_set().contains(of), record_type) && !opts_out => Proven::Absent,
+            Some(nsec3) if lacks(&|of| nsec3.type_set().contains(of), record_type, false) && !opts_out => {
+                Proven::Absent
+            }
             // A delegation to what nothing signs has no DS record, and may have no record that says so.
             _ if opts_out => Proven::Unsigned,
             _ => Proven::Nothing,
@@ -269,15 +290,20 @@ impl<'a> Denial<'a> {
             return Some(hash.clone());
         }
         let (_, by) = self.nsec3.first()?;
-        self.rounds.set(self.rounds.get().checked_sub(usize::from(by.iterations()) + 1)?);
+        let Some(left) = self.rounds.get().checked_sub(usize::from(by.iterations()) + 1) else {
+            self.spent.set(true);
+            return None;
+        };
+        self.rounds.set(left);
         let hash = by.hash_algorithm().hash(by.salt(), name, by.iterations()).ok()?.as_ref().to_vec();
         self.hashes.borrow_mut().insert(name.clone(), hash.clone());
         Some(hash)
     }
 
-    /// Returns how many rounds of hashing may still follow.
-    pub(super) fn rounds(&self) -> usize {
-        self.rounds.get()
+    /// Tells what it took.
+    pub(super) fn settle(&self, budget: &mut Budget) {
+        budget.rounds = self.rounds.get();
+        budget.spent |= self.spent.get();
     }
 }
 
@@ -291,11 +317,11 @@ const fn absent(is_so: bool) -> Proven {
 }
 
 /// Returns whether a name whose types `has` tells has nothing of a type, in the zone that is asked for it.
-fn lacks(has: &dyn Fn(RecordType) -> bool, record_type: RecordType) -> bool {
+fn lacks(has: &dyn Fn(RecordType) -> bool, record_type: RecordType, is_root: bool) -> bool {
     let of_parent = has(RecordType::NS) && !has(RecordType::SOA);
     let is_its = match record_type {
         // What stands below a delegation says nothing of DS, and what stands above it of nothing else.
-        RecordType::DS => !has(RecordType::SOA),
+        RecordType::DS => !has(RecordType::SOA) || is_root,
         _ => !of_parent,
     };
     !has(record_type) && !has(RecordType::CNAME) && is_its

@@ -2,26 +2,50 @@
 //! is of it, or that there is nothing.
 
 use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
 
-use hickory_net::proto::op::{Message, Query, ResponseCode};
+use hickory_net::proto::op::{Message, ResponseCode};
 use hickory_net::proto::rr::{DNSClass, Name, RData, Record, RecordType as Type};
 use hickory_net::proto::serialize::binary::{BinDecodable as _, BinDecoder};
 
 use super::rrset::{labels_of, signature};
 use super::zones::Authentic;
 
-/// How many aliases in a row are followed.
+/// How many aliases in a row are followed, and how many records there may be above a name that make an alias of it; honest ones
+/// are one and its signatures.
 const MOST: usize = 16;
+const MOST_ABOVE: usize = 16;
+/// How many records the authority section has at most; an honest one has a zone's name servers, or up to nine with proofs.
+const MOST_AUTHORITIES: usize = 256;
+/// Where the header counts the records that stand beside the answer.
+const ADDITIONAL_COUNT: Range<usize> = 10..12;
+/// The bit of the third octet that says that not all is there.
+const TRUNCATED: u8 = 2;
 
 /// What is said of one name, as a server that knows no other name would say it.
 pub(super) struct Link {
-    pub(super) query: Query,
-    pub(super) message: Message,
+    pub(super) name: Name,
+    pub(super) record_type: Type,
+    pub(super) response_code: ResponseCode,
+    pub(super) answers: Vec<Record>,
+    /// What denies, of all links the same.
+    pub(super) authorities: Arc<[Record]>,
+    /// Whether an alias led to it.
+    pub(super) behind: bool,
 }
 
-/// Reads a message without what is of other classes, which nothing here proves. `None` where it has a record that cannot be read.
+/// Reads a message without what is of other classes, which nothing here proves. `None` where it has a record that cannot be
+/// read, or more of them than there is reason for. What stands beside the answer is left out where that cannot be read.
 pub(super) fn read(wire: &[u8]) -> Option<Message> {
-    let mut message = Message::from_vec(wire).ok()?;
+    let mut message = Message::from_vec(wire).ok().or_else(|| {
+        let mut alone = wire.to_vec();
+        alone.get_mut(ADDITIONAL_COUNT)?.fill(0);
+        Message::from_vec(&alone).ok()
+    })?;
+    if message.authorities.len() > MOST_AUTHORITIES {
+        return None;
+    }
     for section in [&mut message.answers, &mut message.authorities, &mut message.additionals] {
         section.retain(|of| of.dns_class == DNSClass::IN);
     }
@@ -31,6 +55,17 @@ pub(super) fn read(wire: &[u8]) -> Option<Message> {
 /// Takes an answer apart. `None` where it goes round in circles, or asks nothing.
 pub(super) fn links(message: &Message) -> Option<Vec<Link>> {
     let asked = message.queries.first()?;
+    // That no other name is nearer has to be proven where a wildcard stands for a name.
+    let denies = |of: &&Record| matches!(covers(of), Type::NSEC | Type::NSEC3 | Type::SOA);
+    let authorities: Arc<[Record]> = message.authorities.iter().filter(denies).cloned().collect();
+    let link = |name: &Name, is_own: &dyn Fn(&Record) -> bool, positive, behind| Link {
+        name: name.clone(),
+        record_type: asked.query_type,
+        response_code: if positive { ResponseCode::NoError } else { message.response_code },
+        answers: message.answers.iter().filter(|of| is_own(of)).cloned().collect(),
+        authorities: Arc::clone(&authorities),
+        behind,
+    };
     let mut links = Vec::new();
     let mut seen = HashSet::new();
     let mut name = asked.name.clone();
@@ -40,7 +75,11 @@ pub(super) fn links(message: &Message) -> Option<Vec<Link>> {
         }
         let is_above = |of: &Record| covers(of) == Type::DNAME && of.name != name && of.name.zone_of(&name);
         let is_own = |of: &Record| covers(of) == Type::CNAME && of.name == name;
-        links.push(link(message, (&name, asked), |of| is_own(of) || is_above(of), true));
+        if message.answers.iter().filter(|of| is_above(of)).count() > MOST_ABOVE {
+            return None;
+        }
+        let behind = !links.is_empty();
+        links.push(link(&name, &|of| is_own(of) || is_above(of), true, behind));
         name = target;
     }
     let is_own = |of: &Record| {
@@ -51,7 +90,8 @@ pub(super) fn links(message: &Message) -> Option<Vec<Link>> {
         of.name == name && wanted || above
     };
     let positive = message.answers.iter().any(|of| of.name == name && of.record_type() == asked.query_type);
-    links.push(link(message, (&name, asked), is_own, positive));
+    let behind = !links.is_empty();
+    links.push(link(&name, &is_own, positive, behind));
     Some(links)
 }
 
@@ -66,24 +106,6 @@ fn alias(message: &Message, name: &Name, asked: Type) -> Option<Name> {
     })
 }
 
-fn link(message: &Message, (name, asked): (&Name, &Query), is_own: impl Fn(&Record) -> bool, positive: bool) -> Link {
-    let mut query = asked.clone();
-    query.name = name.clone();
-    let mut said = Message::response(0, message.op_code);
-    said.metadata.response_code = if positive { ResponseCode::NoError } else { message.response_code };
-    said.add_query(query.clone());
-    said.answers = message.answers.iter().filter(|of| is_own(of)).cloned().collect();
-    let proves = |of: &&Record| matches!(covers(of), Type::NSEC | Type::NSEC3);
-    let denies = |of: &&Record| proves(of) || covers(of) == Type::SOA;
-    let authorities = message.authorities.iter();
-    said.authorities = match positive {
-        // That no other name is nearer has to be proven where a wildcard stands for the name.
-        true => authorities.filter(proves).cloned().collect(),
-        false => authorities.filter(denies).cloned().collect(),
-    };
-    Link { query, message: said }
-}
-
 /// Returns the type of a record, or that of those which it signs.
 fn covers(record: &Record) -> Type {
     signature(record).map_or_else(|| record.record_type(), |of| of.input().type_covered)
@@ -92,12 +114,12 @@ fn covers(record: &Record) -> Type {
 impl Link {
     /// Returns the name above, where this alias was made of a DNAME there, and is not signed for that (RFC 6672, section 5.3.1).
     pub(super) fn made_of(&self) -> Option<&Name> {
-        let name = &self.query.name;
-        let target = self.message.answers.iter().find_map(|record| match &record.data {
+        let name = &self.name;
+        let target = self.answers.iter().find_map(|record| match &record.data {
             RData::CNAME(target) if record.name == *name => Some(&target.0),
             _ => None,
         })?;
-        self.message.answers.iter().find_map(|of| {
+        self.answers.iter().find_map(|of| {
             let RData::Unknown { code: Type::DNAME, rdata } = &of.data else { return None };
             let kept = labels_of(name).checked_sub(labels_of(&of.name))?;
             let to = Name::read(&mut BinDecoder::new(&rdata.anything)).ok()?;
@@ -108,25 +130,33 @@ impl Link {
 
     /// Returns from when to when each signature is valid, as serial numbers of seconds.
     pub(super) fn validity(&self) -> impl Iterator<Item = (u32, u32)> {
-        let signatures = self.message.all_sections().filter_map(signature);
+        let signatures = self.answers.iter().chain(&*self.authorities).filter_map(signature);
         signatures.map(|of| (of.input().sig_inception.get(), of.input().sig_expiration.get()))
     }
 }
 
 /// Writes an answer as it goes on: with AD where it is proven, and then without all that is not `authentic`; with TTLs as
-/// signatures leave them; and with signatures and proofs only for who wants them (RFC 4035, section 3.2.1). `None` where it cannot
-/// be written.
-pub(super) fn written(mut message: Message, authentic: &Authentic, proven: bool, dnssec_ok: bool) -> Option<Vec<u8>> {
+/// signatures leave them; and with signatures and proofs only for who wants them (RFC 4035, section 3.2.1). That there is no such
+/// name is not said where the name `exists`. `None` where it cannot be written.
+pub(super) fn written(
+    mut message: Message,
+    authentic: &Authentic,
+    (proven, exists): (bool, bool),
+    dnssec_ok: bool,
+) -> Option<Vec<u8>> {
     let asked = message.queries.first()?.query_type;
     message.metadata.authentic_data = proven;
     let links = links(&message)?;
     // An answer that there is something is proven as such, whatever its code says.
-    message.metadata.response_code = links.last()?.message.response_code;
+    message.metadata.response_code = if exists { ResponseCode::NoError } else { links.last()?.response_code };
+    message.metadata.truncation = false;
     let own = |of: &Record| (of.name.clone(), covers(of));
-    let answers: HashSet<_> = links.iter().flat_map(|link| &link.message.answers).map(own).collect();
+    let whole = |of: &Record| (of.name.clone(), covers(of), of.record_type());
+    let said: HashSet<_> = links.iter().flat_map(|link| &link.answers).map(whole).collect();
     // What leads nowhere from the question is nobody's answer.
-    message.answers.retain(|of| answers.contains(&own(of)));
+    message.answers.retain(|of| said.contains(&whole(of)));
     if proven {
+        let answers: HashSet<_> = message.answers.iter().map(own).collect();
         let is_proven = |of: &Record| authentic.contains_key(&own(of));
         message.answers.retain(is_proven);
         // What is proven of an answer is not proven of what stands elsewhere.
@@ -147,5 +177,6 @@ pub(super) fn written(mut message: Message, authentic: &Authentic, proven: bool,
         message.authorities.retain(stays);
         message.additionals.retain(stays);
     }
-    message.to_vec().ok()
+    // Nothing is taken for whole of which a part found no room.
+    message.to_vec().ok().filter(|octets| octets.get(2).is_some_and(|flags| flags & TRUNCATED == 0))
 }

@@ -7,6 +7,8 @@
 mod denial;
 mod links;
 mod rrset;
+#[cfg(test)]
+mod signed;
 mod zones;
 
 use std::fmt;
@@ -16,14 +18,15 @@ use std::time::Duration;
 
 use hickory_net::proto::dnssec::TrustAnchors;
 use hickory_net::proto::op::ResponseCode;
-use hickory_net::proto::rr::RecordType as Type;
+use hickory_net::proto::rr::{Name as HickoryName, RecordType as Type};
+use hickory_net::proto::serialize::binary::{BinDecodable as _, BinDecoder};
 
 use super::exchange::{Failed, Failure};
 use super::upstream::Group;
 use super::{Asking, Resolved, Resolver, taken_apart};
 use crate::message::{Class, Name};
 use crate::observe::UpstreamEvent;
-use crate::query::{Edns, MAX_PAYLOAD, Query};
+use crate::query::{Edns, MAX_PAYLOAD, Query, Question};
 use denial::Proven;
 use links::{Link, links};
 use rrset::{Budget, RrSet};
@@ -96,8 +99,10 @@ pub fn trust_anchors(text: &str) -> Result<Anchors, String> {
 struct Held {
     standing: Standing,
     authentic: Authentic,
-    /// Whether something was taken that was asked for before.
+    /// Whether something was taken that was asked for a while before.
     took_kept: bool,
+    /// Whether the name exists, though the answer says that it does not.
+    exists: bool,
 }
 
 impl Validation {
@@ -135,10 +140,7 @@ impl Validation {
             Resolved::Found { message, .. } => message,
             Resolved::Failed(failed) => return Resolved::Failed(failed.clone()),
         };
-        let malformed = || Resolved::Failed(Failed { failure: Failure::Refused, extended_error: None });
-        let Some(message) = links::read(wire) else { return malformed() };
-        let is_answer = matches!(message.response_code, ResponseCode::NoError | ResponseCode::NXDomain);
-        let Some(links) = links(&message).filter(|_| is_answer) else { return malformed() };
+        let failed = |failure| Resolved::Failed(Failed { failure, extended_error: None });
         let now = resolver.clock.read().at.as_second();
         let proof = |takes_kept| Proof {
             resolver,
@@ -149,6 +151,7 @@ impl Validation {
             kept: &self.kept,
             takes_kept,
             took_kept: false,
+            exists: false,
             // Serial numbers wrap (RFC 4034, section 3.1.5).
             now: u32::try_from(now.rem_euclid(1 << 32)).unwrap_or_default(),
             questions: MOST_QUESTIONS,
@@ -156,6 +159,16 @@ impl Validation {
             authentic: Authentic::new(),
         };
         let whole = asking.timeout * u32::try_from(asking.tries).unwrap_or(u32::MAX);
+        let Some(message) = links::read(wire) else {
+            // It cannot be proven; where nothing is signed, nothing has to be.
+            return match tokio::time::timeout(whole, is_unsigned(&query.question, &mut proof(true))).await {
+                Ok(Ok(true)) => resolver.forward(query, of.0, asking).await,
+                Ok(Ok(false) | Err(Fault::Bogus)) => failed(Failure::Bogus),
+                Ok(Err(Fault::Missing)) | Err(_) => failed(Failure::TimedOut),
+            };
+        };
+        let is_answer = matches!(message.response_code, ResponseCode::NoError | ResponseCode::NXDomain);
+        let Some(links) = links(&message).filter(|_| is_answer) else { return failed(Failure::Refused) };
         let mut held = self.hold_within(whole, &links, proof(true)).await;
         if held.standing == Standing::Bogus && held.took_kept {
             // A zone may have other keys since those were asked for that it was held against.
@@ -164,23 +177,24 @@ impl Validation {
         match held.standing {
             Standing::Secure | Standing::Insecure => {
                 let secure = held.standing == Standing::Secure;
-                match links::written(message, &held.authentic, secure, query.dnssec_ok()) {
+                match links::written(message, &held.authentic, (secure, held.exists), query.dnssec_ok()) {
                     Some(message) => taken_apart(message, false, asking.lifetimes),
-                    None => malformed(),
+                    None => failed(Failure::Refused),
                 }
             }
             Standing::Bogus => {
                 resolver.metrics.count_upstream(UpstreamEvent::Bogus);
                 let why = why(&links, now);
                 let told = [&(why as u16).to_be_bytes(), why.words().as_bytes()].concat();
-                Resolved::Failed(Failed { failure: Failure::Refused, extended_error: Some(told.into()) })
+                Resolved::Failed(Failed { failure: Failure::Bogus, extended_error: Some(told.into()) })
             }
-            Standing::Unknown => Resolved::Failed(Failed { failure: Failure::TimedOut, extended_error: None }),
+            Standing::Unknown => failed(Failure::TimedOut),
         }
     }
 
     async fn hold_within(&self, whole: Duration, links: &[Link], proof: Proof<'_>) -> Held {
-        let unknown = |_| Held { standing: Standing::Unknown, authentic: Authentic::new(), took_kept: false };
+        let (standing, authentic) = (Standing::Unknown, Authentic::new());
+        let unknown = |_| Held { standing, authentic, took_kept: false, exists: false };
         tokio::time::timeout(whole, self.hold(links, proof)).await.unwrap_or_else(unknown)
     }
 
@@ -188,7 +202,7 @@ impl Validation {
     async fn hold(&self, links: &[Link], mut proof: Proof<'_>) -> Held {
         let mut standing = Standing::Secure;
         for link in links {
-            let is_excepted = rrset::lower(&link.query.name)
+            let is_excepted = rrset::lower(&link.name)
                 .and_then(|wire| Name::from_wire(&wire).ok())
                 .is_some_and(|name| self.excepts(&name));
             let held = if is_excepted { Ok(None) } else { prove(link, &mut proof).await };
@@ -202,21 +216,29 @@ impl Validation {
                 break;
             }
         }
-        Held { standing, authentic: proof.authentic, took_kept: proof.took_kept }
+        let Proof { authentic, took_kept, exists, .. } = proof;
+        Held { standing, authentic, took_kept, exists }
     }
+}
+
+/// Returns whether nothing signs what there is of a name.
+async fn is_unsigned(of: &Question, proof: &mut Proof<'_>) -> Result<bool, Fault> {
+    let name = HickoryName::read(&mut BinDecoder::new(of.name.as_wire())).map_err(|_| Fault::Bogus)?;
+    proof.is_unsigned(&name, of.record_type.0.into()).await
 }
 
 /// Proves what is said of one name: `None` where nothing signs it.
 async fn prove(link: &Link, proof: &mut Proof<'_>) -> Result<Option<Proven>, Fault> {
-    let Link { query, message } = link;
-    if query.query_type == Type::RRSIG && message.response_code != ResponseCode::NXDomain {
+    let Link { name, record_type, response_code, answers, authorities, behind } = link;
+    let exists = *response_code != ResponseCode::NXDomain;
+    if *record_type == Type::RRSIG && exists {
         // Nothing signs signatures.
         return Ok(None);
     }
     if let Some(above) = link.made_of() {
-        let set = RrSet::find(&message.answers, above, Type::DNAME).ok_or(Fault::Bogus)?;
-        let proven = proof.set((&set, query.query_type), &message.authorities).await?;
-        let made = RrSet::find(&message.answers, &query.name, Type::CNAME).filter(|made| made.records.len() == 1);
+        let set = RrSet::find(answers, above, Type::DNAME).ok_or(Fault::Bogus)?;
+        let proven = proof.set((&set, *record_type), authorities).await?;
+        let made = RrSet::find(answers, name, Type::CNAME).filter(|made| made.records.len() == 1);
         // There is one that can be made, and it is as good as what it was made of.
         let made = made.ok_or(Fault::Bogus)?;
         if let Some(most) = proof.authentic.get(&(above.clone(), Type::DNAME)).copied() {
@@ -224,13 +246,10 @@ async fn prove(link: &Link, proof: &mut Proof<'_>) -> Result<Option<Proven>, Fau
         }
         return Ok(proven);
     }
-    let own = [query.query_type, Type::CNAME].map(|of| RrSet::find(&message.answers, &query.name, of));
+    let own = [*record_type, Type::CNAME].map(|of| RrSet::find(answers, name, of));
     match own.into_iter().flatten().next() {
-        Some(set) => proof.set((&set, query.query_type), &message.authorities).await,
-        None => {
-            let exists = message.response_code != ResponseCode::NXDomain;
-            proof.absence((&query.name, query.query_type, exists), &message.authorities).await
-        }
+        Some(set) => proof.set((&set, *record_type), authorities).await,
+        None => proof.absence((name, *record_type), (exists, *behind), authorities).await,
     }
 }
 

@@ -1,16 +1,20 @@
 //! Sets of records and their signatures (RFC 4034, RFC 4035 section 5.3).
 
+use std::cell::LazyCell;
+
 use hickory_net::proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
-use hickory_net::proto::dnssec::{DigestType, PublicKey as _, TrustAnchors, Verifier as _};
+use hickory_net::proto::dnssec::{Algorithm, DigestType, PublicKey as _, TrustAnchors, Verifier as _};
 use hickory_net::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_net::proto::serialize::binary::{BinEncodable as _, BinEncoder, NameEncoding};
 
 /// How many signatures of one set are looked at.
 const MOST_SIGNATURES: usize = 8;
 
-/// How many keys of a zone are kept, and how long one may be, in octets; RSA with 4096 bits takes 516.
+/// How many keys of a zone are kept, and how long one of RSA may be, in octets; with 4096 bits it takes 516.
 const MOST_KEYS: usize = 16;
 const LONGEST_KEY: usize = 1040;
+/// How many DS records with the tag of a key are looked at.
+const MOST_DS: usize = 4;
 
 /// The records of one name and type, and what signs them.
 #[derive(Debug)]
@@ -20,6 +24,9 @@ pub(super) struct RrSet<'a> {
     pub(super) records: Vec<&'a Record>,
     pub(super) signatures: Vec<&'a RRSIG>,
 }
+
+/// The data of a set's records, each once, in canonical form and order.
+type Canonical = Vec<Vec<u8>>;
 
 /// The keys of a zone that lead to a trust anchor.
 #[derive(Debug, PartialEq)]
@@ -48,6 +55,31 @@ pub(super) struct Budget {
     pub(super) spent: bool,
 }
 
+impl Keys {
+    /// Returns keys that are believed.
+    #[cfg(test)]
+    pub(super) fn of(zone: Name, keys: Vec<DNSKEY>) -> Self {
+        let tagged = keys.into_iter().map(|key| (key.calculate_key_tag().unwrap(), key));
+        Self { zone, keys: tagged.collect() }
+    }
+
+    /// Returns about how much memory they take, in octets.
+    pub(super) fn size(&self) -> usize {
+        self.keys.iter().map(|(_, key)| size_of::<(u16, DNSKEY)>() + key.public_key().public_bytes().len()).sum()
+    }
+}
+
+impl Budget {
+    /// Takes what one signature takes, if that is still there.
+    fn take_check(&mut self) -> bool {
+        match self.checks.checked_sub(1) {
+            Some(left) => self.checks = left,
+            None => self.spent = true,
+        }
+        !self.spent
+    }
+}
+
 impl<'a> RrSet<'a> {
     /// Returns the records of a name and type, `None` where there are none.
     pub(super) fn find(records: &'a [Record], name: &'a Name, record_type: RecordType) -> Option<Self> {
@@ -71,43 +103,59 @@ impl<'a> RrSet<'a> {
 
     /// Returns how a signature by these keys holds at `now`, in seconds since 1970 as a serial number.
     pub(super) fn verified(&self, keys: &Keys, now: u32, budget: &mut Budget) -> Option<Signed> {
-        self.signatures.iter().find_map(|signature| self.holds(signature, keys, now, budget))
+        let canonical = LazyCell::new(|| self.canonical());
+        self.signatures.iter().find_map(|signature| {
+            let by: Vec<&DNSKEY> = self.may_be_by(signature, keys, now).collect();
+            if by.is_empty() {
+                return None;
+            }
+            self.holds(signature, (&by, canonical.as_ref()?), now, budget)
+        })
     }
 
-    fn holds(&self, signature: &RRSIG, keys: &Keys, now: u32, budget: &mut Budget) -> Option<Signed> {
+    /// Returns the keys by which a signature may be that speaks of this set at `now`.
+    fn may_be_by<'k>(&self, signature: &RRSIG, keys: &'k Keys, now: u32) -> impl Iterator<Item = &'k DNSKEY> {
         let input = signature.input();
         let (start, end) = (input.sig_inception.get(), input.sig_expiration.get());
         let is_valid = !is_after(start, now) && !is_after(now, end);
         let is_ours = input.signer_name == keys.zone && keys.zone.zone_of(self.name);
-        if !is_valid
-            || !is_ours
-            || input.num_labels > self.name.num_labels()
-            || input.num_labels < keys.zone.num_labels()
-        {
-            return None;
-        }
-        let signed = self.signed_octets(signature)?;
-        let of_tag = keys
-            .keys
-            .iter()
-            .filter(|(tag, key)| *tag == input.key_tag && key.public_key().algorithm() == input.algorithm);
-        for (_, key) in of_tag {
-            let Some(left) = budget.checks.checked_sub(1) else {
-                budget.spent = true;
-                return None;
-            };
-            budget.checks = left;
-            if key.verify(&signed, signature.sig()).is_ok() {
-                let shortest = self.records.iter().map(|record| record.ttl).min()?;
-                let most = shortest.min(input.original_ttl).min(end.wrapping_sub(now));
-                return Some(Signed { most, labels: input.num_labels });
-            }
-        }
-        None
+        let has_labels = (keys.zone.num_labels()..=self.name.num_labels()).contains(&input.num_labels);
+        let (tag, algorithm) = (input.key_tag, input.algorithm);
+        let own = keys.keys.iter().filter(move |(of, key)| *of == tag && key.public_key().algorithm() == algorithm);
+        own.map(|(_, key)| key).filter(move |_| is_valid && is_ours && has_labels)
+    }
+
+    fn holds(
+        &self,
+        signature: &RRSIG,
+        (by, canonical): (&[&DNSKEY], &Canonical),
+        now: u32,
+        budget: &mut Budget,
+    ) -> Option<Signed> {
+        let input = signature.input();
+        let signed = self.signed_octets(signature, canonical)?;
+        let is_by = |key: &&&DNSKEY| budget.take_check() && key.verify(&signed, signature.sig()).is_ok();
+        by.iter().find(is_by)?;
+        let shortest = self.records.iter().map(|record| record.ttl).min()?;
+        let most = shortest.min(input.original_ttl).min(input.sig_expiration.get().wrapping_sub(now));
+        Some(Signed { most, labels: input.num_labels })
+    }
+
+    fn canonical(&self) -> Option<Canonical> {
+        let mut all: Canonical = self.records.iter().map(|record| data(record)).collect::<Option<_>>()?;
+        all.sort_unstable();
+        all.dedup();
+        Some(all)
+    }
+
+    /// Returns the one record of which a set is, which may stand there more than once.
+    pub(super) fn only(&self) -> Option<&'a Record> {
+        let (first, others) = self.records.split_first()?;
+        others.iter().all(|of| of.data == first.data).then_some(*first)
     }
 
     /// Returns what a signature is made over (RFC 4034, section 3.1.8.1), the records in canonical form and order (section 6).
-    fn signed_octets(&self, signature: &RRSIG) -> Option<Vec<u8>> {
+    fn signed_octets(&self, signature: &RRSIG, canonical_data: &Canonical) -> Option<Vec<u8>> {
         let input = signature.input();
         let owner = match input.num_labels < self.name.num_labels() {
             true => {
@@ -116,9 +164,6 @@ impl<'a> RrSet<'a> {
             false => self.name.clone(),
         };
         let mut octets = canonical(|encoder| input.emit(encoder))?;
-        let mut sets: Vec<Vec<u8>> = self.records.iter().map(|record| data(record)).collect::<Option<_>>()?;
-        sets.sort_unstable();
-        sets.dedup();
         let head = [
             &lower(&owner)?[..],
             &u16::from(self.record_type).to_be_bytes(),
@@ -126,10 +171,10 @@ impl<'a> RrSet<'a> {
             &input.original_ttl.to_be_bytes(),
         ]
         .concat();
-        for data in sets {
+        for data in canonical_data {
             octets.extend_from_slice(&head);
             octets.extend_from_slice(&u16::try_from(data.len()).ok()?.to_be_bytes());
-            octets.extend_from_slice(&data);
+            octets.extend_from_slice(data);
         }
         Some(octets)
     }
@@ -189,9 +234,7 @@ fn keys(set: &RrSet<'_>, trusts: impl Fn(&DNSKEY) -> bool, now: u32, budget: &mu
         .iter()
         .filter_map(|record| {
             let RData::DNSSEC(DNSSECRData::DNSKEY(key)) = &record.data else { return None };
-            let public = key.public_key();
-            let is_usable = public.algorithm().is_supported() && public.public_bytes().len() <= LONGEST_KEY;
-            let is_key = key.zone_key() && !key.revoke() && is_usable;
+            let is_key = key.zone_key() && !key.revoke() && is_usable(key);
             is_key.then(|| Some((key.calculate_key_tag().ok()?, key.clone())))?
         })
         .take(MOST_KEYS)
@@ -199,6 +242,19 @@ fn keys(set: &RrSet<'_>, trusts: impl Fn(&DNSKEY) -> bool, now: u32, budget: &mu
     let trusted = all.iter().filter(|(_, key)| trusts(key)).cloned().collect();
     let signed = set.verified(&Keys { zone: set.name.clone(), keys: trusted }, now, budget)?;
     Some((Keys { zone: set.name.clone(), keys: all }, signed))
+}
+
+/// Returns whether a key may sign: its algorithm is known, and it is as long as keys of that are (RFC 6605, section 4; RFC 8080,
+/// section 3).
+fn is_usable(key: &DNSKEY) -> bool {
+    let (algorithm, length) = (key.public_key().algorithm(), key.public_key().public_bytes().len());
+    algorithm.is_supported()
+        && match algorithm {
+            Algorithm::ECDSAP256SHA256 => length == 64,
+            Algorithm::ECDSAP384SHA384 => length == 96,
+            Algorithm::ED25519 => length == 32,
+            _ => length <= LONGEST_KEY,
+        }
 }
 
 /// Returns the keys of the root.
@@ -216,7 +272,7 @@ pub(super) fn zone_keys(set: &RrSet<'_>, ds: &[&DS], now: u32, budget: &mut Budg
     let is_told = |key: &DNSKEY| {
         let tag = key.calculate_key_tag().ok();
         let own = ds.iter().filter(|ds| Some(ds.key_tag()) == tag && ds.algorithm() == key.public_key().algorithm());
-        own.take(2).any(|ds| ds.covers(set.name, key).unwrap_or(false))
+        own.take(MOST_DS).any(|ds| ds.covers(set.name, key).unwrap_or(false))
     };
     keys(set, is_told, now, budget)
 }

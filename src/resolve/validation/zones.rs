@@ -17,9 +17,14 @@ use crate::message::{self, RecordType};
 use crate::query::{Query, Question};
 use crate::resolve::{Asking, Group, Resolved, Resolver};
 
-/// How many names are known at once, and for how long at most.
+/// How many names are known at once, how many octets that takes, and for how long they are known at most.
 const MOST_KEPT: usize = 16_384;
+const MOST_OCTETS: usize = 16 << 20;
 const LONGEST: Duration = Duration::from_secs(3600);
+/// How much a name takes besides its keys, about.
+const OF_NAME: usize = 256;
+/// What was asked for so lately is not asked for anew because something does not hold by it.
+const NEW: Duration = Duration::from_secs(2);
 
 /// What begins at a name.
 #[derive(Debug, Clone)]
@@ -48,23 +53,63 @@ pub(super) enum Fault {
     Missing,
 }
 
+impl Begins {
+    fn size(&self) -> usize {
+        match self {
+            Self::Zone(keys) => OF_NAME + keys.size(),
+            Self::Unsigned | Self::Nothing | Self::Absent => OF_NAME,
+        }
+    }
+}
+
 /// What is known of names.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<HashMap<Name, (Instant, Begins)>>);
+pub(super) struct Kept(Mutex<Names>);
+
+#[derive(Default)]
+struct Names {
+    by_name: HashMap<Name, Known>,
+    octets: usize,
+}
+
+/// What begins at a name, since when that is known, and until when.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) since: Instant,
+    pub(super) until: Instant,
+    pub(super) begins: Begins,
+}
 
 impl Kept {
-    fn get(&self, name: &Name, now: Instant) -> Option<Begins> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(name).filter(|(until, _)| now < *until).map(|(_, begins)| begins.clone())
+    /// Returns how many names are known, and about how many octets that takes.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> (usize, usize) {
+        let kept = self.0.lock().unwrap();
+        (kept.by_name.len(), kept.octets)
     }
 
-    fn put(&self, name: &Name, begins: &Begins, until: Instant) {
+    pub(super) fn get(&self, name: &Name, now: Instant) -> Option<Known> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.by_name.get(name).filter(|known| now < known.until).cloned()
+    }
+
+    pub(super) fn put(&self, name: &Name, known: Known) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MOST_KEPT {
-            // What is asked for again comes again.
-            kept.clear();
+        let Names { by_name, octets } = &mut *kept;
+        let size = known.begins.size();
+        if by_name.len() >= MOST_KEPT || *octets + size > MOST_OCTETS {
+            by_name.retain(|_, of| known.since < of.until);
+            *octets = by_name.values().map(|of| of.begins.size()).sum();
+            if by_name.len() > MOST_KEPT / 2 || *octets > MOST_OCTETS / 2 {
+                // What is asked for again comes again.
+                by_name.clear();
+                *octets = 0;
+            }
         }
-        kept.insert(name.clone(), (until, begins.clone()));
+        *octets += size;
+        if let Some(before) = by_name.insert(name.clone(), known) {
+            *octets = octets.saturating_sub(before.begins.size());
+        }
     }
 }
 
@@ -80,9 +125,11 @@ pub(super) struct Proof<'a> {
     pub(super) asking: &'a Asking,
     pub(super) anchors: &'a TrustAnchors,
     pub(super) kept: &'a Kept,
-    /// Whether what is kept may be taken, and whether it was.
+    /// Whether what is kept may be taken, and whether something was that is not new.
     pub(super) takes_kept: bool,
     pub(super) took_kept: bool,
+    /// Whether what is proven is that there is nothing of the type, though the answer says that there is no such name.
+    pub(super) exists: bool,
     /// Seconds since 1970 by the clock that policy goes by, as a serial number.
     pub(super) now: u32,
     /// How many questions may still be asked, and how many signatures checked.
@@ -97,7 +144,7 @@ impl Proof<'_> {
     pub(super) async fn state(&mut self, name: &Name) -> Result<State, Fault> {
         let mut keys = match self.begins(&Name::root(), None).await? {
             Begins::Zone(keys) => keys,
-            Begins::Unsigned | Begins::Nothing | Begins::Absent => return Err(Fault::Bogus),
+            Begins::Unsigned | Begins::Nothing | Begins::Absent => return Err(self.fault()),
         };
         for labels in 1..=labels_of(name) {
             match self.begins(&name.trim_to(labels), Some(&keys)).await? {
@@ -113,22 +160,29 @@ impl Proof<'_> {
     /// Returns what begins at a name of the zone that has these keys; without any, it is the root.
     async fn begins(&mut self, name: &Name, above: Option<&Arc<Keys>>) -> Result<Begins, Fault> {
         let now = clock::monotonic();
-        if let Some(begins) = self.takes_kept.then(|| self.kept.get(name, now)).flatten() {
-            self.took_kept = true;
+        if let Some(Known { since, begins, .. }) = self.takes_kept.then(|| self.kept.get(name, now)).flatten() {
+            self.took_kept |= now.saturating_duration_since(since) > NEW;
             return Ok(begins);
         }
         let (begins, most) = match above {
             None => self.root(name).await?,
             Some(above) => self.below(name, above).await?,
         };
-        self.kept.put(name, &begins, now + Duration::from_secs(most.into()).min(LONGEST));
+        let until = now + Duration::from_secs(most.into()).min(LONGEST);
+        self.kept.put(name, Known { since: now, until, begins: begins.clone() });
         Ok(begins)
+    }
+
+    /// Says why something does not hold: it may hold all the same where it would take too much to tell.
+    fn fault(&self) -> Fault {
+        if self.checks.spent { Fault::Missing } else { Fault::Bogus }
     }
 
     async fn root(&mut self, name: &Name) -> Result<(Begins, u32), Fault> {
         let (message, most) = self.ask(name, Type::DNSKEY).await?;
         let set = RrSet::find(&message.answers, name, Type::DNSKEY).ok_or(Fault::Bogus)?;
-        let (keys, signed) = root_keys(&set, self.anchors, self.now, &mut self.checks).ok_or(Fault::Bogus)?;
+        let keys = root_keys(&set, self.anchors, self.now, &mut self.checks);
+        let (keys, signed) = keys.ok_or_else(|| self.fault())?;
         Ok((Begins::Zone(Arc::new(keys)), most.min(signed.most)))
     }
 
@@ -138,7 +192,7 @@ impl Proof<'_> {
             return self.without_ds(name, above, &message, most);
         };
         let signed = set.verified(above, self.now, &mut self.checks).filter(|of| of.labels == name.num_labels());
-        let signed = signed.ok_or(Fault::Bogus)?;
+        let signed = signed.ok_or_else(|| self.fault())?;
         let told = usable(&set);
         if told.is_empty() {
             // Nobody here can tell whether its signatures hold (RFC 4035, section 5.2).
@@ -146,7 +200,8 @@ impl Proof<'_> {
         }
         let (message, of_keys) = self.ask(name, Type::DNSKEY).await?;
         let set = RrSet::find(&message.answers, name, Type::DNSKEY).ok_or(Fault::Bogus)?;
-        let (keys, by) = zone_keys(&set, &told, self.now, &mut self.checks).ok_or(Fault::Bogus)?;
+        let keys = zone_keys(&set, &told, self.now, &mut self.checks);
+        let (keys, by) = keys.ok_or_else(|| self.fault())?;
         Ok((Begins::Zone(Arc::new(keys)), most.min(signed.most).min(of_keys).min(by.most)))
     }
 
@@ -154,27 +209,31 @@ impl Proof<'_> {
     fn without_ds(&mut self, name: &Name, above: &Keys, message: &Message, most: u32) -> Result<(Begins, u32), Fault> {
         let denial = Denial::of(&message.authorities, above, self.now, &mut self.checks);
         // An alias is no zone (RFC 2181, section 10.1), nor is any name below one (RFC 6672, section 2.4).
-        let owners = (labels_of(&above.zone)..labels_of(name)).map(|labels| name.trim_to(labels));
-        let owners: Vec<Name> = owners.collect();
+        let leads_away = |of: &&Record| {
+            let is_above = of.name != *name && of.name.zone_of(name) && above.zone.zone_of(&of.name);
+            of.record_type() == Type::DNAME && is_above
+        };
+        let highest = message.answers.iter().filter(leads_away).min_by_key(|of| labels_of(&of.name));
         let alias = RrSet::find(&message.answers, name, Type::CNAME);
-        let above_it = owners.iter().find_map(|owner| RrSet::find(&message.answers, owner, Type::DNAME));
+        let above_it = highest.and_then(|of| RrSet::find(&message.answers, &of.name, Type::DNAME));
         for set in [alias, above_it].into_iter().flatten() {
             let Some(Signed { most: by, labels }) = set.verified(above, self.now, &mut self.checks) else { continue };
             let expanded = labels < set.name.num_labels();
             if !expanded
                 || set.record_type != Type::DNAME && denial.proves_wildcard(set.name, labels) != Proven::Nothing
             {
+                denial.settle(&mut self.checks);
                 return Ok((Begins::Nothing, most.min(by)));
             }
         }
         let most = most.min(denial.most.unwrap_or(0));
         let cut = denial.cut(name);
-        self.checks.rounds = denial.rounds();
+        denial.settle(&mut self.checks);
         match cut {
             Cut::Unsigned => Ok((Begins::Unsigned, most)),
             Cut::None => Ok((Begins::Nothing, most)),
             Cut::Absent => Ok((Begins::Absent, most)),
-            Cut::Unproven => Err(Fault::Bogus),
+            Cut::Unproven => Err(self.fault()),
         }
     }
 
@@ -225,21 +284,23 @@ impl Proof<'_> {
             }
             let denial = Denial::of(authorities, &keys, self.now, &mut self.checks);
             let proven = denial.proves_wildcard(set.name, labels);
-            self.checks.rounds = denial.rounds();
+            denial.settle(&mut self.checks);
             self.authentic.extend(denial.signed);
             self.authentic.insert((set.name.clone(), set.record_type), most);
             return match proven {
-                Proven::Nothing => Err(Fault::Bogus),
+                Proven::Nothing => Err(self.fault()),
                 proven => Ok(Some(proven)),
             };
         }
         self.unsigned(set.name, asked).await
     }
 
-    /// Returns the same of an answer that there is no such name, or nothing of the type where it `exists`.
+    /// Returns the same of an answer that there is no such name, or nothing of the type where it `exists`; `behind` an alias
+    /// where that led to the name.
     pub(super) async fn absence(
         &mut self,
-        (name, record_type, exists): (&Name, Type, bool),
+        (name, record_type): (&Name, Type),
+        (exists, behind): (bool, bool),
         authorities: &[Record],
     ) -> Result<Option<Proven>, Fault> {
         let soa = authorities.iter().filter(|of| of.record_type() == Type::SOA && of.name.zone_of(name));
@@ -253,11 +314,12 @@ impl Proof<'_> {
             let signed = soa.and_then(|set| set.verified(&keys, self.now, &mut self.checks));
             if let Some(signed) = signed {
                 let denial = Denial::of(authorities, &keys, self.now, &mut self.checks);
-                let proven = denial.proves(name, record_type, exists);
-                self.checks.rounds = denial.rounds();
+                let (proven, is_there) = denial.proves((name, record_type), (exists, behind));
+                denial.settle(&mut self.checks);
                 self.authentic.extend(denial.signed);
                 self.authentic.insert((zone.clone(), Type::SOA), signed.most);
                 if proven != Proven::Nothing {
+                    self.exists |= is_there && !exists;
                     return Ok(Some(proven));
                 }
             }
@@ -267,15 +329,16 @@ impl Proof<'_> {
 
     /// Says what to hold of what nothing has proven.
     async fn unsigned(&mut self, name: &Name, record_type: Type) -> Result<Option<Proven>, Fault> {
-        // It may hold all the same.
         if self.checks.spent {
             return Err(Fault::Missing);
         }
+        if self.is_unsigned(name, record_type).await? { Ok(None) } else { Err(self.fault()) }
+    }
+
+    /// Returns whether nothing signs what there is of a name and type.
+    pub(super) async fn is_unsigned(&mut self, name: &Name, record_type: Type) -> Result<bool, Fault> {
         // DS records belong to the zone above.
         let of = if record_type == Type::DS { name.base_name() } else { name.clone() };
-        match self.state(&of).await? {
-            State::Unsigned => Ok(None),
-            State::Signed(_) => Err(Fault::Bogus),
-        }
+        Ok(matches!(self.state(&of).await?, State::Unsigned))
     }
 }
