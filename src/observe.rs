@@ -8,3 +8,9 @@ pub use metrics::{
     CertificateGauge, Claimed, Dropped, ExportCounters, FetchGauge, Fetched, Gauges, IDENTIFICATIONS, ListCounters,
     ListMatch, Metrics, Served, ShadowCount, TRANSPORTS, UpstreamEvent, UpstreamGauge, VERDICTS, Withheld, plain,
 };
+
+/// Says how many there are, in the words for one and for more.
+pub fn counted<N: std::fmt::Display + From<u8> + PartialEq>(count: N, one: &str, more: &str) -> String {
+    let thing = if count == N::from(1) { one } else { more };
+    format!("{count} {thing}")
+}

@@ -9,6 +9,7 @@ use super::orders::Phase;
 use super::output::plain;
 use super::settings::{ConfigArgs, Faults};
 use crate::daemon::{self, Candidate, Checked, CheckedList, told};
+use crate::observe::counted;
 use crate::policy::Operator;
 
 #[derive(Debug, Args)]
@@ -33,7 +34,8 @@ pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "policy {}", hex::encode(snapshot.digest()))?;
     for catalogue in &snapshot.inputs().catalogues {
         let entries = catalogue.entries.len();
-        writeln!(out, "catalogue {}: {entries} entries, revised {}", plain(&catalogue.id), catalogue.revised)?;
+        let entries = counted(entries, "entry", "entries");
+        writeln!(out, "catalogue {}: {entries}, revised {}", plain(&catalogue.id), catalogue.revised)?;
     }
     for order in &snapshot.inputs().orders {
         writeln!(out, "order {}: {}", plain(&order.id), plain(&order.title))?;
@@ -54,7 +56,8 @@ pub(super) fn run(of: &Check, out: &mut dyn Write) -> anyhow::Result<()> {
         match rules {
             None => writeln!(out, "list {}: yet to be fetched", plain(name))?,
             Some(rules) => {
-                writeln!(out, "list {}: {rules} rules, {} lines not understood", plain(name), refusals.count)?;
+                let (rules, lines) = (counted(*rules, "rule", "rules"), counted(refusals.count, "line", "lines"));
+                writeln!(out, "list {}: {rules}, {lines} not understood", plain(name))?;
             }
         }
         for line in told(path, refusals) {

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use clap::Args;
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::folder::Folder;
 use super::healthcheck;
@@ -16,8 +19,10 @@ use super::probe::{self, Question};
 use super::settings::{ConfigArgs, Faults};
 use crate::config::Config;
 use crate::daemon;
+use crate::daemon::leads_here;
 use crate::daemon::space::Room;
 use crate::message::{RecordType, ResponseView};
+use crate::observe::counted;
 use crate::resolve::{Endpoint, servers_of};
 
 /// Ends with 1 where something has to be done.
@@ -50,7 +55,7 @@ enum State {
 
 /// Something needs to be done.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} of these have to be seen to")]
+#[error("{} to be seen to", counted(*.0, "of these has", "of these have"))]
 struct Unwell(usize);
 
 impl Finding {
@@ -97,14 +102,10 @@ pub(super) fn run(of: &Doctor, out: &mut dyn Write) -> anyhow::Result<()> {
 
 fn examine(config: &Config, findings: &mut Vec<Finding>) {
     match daemon::check(config) {
-        Ok(checked) => findings.push(Finding::well(
-            "configuration",
-            format!(
-                "{} orders over {} entries",
-                checked.snapshot.inputs().orders.len(),
-                checked.snapshot.entry_count()
-            ),
-        )),
+        Ok(checked) => {
+            findings.push(Finding::well("configuration", daemon::extent(&checked.snapshot)));
+            findings.extend(checked.notes.into_iter().map(|note| Finding::note("configuration", note, "")));
+        }
         Err(faults) => {
             findings.extend(faults.iter().map(|fault| Finding::bad("configuration", fault, "mend it as it says")));
         }
@@ -119,19 +120,50 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
     match running {
         Ok(Some(_)) => {
             findings.push(Finding::well("daemon", "one works in the data folder"));
-            findings.extend(config.listen.dns.iter().map(|address| listener(probe::reachable(*address), config)));
+            let dns = config.listen.dns.iter().enumerate();
+            findings.extend(dns.map(|(place, address)| listener(probe::reachable(*address), (config, place))));
             findings.extend(health(config));
+            findings.extend(alone(config));
         }
         Ok(None) => {
             let remedy = "start it: `systemctl start interdict`, or `interdict run`; --config names the configuration of one that works";
             let told = format!("none works in the data folder {}", config.data_dir.display());
             findings.push(Finding::bad("daemon", told, remedy));
-            findings.extend(config.listen.dns.iter().filter_map(|address| port(*address)));
+            findings.extend(folder(config));
+            let dns = config.listen.dns.iter().enumerate();
+            findings
+                .extend(dns.filter_map(|(place, address)| port(*address, (config, &format!("listen.dns[{place}]")))));
+            findings.extend(config.admin.listen.and_then(|address| port(address, (config, "admin.listen"))));
         }
         Err(error) => {
             findings.push(Finding::bad("daemon", format!("{error:#}"), "ask as root, or as the user of the daemon"));
+            findings.extend(folder(config));
         }
     }
+}
+
+/// Says something of the value of a key, with the place where it is set.
+fn placed(config: &Config, key: &str, text: impl std::fmt::Display) -> String {
+    config.place(key).map_or_else(|| text.to_string(), |place| format!("{place}: {text}"))
+}
+
+/// Whether the data folder can be written, or made, while no daemon has it.
+fn folder(config: &Config) -> Option<Finding> {
+    let folder = &config.data_dir;
+    let existing = folder.ancestors().find(|above| above.exists() && !above.as_os_str().is_empty());
+    let existing = existing.unwrap_or_else(|| Path::new("."));
+    let of = existing.metadata().ok()?;
+    let error = match access(existing, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Ok(()) if of.is_dir() => return None,
+        Ok(()) => Errno::ENOTDIR,
+        Err(error) => error,
+    };
+    let told = placed(config, "data_dir", format_args!("{}: {}", existing.display(), error.desc()));
+    if error == Errno::EACCES && of.uid() != geteuid().as_raw() {
+        let told = format!("{told}; it is of user {}", of.uid());
+        return Some(Finding::note("data folder", told, "ask as the user of the daemon; it has to be that one's"));
+    }
+    Some(Finding::bad("data folder", told, "give it to the user of the daemon, or set another data_dir"))
 }
 
 /// What the kernel lets be written is compared with what records may still grow to.
@@ -174,7 +206,7 @@ fn signatures(server: SocketAddr) -> Finding {
     Finding::bad("dnssec", told, "name a resolver that knows DNSSEC, or set [upstream] dnssec = \"pass\"")
 }
 
-fn listener(address: SocketAddr, config: &Config) -> Finding {
+fn listener(address: SocketAddr, (config, place): (&Config, usize)) -> Finding {
     match healthcheck::dns(address, config) {
         Ok(None) => Finding::well("port", format!("{address} answers over UDP and TCP")),
         Ok(Some(here)) => {
@@ -188,16 +220,20 @@ fn listener(address: SocketAddr, config: &Config) -> Finding {
                 address.port(),
                 address.ip()
             );
-            Finding::bad("port", format!("{error:#}"), remedy)
+            Finding::bad("port", placed(config, &format!("listen.dns[{place}]"), format_args!("{error:#}")), remedy)
         }
     }
 }
 
-/// Whether an address can be had, while no daemon has it.
-fn port(address: SocketAddr) -> Option<Finding> {
-    let taken = std::net::UdpSocket::bind(address).and(std::net::TcpListener::bind(address).map(drop));
-    let error = taken.err()?;
+/// Whether an address of a key can be had, while no daemon has it.
+fn port(address: SocketAddr, (config, key): (&Config, &str)) -> Option<Finding> {
+    let is_dns = key.starts_with("listen.");
+    let datagrams = if is_dns { std::net::UdpSocket::bind(address).map(drop) } else { Ok(()) };
+    let error = datagrams.and(std::net::TcpListener::bind(address).map(drop)).err()?;
     let remedy = match error.kind() {
+        std::io::ErrorKind::AddrInUse if !is_dns => {
+            format!("stop what listens there (`ss -lnpt 'sport = :{}'`), or set another [admin] listen", address.port())
+        }
         std::io::ErrorKind::AddrInUse => format!(
             "stop what listens there (`ss -lnptu 'sport = :{}'`), unless it is interdict.socket; systemd-resolved holds 127.0.0.53:53, so that 0.0.0.0:53 cannot be \
              had beside it: name the addresses of this machine instead, or set DNSStubListener=no in resolved.conf",
@@ -205,11 +241,20 @@ fn port(address: SocketAddr) -> Option<Finding> {
         ),
         std::io::ErrorKind::PermissionDenied => {
             let remedy = "ask as root, or as the user of the service: ports below 1024 need CAP_NET_BIND_SERVICE";
-            return Some(Finding::note("port", format!("{address} cannot be tried by this user"), remedy));
+            let told = placed(config, key, format_args!("{address} cannot be tried by this user"));
+            return Some(Finding::note("port", told, remedy));
         }
+        _ if !is_dns => "name an address of this machine in [admin] listen".to_owned(),
         _ => "name an address of this machine in [listen] dns".to_owned(),
     };
-    Some(Finding::bad("port", format!("{address}: {error}"), remedy))
+    Some(Finding::bad("port", placed(config, key, format_args!("{address}: {error}")), remedy))
+}
+
+/// A package listens where it disturbs nobody, and protects nobody.
+fn alone(config: &Config) -> Option<Finding> {
+    let is_alone = config.listen.dns.iter().all(|address| address.ip().is_loopback());
+    let told = || placed(config, "listen.dns", "only this machine can ask, since all of [listen] dns is loopback");
+    is_alone.then(|| Finding::note("clients", told(), "name the addresses there that clients shall ask, and restart"))
 }
 
 /// Everything that the daemon itself tells, and whether anybody asks it.
@@ -242,7 +287,10 @@ fn health(config: &Config) -> Vec<Finding> {
                 "nobody has asked since the start",
                 "name this resolver in DHCP and router advertisements, and close port 53 and 853 to everywhere else",
             ),
-            asked => Finding::well("clients", format!("{asked} look-ups were decided since the start")),
+            asked => {
+                let asked = counted(asked, "look-up was", "look-ups were");
+                Finding::well("clients", format!("{asked} decided since the start"))
+            }
         });
     }
     findings
@@ -282,19 +330,23 @@ fn stub(path: &Path, config: &Config) -> Finding {
         Err(error) => return Finding::note("resolv.conf", format!("{}: {error}", path.display()), ""),
     };
     let servers = servers_of(&text);
-    let ours = |server: &SocketAddr| {
-        config.listen.dns.iter().any(|own| {
-            let here = own.ip().is_unspecified() && server.ip().is_loopback() || own.ip() == server.ip();
-            here && own.port() == server.port()
-        })
-    };
     let shown = servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let asks_us = servers.iter().any(ours);
-    if asks_us && config.upstream.servers.is_empty() {
-        let told = format!("{} names us, and we ask whom it names: a loop", path.display());
-        return Finding::bad("resolv.conf", told, "name other resolvers in [upstream] servers");
+    let ours = |server: &SocketAddr| leads_here(*server, &config.listen.dns);
+    let lines = (1..).zip(text.lines());
+    let own = lines.into_iter().find_map(|(line, text)| Some((line, servers_of(text).iter().find_map(ours)?)));
+    if let Some((line, place)) = own
+        && config.upstream.servers.is_empty()
+    {
+        let own = placed(config, &format!("listen.dns[{place}]"), config.listen.dns[place]);
+        let told = format!("{}:{line} names us ({own}), and we ask whom it names: a loop", path.display());
+        let remedy = "name other resolvers in [upstream] servers";
+        // Ours is left out where others are named.
+        return match servers.iter().all(|server| ours(server).is_some()) {
+            true => Finding::bad("resolv.conf", told, remedy),
+            false => Finding::note("resolv.conf", told, remedy),
+        };
     }
-    if asks_us {
+    if own.is_some() {
         return Finding::well("resolv.conf", "this machine asks us");
     }
     if servers.iter().any(|server| server.ip().to_string() == "127.0.0.53") {

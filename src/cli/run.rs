@@ -32,9 +32,13 @@ pub(super) fn run(of: &Run) -> anyhow::Result<()> {
         false => drop(writeln!(output::stdout(), "{text}")),
     };
     let invocation = Invocation { load: &load, at: of.at, file: of.config.file(), announce: &announce };
+    let kept = config.clone();
     daemon::run(config, &invocation).map_err(|error| match error {
         StartError::Faults(faults) => Faults(faults).into(),
-        other => other.into(),
+        other => match other.place(&kept) {
+            Some(place) => anyhow::Error::new(other).context(place),
+            None => other.into(),
+        },
     })
 }
 

@@ -130,6 +130,14 @@ impl Config {
         Fault::told(&path, line, &text.to_string())
     }
 
+    /// Returns where the value of `key` is set, if anybody sets it: file and line, or a variable.
+    pub fn place(&self, key: &str) -> Option<String> {
+        let above = std::iter::successors(Some(key), |key| key.rfind('[').map(|end| &key[..end]));
+        let Spot { place, .. } = above.filter_map(|key| self.places.by_key.get(key)).next()?;
+        let line = place.line().map(|line| format!(":{line}")).unwrap_or_default();
+        Some(format!("{}{line}", place.source()))
+    }
+
     /// As [`Config::told`], of the line with this number of a text; counted from 1.
     pub fn told_of_line(&self, key: &str, number: usize, text: impl Display) -> String {
         match self.places.by_key.get(key) {

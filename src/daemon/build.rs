@@ -8,6 +8,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::candidate::{self, Candidate};
+use super::certificates;
 use super::command::chain;
 use super::waivers::{LeftOut, limits};
 use crate::answer::Style;
@@ -95,6 +96,7 @@ pub(super) fn build(
     let guards = guards(config);
     let probes = super::loops::probes(&routes).into();
     notes.extend(config.export.iter().filter_map(export::note));
+    notes.extend(certificates::notes(config, clock.read().at));
     notes.extend(groups_without_source(&groups, &config.client.sources));
     let clients = Clients::new(groups, config.client.sources.ptr);
     let clients = Arc::new(match shadow.as_ref().and_then(|shadow| shadow.clients()) {
@@ -281,22 +283,32 @@ fn style(config: &Config) -> Style {
 
 /// The configured servers, or the system's without those that are this daemon itself.
 fn default_upstreams(config: &Config, notes: &mut Vec<String>) -> Result<Vec<Endpoint>, String> {
-    let listening = &config.listen.dns;
     let configured = &config.upstream.servers;
     if !configured.is_empty() {
         return Ok(configured.clone());
     }
     let text = std::fs::read_to_string(RESOLV_CONF)
         .map_err(|error| format!("cannot read {RESOLV_CONF} ({error}); set [upstream] servers = [\"ip:port\"]"))?;
-    let (own, others): (Vec<_>, Vec<_>) =
-        servers_of(&text).into_iter().partition(|server| leads_here(*server, listening));
-    for server in own {
-        notes.push(format!("{RESOLV_CONF} names {server}, which is this daemon itself: left out, it would be a loop"));
+    let mut others = Vec::new();
+    for (line, server) in
+        (1..).zip(text.lines()).flat_map(|(line, text)| servers_of(text).into_iter().map(move |of| (line, of)))
+    {
+        match leads_here(server, &config.listen.dns) {
+            None => others.push(Endpoint::Plain(server)),
+            Some(place) => {
+                let listens = config.place(&format!("listen.dns[{place}]")).map(|at| format!(" ({at})"));
+                notes.push(format!(
+                    "{RESOLV_CONF}:{line}: {server} is this daemon itself, by [listen] dns{}: left out, it would be a loop",
+                    listens.unwrap_or_default()
+                ));
+            }
+        }
     }
-    match others.is_empty() {
-        true => Err(format!("{RESOLV_CONF} names no other resolver; set [upstream] servers = [\"ip:port\"]")),
-        false => Ok(others.into_iter().map(Endpoint::Plain).collect()),
+    if others.is_empty() {
+        let told = format!("{RESOLV_CONF} names no other resolver; set [upstream] servers = [\"ip:port\"]");
+        return Err(notes.drain(..).chain([told]).collect::<Vec<_>>().join("; "));
     }
+    Ok(others)
 }
 
 /// Tells of every server that is this daemon itself.
@@ -312,7 +324,7 @@ fn own_addresses(config: &Config) -> Vec<String> {
     let mut faults = Vec::new();
     for (key, title, servers) in default.into_iter().chain(zones).chain(groups) {
         for (place, server) in servers.iter().enumerate() {
-            if let Some(server) = server.plain().filter(|server| leads_here(*server, &config.listen.dns)) {
+            if let Some(server) = server.plain().filter(|server| leads_here(*server, &config.listen.dns).is_some()) {
                 let text = format!(
                     "{title}: {server} is an address that this daemon listens on: every query would loop; name another server"
                 );
@@ -323,10 +335,10 @@ fn own_addresses(config: &Config) -> Vec<String> {
     faults
 }
 
-/// Returns whether what is sent to `server` arrives at one of the addresses in `listening`.
-fn leads_here(server: SocketAddr, listening: &[SocketAddr]) -> bool {
+/// Returns the place of the address in `listening` at which arrives what is sent to `server`.
+pub fn leads_here(server: SocketAddr, listening: &[SocketAddr]) -> Option<usize> {
     let local = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
-    listening.iter().any(|own| {
+    listening.iter().position(|own| {
         own.port() == server.port()
             && (own.ip() == server.ip()
                 || own.ip().is_unspecified() && own.is_ipv4() == server.is_ipv4() && local(server.ip()))

@@ -10,7 +10,7 @@ use crate::admin::Check;
 use crate::config::Config;
 use crate::export::{self, Exports, Report, Status};
 use crate::ledger::{self, Ledger};
-use crate::observe::Metrics;
+use crate::observe::{Metrics, counted};
 
 /// Checks what the receivers of records need besides: certificates and credentials.
 pub(super) fn check(config: &Config) -> Result<(), Vec<String>> {
@@ -49,10 +49,11 @@ pub(super) fn start(
 /// Tells whether receivers take records; nothing where there are none. Answers do not depend on them.
 pub(super) fn health(exports: &[Arc<Status>]) -> Option<Check> {
     let reports: Vec<Report> = exports.iter().map(|export| export.report()).collect();
+    let leaves = |count| counted(count, "leaf", "leaves");
     let told = |Report { name, behind, failing, unreadable }: &Report| match (failing, unreadable) {
-        (None, None) => format!("{name} is {behind} leaves behind"),
-        (None, Some(why)) => format!("{name} is {behind} leaves behind, and clients are not in clear: {why}"),
-        (Some(why), _) => format!("{name} takes no records, {behind} leaves behind: {why}"),
+        (None, None) => format!("{name} is {} behind", leaves(*behind)),
+        (None, Some(why)) => format!("{name} is {} behind, and clients are not in clear: {why}", leaves(*behind)),
+        (Some(why), _) => format!("{name} takes no records, {} behind: {why}", leaves(*behind)),
     };
     let ok = reports.iter().all(|report| report.failing.is_none() && report.unreadable.is_none());
     let detail = reports.iter().map(told).collect::<Vec<_>>().join("; ");

@@ -16,7 +16,7 @@ use crate::admin::{self, Check, Readiness, ShadowStatus};
 use crate::clock::{self, Clock};
 use crate::export::Status;
 use crate::ledger::{self, Fail, Health, Ledger, LogHealth};
-use crate::observe::{CertificateGauge, Gauges, ShadowCount, UpstreamGauge};
+use crate::observe::{CertificateGauge, Gauges, ShadowCount, UpstreamGauge, counted};
 use crate::pipeline::{OrderDifference, Pipeline, State};
 use crate::policy::Mode;
 use crate::resolve::{Condition, Group, Routes, Server};
@@ -60,7 +60,7 @@ impl Watched {
             name: "fetches",
             ok: unfetched.is_empty(),
             detail: match unfetched.as_slice() {
-                [] => format!("{fetched} fetched files, none refused or stale"),
+                [] => format!("{}, none refused or stale", counted(fetched, "fetched file", "fetched files")),
                 faults => faults.join("; "),
             },
         });
@@ -127,8 +127,7 @@ impl Watched {
 
 fn policy(state: &State) -> Check {
     let snapshot = &state.snapshot;
-    let orders = snapshot.inputs().orders.len();
-    let detail = format!("{orders} orders over {} entries, {}", snapshot.entry_count(), hex::encode(snapshot.digest()));
+    let detail = format!("{}, {}", super::extent(snapshot), hex::encode(snapshot.digest()));
     Check { name: "policy", ok: true, detail }
 }
 
@@ -136,14 +135,15 @@ fn ledger(health: &Health) -> Check {
     let (ok, detail) = match &health.state {
         ledger::State::Writing => {
             let held = if health.held { "; a legal hold keeps everything" } else { "" };
-            (true, format!("{} leaves on disk{held}", health.leaves))
+            (true, format!("{} on disk{held}", counted(health.leaves, "leaf", "leaves")))
         }
         ledger::State::Failing { since, reason } => {
             let sinks = match health.fail {
                 Fail::Answer => "",
                 Fail::Servfail => "; sunk names are answered with SERVFAIL",
             };
-            (false, format!("failing since {since}: {reason}; {} leaves wait in memory{sinks}", health.unwritten))
+            let waiting = counted(health.unwritten, "leaf waits", "leaves wait");
+            (false, format!("failing since {since}: {reason}; {waiting} in memory{sinks}"))
         }
     };
     Check { name: "ledger", ok, detail }
@@ -206,7 +206,7 @@ fn standing_checks(standing: &Standing, state: &State) -> [Check; 5] {
         name: "lists",
         ok: standing.lists.is_empty(),
         detail: match standing.lists.as_slice() {
-            [] => format!("{count} lists as their files are now"),
+            [] => counted(count, "list as its file is now", "lists as their files are now"),
             faults => faults.join("; "),
         },
     };

@@ -6,6 +6,7 @@ mod bucket;
 mod build;
 mod cached;
 mod candidate;
+mod certificates;
 mod command;
 mod devices;
 mod exports;
@@ -25,6 +26,7 @@ mod service;
 mod signals;
 pub mod space;
 mod standing;
+mod start;
 mod waivers;
 mod watch;
 mod welcome;
@@ -50,13 +52,14 @@ use crate::feed::{self, Archive};
 use crate::identify::Identifier;
 use crate::ledger::{self, Change, Ledger};
 use crate::listen::{self, BindError, Given, Listeners, Turns};
-use crate::observe::Metrics;
+use crate::observe::{Metrics, counted};
 use crate::pipeline::Pipeline;
 use crate::policy::Snapshot;
 use crate::resolve::Servers;
 use crate::store;
 use archives::Archives;
 use background::Background;
+pub use build::leads_here;
 pub use candidate::Candidate;
 use fetching::{Fetching, Statuses};
 use files::Files;
@@ -67,6 +70,7 @@ use sandbox::Sandbox;
 use signals::Signals;
 use space::Space;
 use standing::Standing;
+pub use start::StartError;
 use waivers::Waivers;
 use welcome::announcement;
 use witnesses::Witnesses;
@@ -77,59 +81,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RECORD_TIME: Duration = Duration::from_secs(5);
 /// How often a policy is archived again that found no room on the disk.
 const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
-
-/// Why the daemon does not start. Every variant says what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Every fault of the configuration, the catalogues, the orders and the local zones.
-    #[error("the configuration cannot be used:\n{}", .0.join("\n"))]
-    Faults(Vec<String>),
-    #[error("cannot write to the data folder {}; give it to this user, or set another data_dir", path.display())]
-    Unwritable { path: PathBuf, source: io::Error },
-    #[error("another Interdict works in the data folder {}; stop it, or set another data_dir", path.display())]
-    Locked { path: PathBuf },
-    /// Root without capabilities is a user like any other, and what it leaves behind would keep the owner out.
-    #[error("the data folder {} is of another user ({uid}); start the daemon as that one", path.display())]
-    Foreign { path: PathBuf, uid: u32 },
-    #[error(
-        "a later version of Interdict wrote {} (format {found}; this one knows {known}): start that version, or put back a copy of \
-         the data folder from before it",
-        path.display()
-    )]
-    Newer { path: PathBuf, found: u32, known: u32 },
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    #[error("the admin address {address} is in use; set another [admin] listen, or \"\" for none")]
-    AdminInUse { address: SocketAddr },
-    #[error("listening on the admin address {address} is not permitted; set another [admin] listen, or \"\" for none")]
-    AdminRefused { address: SocketAddr },
-    #[error("cannot listen on the admin address {address}")]
-    Admin { address: SocketAddr, source: io::Error },
-    #[error(transparent)]
-    Control(#[from] control::BindError),
-    #[error("cannot open the ledger")]
-    Ledger(#[source] ledger::OpenError),
-    #[error("the system gives no thread, socket or signal handler")]
-    System(#[source] io::Error),
-}
-
-impl StartError {
-    /// Returns the exit code (sysexits.h).
-    pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Newer { .. } | Self::Ledger(ledger::OpenError::Journal(ledger::RecoverError::Newer { .. })) => 78,
-            Self::Faults(_) | Self::Control(control::BindError::Long { .. } | control::BindError::Other { .. }) => 78,
-            Self::Control(control::BindError::Failed { .. }) => 73,
-            Self::Control(control::BindError::InUse { .. }) => 69,
-            Self::Unwritable { .. } | Self::Foreign { .. } | Self::Ledger(_) => 73,
-            Self::Locked { .. } | Self::AdminInUse { .. } => 69,
-            Self::Bind(BindError::InUse { .. } | BindError::Failed { .. } | BindError::Given { .. }) => 69,
-            Self::Bind(BindError::Refused { .. }) | Self::AdminRefused { .. } => 77,
-            Self::Admin { .. } => 69,
-            Self::System(_) => 71,
-        }
-    }
-}
 
 /// What the command line asks for.
 pub struct Invocation<'a> {
@@ -158,6 +109,12 @@ pub struct Checked {
     pub candidate: Option<Candidate>,
     /// What the operator should know of, though it is no fault.
     pub notes: Vec<String>,
+}
+
+/// Says how much a policy comprises.
+pub fn extent(snapshot: &Snapshot) -> String {
+    let orders = counted(snapshot.inputs().orders.len(), "order", "orders");
+    format!("{orders} over {}", counted(snapshot.entry_count(), "entry", "entries"))
 }
 
 /// Builds everything that [`run`] would, and binds nothing.

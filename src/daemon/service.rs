@@ -5,6 +5,7 @@ use sd_notify::NotifyState;
 
 use crate::clock::monotonic_microseconds;
 use crate::listen::Turns;
+use crate::observe::counted;
 use crate::policy::Snapshot;
 
 /// Tells that queries are answered, or that a reload is done.
@@ -25,7 +26,8 @@ pub(super) fn stopping() {
 /// Says in one line what is in force.
 pub(super) fn status(snapshot: &Snapshot) -> String {
     let digest = hex::encode(snapshot.digest());
-    format!("answering; {} orders in force, policy {}", snapshot.inputs().orders.len(), &digest[..12])
+    let orders = counted(snapshot.inputs().orders.len(), "order", "orders");
+    format!("answering; {orders} in force, policy {}", &digest[..12])
 }
 
 fn tell(states: &[NotifyState<'_>]) {

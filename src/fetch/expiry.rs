@@ -86,7 +86,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xA0;
 
 /// Reads `notAfter` of a certificate (RFC 5280, section 4.1.2.5), in seconds since 1970.
-fn expiry(certificate: &[u8]) -> Option<i64> {
+pub(super) fn expiry(certificate: &[u8]) -> Option<i64> {
     let (SEQUENCE, certificate, _) = element(certificate)? else { return None };
     let (SEQUENCE, mut signed, _) = element(certificate)? else { return None };
     if let (VERSION, _, rest) = element(signed)? {

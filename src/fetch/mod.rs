@@ -30,7 +30,7 @@ pub use address::forbids;
 pub use connect::Secured;
 pub use expiry::Expiries;
 pub use kept::{Failing, Kept, Place, replace};
-pub use roots::{RootsError, Tls};
+pub use roots::{RootsError, Tls, last_end};
 pub use send::{Answer, Sent};
 pub use sigv4::{Credentials, hmac, is_header, sign};
 pub use trust::{Distrust, NoKey, PublicKey, Trust, read_digest};

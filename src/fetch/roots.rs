@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -14,7 +15,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest as _, Sha256};
 
-use super::expiry::{Expiries, Noting};
+use super::expiry::{Expiries, Noting, expiry};
 use crate::clock::Clock;
 
 /// The largest file of certificates, in octets.
@@ -45,12 +46,7 @@ impl Tls {
         let mut mark = [0; 32];
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(path) = extra {
-            let read = |source| RootsError::Read { path: path.to_owned(), source };
-            let metadata = fs::metadata(path).map_err(read)?;
-            if !metadata.is_file() || metadata.len() > MAX_FILE {
-                return Err(read(io::Error::new(io::ErrorKind::InvalidInput, "it is no file of certificates")));
-            }
-            let octets = fs::read(path).map_err(read)?;
+            let octets = read(path).map_err(|source| RootsError::Read { path: path.to_owned(), source })?;
             mark = Sha256::digest(&octets).into();
             let certificates = CertificateDer::pem_slice_iter(&octets).filter_map(Result::ok);
             if roots.add_parsable_certificates(certificates).0 == 0 {
@@ -82,6 +78,21 @@ impl Tls {
     pub const fn mark(&self) -> [u8; 32] {
         self.1
     }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file of certificates"));
+    }
+    fs::read(path)
+}
+
+/// Returns the end of the certificate in a file that holds longest, if there is one that can be read.
+pub fn last_end(path: &Path) -> Option<Timestamp> {
+    let octets = read(path).ok()?;
+    let certificates = CertificateDer::pem_slice_iter(&octets).filter_map(Result::ok);
+    Timestamp::from_second(certificates.filter_map(|certificate| expiry(&certificate)).max()?).ok()
 }
 
 impl fmt::Debug for Tls {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::daemon::program;
+use crate::place;
 
 const ORDER: &str = include_str!("../scenarios/policy/acme-order.toml");
 const CATALOGUE: &str = include_str!("../scenarios/policy/acme.toml");
@@ -193,4 +194,54 @@ fn faults_that_do_not_depend_on_each_other_are_told_at_once() {
         assert!(faults.iter().any(|fault| fault.starts_with(place)), "{place}\n{faults:#?}");
     }
     assert_eq!(faults.len(), places.len(), "{faults:#?}\n{places:#?}");
+}
+
+/// What only the machine can tell: an address that somebody has, a folder that is none.
+#[test]
+fn what_cannot_be_had_is_told_with_the_line_that_asks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let _datagrams = std::net::UdpSocket::bind(taken).unwrap();
+    let _streams = std::net::TcpListener::bind(taken).unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let told = |data: &str, dns: &str, admin: &str, code: i32| {
+        let config = format!(
+            "data_dir = \"{data}\"\n[listen]\ndns = [\n\"{dns}\",\n]\n[admin]\nlisten = \"{admin}\"\n[upstream]\nservers = [\"10.0.0.1\"]\n"
+        );
+        std::fs::write(folder.path().join("interdict.toml"), config).unwrap();
+        let (run, doctor) = (tell("run", folder.path()), tell("doctor", folder.path()));
+        assert_eq!((run.status.code(), doctor.status.code()), (Some(code), Some(1)), "{run:?}\n{doctor:?}");
+        [run.stderr, doctor.stdout].map(|text| String::from_utf8(text).unwrap())
+    };
+    let free = place::socket();
+    for (data, dns, admin, code, run, doctor) in [
+        ("data", taken, "", 69, format!("interdict.toml:4: {taken} is in use"), "port"),
+        ("data", free, &*taken.to_string(), 69, "interdict.toml:7: the admin address".to_owned(), "port"),
+        ("file", free, "", 73, "interdict.toml:1: cannot write to the data folder file".to_owned(), "data folder"),
+    ] {
+        let [ran, looked] = told(data, &dns.to_string(), admin, code);
+        assert!(ran.contains(&format!("interdict: {run}")), "{ran}");
+        let place = run.split(' ').next().unwrap();
+        assert!(looked.lines().any(|line| line.starts_with(&format!("BAD   {doctor:<14} {place} "))), "{looked}");
+    }
+}
+
+#[test]
+fn a_file_of_certificates_that_have_run_out_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = |year| {
+        let mut parameters = rcgen::CertificateParams::new(vec!["dns.example".to_owned()]).unwrap();
+        parameters.not_after = rcgen::date_time_ymd(year, 3, 9);
+        parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    };
+    let config = format!("{HEAD}[upstream]\nservers = [\"tls://10.0.0.1#dns.example\"]\nca = \"ca.pem\"\n");
+    std::fs::write(folder.path().join("interdict.toml"), config).unwrap();
+    for (text, is_told) in [(certificate(2020), true), (certificate(2020) + &certificate(2999), false)] {
+        std::fs::write(folder.path().join("ca.pem"), text).unwrap();
+        let output = tell("check", folder.path());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let told =
+            "note interdict.toml:6: ca.pem: every certificate in it has run out, the last one at 2020-03-09T00:00:00Z";
+        assert!(output.status.success() && text.contains(told) == is_told, "{text}");
+    }
 }

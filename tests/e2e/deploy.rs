@@ -86,12 +86,17 @@ fn status_and_doctor_tell_what_is_and_what_to_do() {
 
     let doctor = |daemon: &Daemon| ended(&daemon.command(&["doctor", "--resolv-conf", &told]));
     let (_, text) = doctor(&daemon);
-    for part in ["answers over UDP and TCP", "nobody has asked since the start", "this machine asks 192.0.2.53"] {
+    for part in [
+        "answers over UDP and TCP",
+        "nobody has asked since the start",
+        "only this machine can ask",
+        "this machine asks 192.0.2.53",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     wire::udp(daemon.dns, &wire::query("www.example", wire::A));
     let (_, text) = doctor(&daemon);
-    assert!(text.contains("1 look-ups were decided"), "{text}");
+    assert!(text.contains("1 look-up was decided"), "{text}");
 
     // Port 53 of the stub's file is not ours, so that only its kind is told.
     std::fs::write(&resolv_conf, "nameserver 127.0.0.53\n").unwrap();

@@ -178,7 +178,7 @@ fn a_strict_check_fails_on_any_line_that_is_not_understood() {
     write(setup.folder.path(), "ads", "0.0.0.0 a.example\n0.0.0.0 b.example\nnons\u{1b}[2Jense\n");
     let setup = with(setup, vec![ads]);
     let checked = setup.check(&[]);
-    assert!(checked.contains("list ads: 2 rules, 1 lines not understood"), "{checked}");
+    assert!(checked.contains("list ads: 2 rules, 1 line not understood"), "{checked}");
     let strict = setup.check(&["--strict"]);
     assert!(strict.contains("ads.txt:3: `nons\\u{1b}[2Jense`: a line of a hosts file begins"), "{strict}");
 }

@@ -43,6 +43,7 @@ mod faults;
 mod fetched_policy;
 mod fetcher;
 mod fetches;
+mod firewall;
 mod flood;
 mod forged;
 mod habits;
