@@ -92,6 +92,7 @@ impl Worker {
                 match datagram::receive(&self.socket, &mut room, wait) {
                     Ok(received) => self.answer(&room[..received]),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock && stopping => batches_left = 0,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.rest(),
                     Err(error) => pause_after(&error),
                 }
             }
@@ -106,6 +107,12 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Lets go of what was answered by a policy that is no longer in use, and so of that policy, though nobody asks.
+    fn rest(&mut self) {
+        let moment = self.shared.pipeline.moment();
+        self.recent.turn(&self.shared.pipeline, &moment);
     }
 
     /// Decides a batch by one state and one reading of the clock, and answers what can be answered at once.
