@@ -45,7 +45,7 @@ impl Setup {
             .set("listen.dns", vec![dns.to_string()])
             .set("admin.listen", admin.to_string())
             // A name server that nobody is at, so that a test which forgets its upstream never asks the system's.
-            .set("upstream.servers", vec![place::socket().to_string()])
+            .set("upstream.servers", vec![SocketAddr::new(place::server_address(), 9).to_string()])
     }
 
     pub fn forwarding_to(upstream: &Upstream) -> Self {

@@ -144,7 +144,7 @@ fn a_fetched_list_is_waited_for_by_nothing_and_outlives_its_server() {
     let daemon = setup.start();
     assert_eq!(code(&daemon, "n7.ads.example"), wire::NXDOMAIN, "a start needs no network");
     assert!(refresh(&daemon, "ads", false).contains("cannot connect to lists.example"));
-    assert!(health(&daemon).contains("1 fetched files, none refused or stale"), "{}", health(&daemon));
+    assert!(health(&daemon).contains("1 fetched file, none refused or stale"), "{}", health(&daemon));
     let daemon = daemon.stop().at("2026-06-01T00:00:00Z").start();
     assert_eq!(code(&daemon, "n7.ads.example"), wire::NXDOMAIN, "a rehearsal has what was fetched for real");
     let output = daemon.command(&["lists", "refresh", "--rehearsal"]);
