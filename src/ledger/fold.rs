@@ -69,7 +69,7 @@ struct Spent {
 /// What makes look-ups of one client the same: with the name in wire form, and what the rule matched elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Key<N, S> {
-    /// Of what differs most.
+    /// Of the name and the client, which differ most.
     hash: u64,
     client: Client,
     transport: Transport,

@@ -58,7 +58,7 @@ enum Given {
     Sunk(Arc<Repeats>),
 }
 
-/// One answer.
+/// One answer. In this order, so that what it is compared by comes from memory at once.
 #[repr(C)]
 struct Slot {
     given: Given,

@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use super::channel::Channel;
-use super::exchange::{Action, Exchange, Failed, Failure, Verdict};
+use super::exchange::{Action, Exchange, Failed, Failure, MOST_PAST, Past, Verdict};
 use super::upstream::{Condition, Endpoint, Group, Tried};
 use crate::clock;
 use crate::datagram::MAX_DATAGRAM;
@@ -25,7 +25,7 @@ pub(super) async fn drive(
     group: &Group,
     metrics: &Metrics,
 ) -> Result<Vec<u8>, Failed> {
-    let mut late = Vec::new();
+    let mut past = Vec::new();
     loop {
         metrics.count_upstream(UpstreamEvent::Query);
         let begun = clock::monotonic();
@@ -33,7 +33,7 @@ pub(super) async fn drive(
         let (server, came) = match action {
             Action::Datagram(server) => {
                 let deadline = Instant::from_std(begun) + exchange.wait(group.patience(server));
-                (server, by_datagram(exchange, (server, group.address(server)), deadline, &mut late).await)
+                (server, by_datagram(exchange, group.address(server), deadline, &mut past).await)
             }
             Action::Stream(server) => match group.channel(server) {
                 Some(channel) => (server, by_channel(exchange, channel, deadline).await),
@@ -52,9 +52,8 @@ pub(super) async fn drive(
                 metrics.observe_upstream_latency(after);
                 return Ok(message);
             }
-            Ok(Came::Late(message, server, after)) => {
-                group.answered(server, Tried::Answered, after, now);
-                metrics.observe_upstream_latency(after);
+            Ok(Came::Late(message, past)) => {
+                note_late(group, &past, now, metrics);
                 return Ok(message);
             }
             Ok(Came::Refusal(next)) => {
@@ -80,6 +79,14 @@ pub(super) async fn drive(
     }
 }
 
+/// Notes that a try was answered when its time was up.
+pub(super) fn note_late(group: &Group, past: &Past, now: std::time::Instant, metrics: &Metrics) {
+    let took = now.saturating_duration_since(past.begun);
+    // One slow answer is no reason to wait for every lost datagram as long as for that.
+    group.answered(past.server, Tried::Answered, took.min(past.waits * 2), now);
+    metrics.observe_upstream_latency(took);
+}
+
 /// Notes that a try got no answer.
 pub(super) fn note_failure(
     group: &Group,
@@ -103,37 +110,22 @@ pub(super) fn dice() -> u64 {
 /// What came over a socket.
 enum Came {
     Answer(Vec<u8>),
-    /// An answer to a try before, to which server that was, and how long it took, but no more than twice what it might.
-    Late(Vec<u8>, usize, Duration),
+    /// An answer to a try before.
+    Late(Vec<u8>, Past),
     Refusal(Action),
     Next(Action),
 }
 
-/// A try whose time is up, and whose answer is taken all the same.
-struct Past {
-    socket: UdpSocket,
-    sent: Box<[u8]>,
-    server: usize,
-    begun: Instant,
-    /// How long it might have taken.
-    waits: Duration,
-}
-
-/// How many of them are kept: the first, and the one before the present.
-const MOST_PAST: usize = 2;
-
 /// Returns a good answer to one of the tries before, once there is one.
-async fn late(past: &[Past], exchange: &Exchange) -> Came {
+async fn late(past: &[(UdpSocket, Past)], exchange: &Exchange) -> (usize, Vec<u8>) {
     let mut buffer = vec![0; if past.is_empty() { 0 } else { MAX_DATAGRAM }];
     poll_fn(|context| {
-        for Past { socket, sent, server, begun, waits } in past {
+        for (place, (socket, of)) in past.iter().enumerate() {
             let mut read = ReadBuf::new(&mut buffer);
             // What the network says of an earlier datagram ends nothing here.
             while let Poll::Ready(received) = socket.poll_recv(context, &mut read) {
-                if received.is_ok() && exchange.is_late_answer(sent, read.filled()) {
-                    let now = Instant::from_std(clock::monotonic());
-                    let took = now.saturating_duration_since(*begun).min(*waits * 2);
-                    return Poll::Ready(Came::Late(read.filled().to_vec(), *server, took));
+                if received.is_ok() && exchange.is_late_answer(of, read.filled()) {
+                    return Poll::Ready((place, read.filled().to_vec()));
                 }
                 read.clear();
             }
@@ -145,11 +137,11 @@ async fn late(past: &[Past], exchange: &Exchange) -> Came {
 
 async fn by_datagram(
     exchange: &mut Exchange,
-    (place, server): (usize, io::Result<SocketAddr>),
+    server: io::Result<SocketAddr>,
     deadline: Instant,
-    past: &mut Vec<Past>,
+    past: &mut Vec<(UdpSocket, Past)>,
 ) -> io::Result<Came> {
-    let (server, begun) = (server?, Instant::from_std(clock::monotonic()));
+    let (server, begun) = (server?, clock::monotonic());
     let any = match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -162,19 +154,13 @@ async fn by_datagram(
     loop {
         let received = tokio::select! {
             received = timeout_at(deadline, socket.recv(&mut buffer)) => received,
-            came = late(past, exchange) => return Ok(came),
+            (of, message) = late(past, exchange) => return Ok(Came::Late(message, past.swap_remove(of).1)),
         };
         let length = match received {
             Ok(received) => received?,
             Err(over) => {
                 past.truncate(MOST_PAST - 1);
-                past.push(Past {
-                    socket,
-                    sent: exchange.message().into(),
-                    server: place,
-                    begun,
-                    waits: exchange.waits(),
-                });
+                past.extend(exchange.past(begun).map(|of| (socket, of)));
                 return Err(over.into());
             }
         };

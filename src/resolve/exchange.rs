@@ -5,7 +5,7 @@
 //! What nobody must be able to guess it takes from `dice`, 64 unpredictable bits for each message: 16 are its id, and 48
 //! say which letters of the name are capitals.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::upstream::Picks;
 use crate::message::{HEADER, ResponseView, Writer, flag, u16_at};
@@ -80,6 +80,20 @@ pub struct Failed {
     /// holds a signature for bogus.
     pub extended_error: Option<Box<[u8]>>,
 }
+
+/// A try whose time is up, and whose answer is taken all the same: a server that has to find an answer itself takes far longer
+/// than for most of what it says, and the next try only asks for it once more.
+#[derive(Debug)]
+pub struct Past {
+    pub(super) server: usize,
+    pub(super) begun: Instant,
+    /// How long it might have taken.
+    pub(super) waits: Duration,
+    sent: Box<[u8]>,
+}
+
+/// How many of them are kept, each with its port: the first, and the one before the present.
+pub(super) const MOST_PAST: usize = 2;
 
 /// One question on its way to one upstream after the other.
 #[derive(Debug)]
@@ -173,11 +187,6 @@ impl Exchange {
         self.waits
     }
 
-    /// Returns how long the present try may take.
-    pub const fn waits(&self) -> Duration {
-        self.waits
-    }
-
     /// Returns how long a try may take at most.
     pub const fn timeout(&self) -> Duration {
         self.timeout
@@ -242,8 +251,13 @@ impl Exchange {
         }
     }
 
-    /// Returns whether a message is a good answer to what was `sent` in a try before the present one, in the spelling of that.
-    pub fn is_late_answer(&self, sent: &[u8], wire: &[u8]) -> bool {
+    /// Returns the present try, which left at `begun`, to be kept beside the next one.
+    pub fn past(&self, begun: Instant) -> Option<Past> {
+        Some(Past { server: self.server()?, begun, waits: self.waits, sent: self.message.as_slice().into() })
+    }
+
+    /// Returns whether a message is a good answer to a try before the present one, in the spelling of that.
+    pub fn is_late_answer(&self, Past { sent, .. }: &Past, wire: &[u8]) -> bool {
         let Question { name, record_type, class } = &self.question;
         let (Some(head), Some(id)) = (Head::read(wire), u16_at(sent, 0)) else { return false };
         let is_whole = head.flags & (flag::RESPONSE | flag::OPCODE | flag::TRUNCATED) == flag::RESPONSE;

@@ -1,28 +1,21 @@
-//! Tries whose time is up, and whose answers are taken all the same: a server that has to find an answer itself takes far longer
-//! than for most of what it says, and the next try only asks for it once more.
+//! Tries that go on beside the next one, each at its port.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::ports::{Flight, Ports};
 use super::{Forwarder, Question};
-use crate::resolve::upstream::Tried;
-
-/// How many of them a question keeps, each with a port: the first, and the one before the present.
-const MOST: usize = 2;
+use crate::resolve::drive;
+use crate::resolve::exchange::{Failure, MOST_PAST, Past};
 
 /// With more ports than that, no try goes on beside the next: descriptors are for what is asked for.
 const MOST_PORTS: usize = 4096;
 
 /// A try that may still be answered.
-pub(super) struct Past {
+pub(super) struct Late {
     port: usize,
     flight: Flight,
-    server: usize,
-    begun: Instant,
-    /// How long it might have taken.
-    waits: Duration,
-    sent: Box<[u8]>,
+    of: Past,
 }
 
 impl<W> Question<W> {
@@ -32,26 +25,29 @@ impl<W> Question<W> {
     }
 
     /// Returns the try that a message answers, where that is a past one and it is a good answer.
-    fn late(&self, flight: Flight, message: &[u8]) -> Option<&Past> {
-        let past = self.past.iter().find(|past| past.flight == flight)?;
-        let is_answer = || self.exchange.is_late_answer(&past.sent, message);
-        catch_unwind(AssertUnwindSafe(is_answer)).unwrap_or(false).then_some(past)
+    fn answered_late(&self, flight: Flight, message: &[u8]) -> Option<&Past> {
+        let Late { of, .. } = self.past.iter().find(|past| past.flight == flight)?;
+        let is_answer = || self.exchange.is_late_answer(of, message);
+        catch_unwind(AssertUnwindSafe(is_answer)).unwrap_or(false).then_some(of)
     }
 }
 
 impl<W> Forwarder<W> {
-    /// Lets a try go on beside the next one.
-    pub(super) fn let_go_on(&mut self, flight: Flight) {
+    /// Gives the port of the present try back, or lets the try go on beside the next one where nothing but its time is up.
+    pub(super) fn leave(&mut self, flight: Flight, failure: Failure) {
+        let has_room = self.ports.len() <= MOST_PORTS;
         let Some(question) = self.questions.get_mut(flight.place).and_then(Option::as_mut) else { return };
-        let Some(server) = question.exchange.server() else { return self.ports.land(question.port, flight) };
-        if self.ports.len() > MOST_PORTS {
-            return self.ports.land(question.port, flight);
-        }
-        let (exchange, port, begun) = (&question.exchange, question.port, question.begun);
-        let (waits, sent) = (exchange.waits(), exchange.message().into());
-        let before = if question.past.len() == MOST { question.past.pop() } else { None };
-        question.past.push(Past { port, flight, server, begun, waits, sent });
-        if let Some(Past { port, flight, .. }) = before {
+        let port = question.port;
+        let may_go_on = failure == Failure::TimedOut && question.is_wanted() && has_room;
+        let over = match question.exchange.past(question.begun).filter(|_| may_go_on) {
+            Some(of) => {
+                let before = if question.past.len() == MOST_PAST { question.past.pop() } else { None };
+                question.past.push(Late { port, flight, of });
+                before.map(|past| (past.port, past.flight))
+            }
+            None => Some((port, flight)),
+        };
+        if let Some((port, flight)) = over {
             self.ports.land(port, flight);
         }
     }
@@ -60,7 +56,7 @@ impl<W> Forwarder<W> {
     pub(super) fn end_past(&mut self, flight: Flight) {
         let Some(question) = self.questions.get_mut(flight.place).and_then(Option::as_mut) else { return };
         if let Some(at) = question.past.iter().position(|past| past.flight == flight) {
-            let Past { port, .. } = question.past.remove(at);
+            let Late { port, .. } = question.past.remove(at);
             self.ports.land(port, flight);
         }
     }
@@ -69,11 +65,8 @@ impl<W> Forwarder<W> {
     pub(super) fn arrive_late(&mut self, flight: Flight, at: usize, now: Instant) {
         let Some(question) = self.questions.get(flight.place).and_then(Option::as_ref) else { return };
         let octets = self.room[at].octets();
-        let Some(past) = question.late(flight, octets) else { return };
-        let took = now.saturating_duration_since(past.begun);
-        // One slow answer is no reason to wait for every lost datagram as long as for that.
-        question.group.answered(past.server, Tried::Answered, took.min(past.waits * 2), now);
-        self.metrics.observe_upstream_latency(took);
+        let Some(past) = question.answered_late(flight, octets) else { return };
+        drive::note_late(&question.group, past, now, &self.metrics);
         self.ports.land(question.port, Flight { place: flight.place, attempt: question.attempt });
         self.answered(flight.place, octets.to_vec());
     }

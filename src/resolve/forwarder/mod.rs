@@ -28,7 +28,7 @@ use crate::datagram::{self, BATCH, Incoming, Letter, Wait};
 use crate::message::u16_at;
 use crate::observe::{Dropped, Metrics, UpstreamEvent};
 use crate::query::Query;
-use late::Past;
+use late::Late;
 use ports::{Flight, Ports};
 use race::Race;
 
@@ -67,7 +67,7 @@ struct Question<W> {
     attempt: u64,
     port: usize,
     begun: Instant,
-    past: Vec<Past>,
+    past: Vec<Late>,
 }
 
 /// Who waits for a question, and what is told once it is answered.
@@ -419,11 +419,7 @@ impl<W> Forwarder<W> {
         if !self.is_present(flight) {
             return self.end_past(flight);
         }
-        let Some(question) = self.questions.get(flight.place).and_then(Option::as_ref) else { return };
-        match failure == Failure::TimedOut && question.is_wanted() {
-            true => self.let_go_on(flight),
-            false => self.ports.land(question.port, flight),
-        }
+        self.leave(flight, failure);
         let Some(question) = self.questions.get(flight.place).and_then(Option::as_ref) else { return };
         let Some(server) = question.exchange.server() else { return };
         let action = self.fail(flight.place, server, failure, now);

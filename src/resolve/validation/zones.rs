@@ -9,7 +9,6 @@ use hickory_net::proto::op::{Message, ResponseCode};
 use hickory_net::proto::rr::{Name, Record, RecordType as Type};
 
 use super::denial::{Cut, Denial, Proven};
-
 use super::links;
 use super::rrset::{Budget, Keys, RrSet, Signed, labels_of, root_keys, usable, zone_keys};
 use crate::clock;
